@@ -1,0 +1,39 @@
+"""Measure a trained run: ``python eval.py ckpt=RUN/checkpoints/last.ckpt``; see ``--help``."""
+
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+
+from lit_shift.cli import plain_errors, use_config_of_run
+from lit_shift.config import settle
+from lit_shift.console import say
+from lit_shift.results import measures
+from lit_shift.run import Run, write_metrics
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="eval")
+def main(cfg: DictConfig) -> None:
+    from lit_shift.build import build_classifier, build_data, build_measures, build_trainer
+    from lit_shift.checkpoint import load_weights
+
+    other = HydraConfig.get().runtime.choices.get("data")
+    out = Path(cfg.out or Run.of(cfg.ckpt).folder / ("eval" if other is None else f"eval-{other}"))
+    cfg = settle(cfg)
+    data = build_data(cfg)
+    classifier = build_classifier(cfg, data)
+    load_weights(classifier, Path(cfg.ckpt))
+    trainer = build_trainer(cfg, build_measures(cfg))
+    trainer.test(classifier, data, verbose=False)
+    write_metrics(out / "metrics.json", trainer.callback_metrics)
+    say(f"written: {out / 'metrics.json'}")
+    Console().print(measures(out / "metrics.json"))
+
+
+if __name__ == "__main__":
+    with plain_errors("eval"):
+        use_config_of_run(sys.argv[1:])
+        main()

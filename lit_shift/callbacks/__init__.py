@@ -1,0 +1,10 @@
+"""When to measure, on which images, under which key; and what keeps a training safe."""
+
+from lit_shift.callbacks.divergence import StopOnDivergence
+from lit_shift.callbacks.filter_tv import FilterTV
+from lit_shift.callbacks.history import History
+from lit_shift.callbacks.progress import Progress
+from lit_shift.callbacks.shift_measures import ShiftMeasures
+from lit_shift.callbacks.stop import StopOnSignal
+
+__all__ = ["FilterTV", "History", "Progress", "ShiftMeasures", "StopOnDivergence", "StopOnSignal"]

@@ -1,0 +1,34 @@
+"""A training whose loss is no longer a number."""
+
+import math
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lit_shift.errors import InputError
+
+
+class StopOnDivergence(Callback):
+    """Stops a training whose loss has become NaN or infinite, before a checkpoint is made of it."""
+
+    # On a GPU a look at the loss waits for it, so look now and then; the epoch's mean misses nothing.
+    EVERY_N_BATCHES = 50
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if batch_idx % self.EVERY_N_BATCHES == 0:
+            self._check(trainer, outputs["loss"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._check(trainer, trainer.callback_metrics["train/loss"])
+
+    def _check(self, trainer: Trainer, loss: Any) -> None:
+        if math.isfinite(loss):
+            return
+        epoch, lr = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["lr"]
+        kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
+        raise InputError(
+            f"The loss became {float(loss)} in epoch {epoch} at lr {lr:g}; {kept}. "
+            f"A lower rate may help: optimizer.lr={lr / 10:g}."
+        )

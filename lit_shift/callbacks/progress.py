@@ -1,0 +1,102 @@
+"""One progress bar for the whole training, one for each measurement."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+
+class Progress(ProgressBar):
+    """Epoch, loss, accuracy, images/s and time left; where the output is no terminal, a line an epoch."""
+
+    REFRESH_SECONDS = 0.5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.console = Console(stderr=True)
+        self.bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(20),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            transient=True,
+        )
+        self.visible = True
+
+    def disable(self) -> None:
+        """Called by Lightning in every process but the first."""
+        self.visible = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
+        self.task = self._add("training", self.total, trainer.global_step)
+        self.shown = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.images, self.began = 0, time.monotonic()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now = time.monotonic()
+        self.images += len(batch.labels) * trainer.world_size
+        self.speed = self.images / (now - self.began)
+        # Reading the loss waits for a GPU, so read it no more often than it is shown.
+        if self.visible and now - self.shown > self.REFRESH_SECONDS:
+            self.shown = now
+            description, state = self._describe(trainer, outputs["loss"], outputs["accuracy"])
+            self.bars.update(self.task, completed=trainer.global_step, description=description, state=state)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.visible and not self.console.is_terminal:
+            metrics = trainer.callback_metrics
+            parts = self._describe(trainer, metrics["train/loss"], metrics["train/accuracy"])
+            self.console.print("  ".join(parts), highlight=False)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._remove(self.task)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.task = self._add("measuring the test set", int(sum(trainer.num_test_batches)))
+
+    def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self.bars.advance(self.task)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._remove(self.task)
+
+    def track(self, batches: Any, description: str) -> Iterator[Any]:
+        """Iterate under a bar of its own."""
+        task = self._add(description, len(batches))
+        for batch in batches:
+            yield batch
+            self.bars.advance(task)
+        self._remove(task)
+
+    def _describe(self, trainer: Trainer, loss: Any, accuracy: Any) -> tuple[str, str]:
+        state = f"loss {float(loss):.3f}  accuracy {float(accuracy):.1%}  {self.speed:,.0f} images/s"
+        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", state
+
+    def _add(self, description: str, total: int, completed: int = 0) -> TaskID:
+        if self.visible and self.console.is_terminal:
+            self.bars.start()
+        return self.bars.add_task(description, total=total, completed=completed, state="")
+
+    def _remove(self, task: TaskID) -> None:
+        self.bars.remove_task(task)
+        if not self.bars.tasks:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self.bars.live.is_started:
+            self.bars.stop()

@@ -1,0 +1,117 @@
+"""Random accuracy, consistency and variation (Zhang, section 4.2)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch import nn
+from torchmetrics import CatMetric
+
+from lit_shift import functional
+from lit_shift.callbacks.progress import Progress
+from lit_shift.classifier import Classifier
+from lit_shift.data.loader import Batch, BatchLoader
+from lit_shift.metrics import Consistency, MeanOverImages, RandomAccuracy, Variation
+from lit_shift.orbit import is_circular, orbit_logits, sampled_logits
+from lit_shift.shifts import draw_offsets, seeded
+from lit_shift.tracking import log_histogram
+
+
+class ShiftMeasures(Callback):
+    """Measures a classifier under circular shifts.
+
+    During training, every ``every_n_epochs``, on a fixed seeded subset of the evaluation images, as ``subset/...``;
+    at the end on the whole test set, as ``test/...``. All shifts of each image, exactly, where the network's
+    boundaries are circular; a seeded sample of them by brute force elsewhere. In float32, whatever the training's
+    precision: bf16 moves logits by more than the shifts of an anti-aliased network do.
+
+    Logs ``accuracy_random``, ``consistency`` and ``variation``, each with the half-width ``_ci95`` of its 95%
+    interval, and ``shifts``, the number of shifts of each image.
+
+    Args:
+        every_n_epochs: how often during training.
+        images: size of the subset.
+        shifts: sample size per image for networks whose boundaries are not circular, at least 2.
+        seed: of the subset and of the sampled shifts, not the training's: every model sees the same.
+    """
+
+    def __init__(self, every_n_epochs: int, images: int, shifts: int, seed: int) -> None:
+        self.every_n_epochs = every_n_epochs
+        self.images = images
+        self.shifts = shifts
+        self.seed = seed
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        loader = trainer.datamodule.subset_dataloader(self.images, self.seed)  # type: ignore[attr-defined]
+        pl_module.eval()
+        self._start(pl_module, loader)
+        bar = trainer.progress_bar_callback
+        for batch in bar.track(loader, "measuring a subset") if isinstance(bar, Progress) else loader:
+            self._update(batch)
+        self._log("subset")
+        pl_module.train()
+
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        self._start(pl_module, trainer.datamodule.test_dataloader())  # type: ignore[attr-defined]
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, *_: int) -> None:
+        self._update(batch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self._log("test")
+        log_histogram(trainer, "test/variation_std", self.std.compute())
+
+    def _start(self, module: Classifier, loader: BatchLoader) -> None:
+        self.module = module
+        self.sampled = not is_circular(module.net)
+        self.metrics: dict[str, MeanOverImages] = {
+            "accuracy_random": RandomAccuracy(),
+            "consistency": Consistency(self.sampled),
+            "variation": Variation(self.sampled),
+        }
+        self.std = CatMetric()
+        for metric in (*self.metrics.values(), self.std):
+            metric.to(module.device)
+        n, _, height, width = loader.images.pixels.shape
+        self.shifts_measured = height * width
+        if self.sampled:
+            self.shifts_measured = self.shifts
+            self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
+
+    def _update(self, batch: Batch) -> None:
+        with full_precision(self.module) as net:
+            x = self.module.normalize(batch.pixels).float()
+            places = batch.places.cpu()
+            logits = sampled_logits(net, x, self.offsets[places]) if self.sampled else orbit_logits(net, x)
+        self.metrics["accuracy_random"].update(logits, batch.labels)
+        self.metrics["consistency"].update(logits)
+        self.metrics["variation"].update(logits, batch.labels)
+        self.std.update(functional.variation(logits, batch.labels, self.sampled, reduction="none").sqrt())
+
+    def _log(self, stage: str) -> None:
+        values: dict[str, Any] = {f"{stage}/shifts": float(self.shifts_measured)}
+        for name, metric in self.metrics.items():
+            values[f"{stage}/{name}"], values[f"{stage}/{name}_ci95"] = metric.compute()
+        values[f"{stage}/images"] = self.metrics["consistency"].count
+        self.module.log_dict(values)
+
+
+@contextmanager
+def full_precision(module: Classifier) -> Iterator[nn.Module]:
+    """The module's network, computing in float32: no autocast, no TensorFloat32, no half-precision weights."""
+    net = module.net
+    if next(net.parameters()).dtype not in (torch.float32, torch.float64):
+        net = deepcopy(net).float()
+    with (
+        torch.no_grad(),
+        torch.autocast(module.device.type, enabled=False),
+        torch.backends.cudnn.flags(
+            enabled=True, benchmark=torch.backends.cudnn.benchmark, deterministic=False, allow_tf32=False
+        ),
+    ):
+        yield net

@@ -1,0 +1,55 @@
+"""Ctrl-C and the scheduler's SIGTERM: checkpoint, then leave."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lit_shift.console import say
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(SystemExit):
+    """A training was asked to stop and has saved where it is. Exits with 128 + the signal's number."""
+
+
+class StopOnSignal(Callback):
+    """Finishes the batch, writes a checkpoint to ``path`` and leaves; a second signal leaves at once.
+
+    The checkpoint holds the place within the epoch, and the same command continues from there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.received = 0
+        self._previous: dict[int, Any] = {}
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        # Saving is a collective operation: all processes stop at the same batch or none does.
+        if trainer.strategy.reduce_boolean_decision(bool(self.received), all=False):
+            trainer.save_checkpoint(self.path)
+            if trainer.is_global_zero:
+                say(f"Stopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
+            raise Stopped(128 + (self.received or signal.SIGINT))
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}

@@ -1,0 +1,100 @@
+"""The LightningModule: loss, accuracy, optimizer. It knows no shift measure."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+from lit_shift.data.loader import Batch
+
+
+class Classifier(LightningModule):
+    """Trains and tests a network on uint8 images.
+
+    Args:
+        net: normalised images (N, 3, H, W) -> logits (N, K).
+        num_classes: K.
+        mean: of the training pixels in [0, 1], (3,); saved with the weights, so that other data meet the same network.
+        std: likewise.
+        optimizer: called with the parameters.
+        milestones: fractions of the training after which the learning rate is multiplied by ``gamma``.
+        gamma: that factor.
+        compile: run the network through ``torch.compile``.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        num_classes: int,
+        mean: Tensor,
+        std: Tensor,
+        optimizer: Callable[..., Optimizer],
+        milestones: Sequence[float],
+        gamma: float,
+        compile: bool,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", mean[:, None, None])
+        self.register_buffer("std", std[:, None, None])
+        self.make_optimizer = optimizer
+        self.milestones = milestones
+        self.gamma = gamma
+        if compile:
+            self.net.compile()
+        self.train_loss, self.train_accuracy = _running(num_classes)
+        self.eval_loss, self.eval_accuracy = _running(num_classes)
+        # A training stopped within an epoch continues its running means as well.
+        self.train_loss.persistent(True)
+        self.train_accuracy.persistent(True)
+
+    def normalize(self, pixels: Tensor) -> Tensor:
+        """uint8 images to the network's input: zero mean and unit variance over the training pixels."""
+        return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 images (N, 3, H, W) -> logits (N, K)."""
+        return self.net(self.normalize(pixels))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        logits = self(batch.pixels)
+        loss = F.cross_entropy(logits, batch.labels)
+        self.train_loss.update(loss.detach(), len(batch.labels))
+        self.train_accuracy.update(logits.detach(), batch.labels)
+        self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
+        self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
+        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True)  # type: ignore[union-attr]
+        correct = (logits.detach().argmax(1) == batch.labels).float().mean()
+        return {"loss": loss, "accuracy": correct}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: Batch, stage: str) -> None:
+        logits = self(batch.pixels)
+        self.eval_loss.update(F.cross_entropy(logits, batch.labels), len(batch.labels))
+        self.eval_accuracy.update(logits, batch.labels)
+        self.log(f"{stage}/loss", self.eval_loss, on_step=False, on_epoch=True)
+        self.log(f"{stage}/accuracy", self.eval_accuracy, on_step=False, on_epoch=True)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        epochs = self.trainer.max_epochs or 0
+        milestones = [round(fraction * epochs) for fraction in self.milestones]
+        return [optimizer], [MultiStepLR(optimizer, milestones, self.gamma)]
+
+
+def _running(num_classes: int) -> tuple[MeanMetric, MulticlassAccuracy]:
+    return MeanMetric(), MulticlassAccuracy(num_classes, average="micro")

@@ -1,0 +1,138 @@
+"""The front door of train.py and eval.py: errors in a sentence, exit codes that scripts can use. Needs no torch."""
+
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import CompactHydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
+
+from lit_shift.console import say
+from lit_shift.errors import InputError, unknown
+from lit_shift.run import Run
+
+CONF = Path(__file__).parents[1] / "conf"
+
+
+class Outcomes:
+    """What became of the runs of one command. One that fails does not keep the others of a sweep from running."""
+
+    def __init__(self) -> None:
+        self.finished: list[Path] = []
+        self.failed = 0
+
+    @contextmanager
+    def one_run(self) -> Iterator[None]:
+        """Say what went wrong in a run, and go on."""
+        try:
+            yield
+        except Exception as error:
+            report(error)
+            self.failed += 1
+
+    def leave(self) -> None:
+        """End the program, with exit code 2 if a run failed."""
+        if self.failed:
+            sys.exit(2)
+
+
+@contextmanager
+def plain_errors(config_name: str) -> Iterator[None]:
+    """What is wrong with a command is said in a sentence and ends the program with exit code 2; Ctrl-C with 130.
+
+    Hydra's own long form is to be had with ``HYDRA_FULL_ERROR=1``.
+    """
+    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+        yield
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra reports errors itself and exits before we see them
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("Interrupted. The same command continues from the last checkpoint.")
+        sys.exit(130)
+    except Exception as error:
+        report(error, config_name)
+        sys.exit(2)
+
+
+def report(error: Exception, config_name: str = "train") -> None:
+    """Say an error in a sentence where it is the user's; with its traceback where it is a defect of ours."""
+    sentence = explain(error, config_name)
+    if sentence is None:
+        traceback.print_exception(error)
+    else:
+        say(f"error: {sentence}")
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """The sentence for an error that is the user's, or None for one that is ours."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, InputError):
+            return str(cause)
+        if isinstance(cause, MissingMandatoryValue):
+            key = str(cause.full_key or re.sub(r".*: ", "", str(cause)))
+            return f"{key} must be given: type {key}=VALUE."
+        if isinstance(cause, MissingConfigException) and cause.options and cause.missing_cfg_file:
+            group, _, name = cause.missing_cfg_file.rpartition("/")
+            return str(unknown(group, name, cause.options))
+        cause = cause.__cause__
+    if not isinstance(error, CompactHydraException):
+        return None
+    if match := re.match(r"Could not (?:override|append to config|delete from config).*?'([\w./@]+)'", str(error)):
+        return _explain_key(match[1], config_name)
+    return " ".join(str(error).split())
+
+
+def _explain_key(key: str, config_name: str) -> str:
+    """The sentence for a config key that does not exist: its nearest neighbour in the part of the config it names."""
+    GlobalHydra.instance().clear()
+    groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
+    chosen = re.findall(rf"^((?:{'|'.join(groups)})=\w+)", "\n".join(sys.argv[1:]), re.MULTILINE)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        node = compose(config_name, chosen)
+    parent, _, _ = key.rpartition(".")
+    for part in filter(None, parent.split(".")):
+        if not isinstance(node, DictConfig) or part not in node:
+            return str(unknown("config key", key, _keys(node)))
+        node = node._get_node(part)  # type: ignore[assignment]
+    return str(unknown("config key", key, [f"{parent}.{name}".lstrip(".") for name in _keys(node)]))
+
+
+def _keys(node: object) -> list[str]:
+    return (
+        [str(key) for key in node if key not in ("_target_", "_partial_", "hydra")]
+        if isinstance(node, DictConfig)
+        else []
+    )
+
+
+def use_config_of_run(overrides: list[str]) -> None:
+    """Make the config of the run that ``ckpt=`` names the one that Hydra composes as ``eval``.
+
+    Raises:
+        InputError: no ``ckpt``, no such file, or no config.yaml of a run.
+    """
+    given = dict(override.partition("=")[::2] for override in overrides)
+    defaults: list[Any] = [{"data": None}, "_self_", {"override hydra/help": "eval"}]
+    defaults += [{f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")]
+    config: dict[str, Any] = {"ckpt": "???", "out": None}
+    config["hydra"] = {"output_subdir": None, "run": {"dir": "."}}
+    if "ckpt" in given:
+        run: Any = OmegaConf.to_container(Run.of(given["ckpt"]).config())
+        if "data" in given:
+            del run["data"]  # nothing of the run's own data is to mix with the other's
+        config = run | config
+    elif not any(override.startswith("-") for override in overrides):  # --help needs none
+        raise InputError("ckpt must be given: type ckpt=RUN/checkpoints/last.ckpt.")
+    ConfigStore.instance().store("eval", {"defaults": defaults, **config})

@@ -1,0 +1,65 @@
+"""The switches at the top of the config: their types, and how they settle into the groups below. Needs no torch."""
+
+import hashlib
+import json
+from dataclasses import dataclass, fields
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lit_shift.errors import InputError
+
+# What does not change what a run computes.
+NOT_IDENTITY = ("logger", "runs", "fresh")
+
+
+@dataclass
+class Switches:
+    """Types of the top-level switches."""
+
+    filter: str | None
+    aug: bool
+    padding: str
+    seed: int
+    runs: str
+    fresh: bool
+
+
+def settle(cfg: DictConfig) -> DictConfig:
+    """Check the switches and resolve the config: ``filter`` goes into the pool that takes one.
+
+    Raises:
+        InputError: a switch of the wrong type or value, or a filter for a pool that has none.
+    """
+    names = [field.name for field in fields(Switches)]
+    try:
+        switches: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
+    if switches.seed < 0:
+        raise InputError(f"seed={switches.seed} is negative; seeds start at 0.")
+    cfg = OmegaConf.merge(cfg, switches)  # type: ignore[assignment]
+    if switches.filter is not None:
+        pool = cfg.choices.pool
+        if "filter" not in cfg.pool:
+            raise InputError(
+                f"pool={pool} takes no filter. Type 'pool=blur filter={switches.filter}' for max pooling with that "
+                f"low-pass filter, or 'pool={pool}' alone."
+            )
+        cfg.pool.filter = switches.filter
+    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    return resolved
+
+
+def label(cfg: DictConfig) -> str:
+    """What tells a run from its neighbours: pool, filter, augmentation, seed."""
+    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug", f"s{cfg.seed}"]
+    return "-".join(part for part in parts if part)
+
+
+def identity(cfg: DictConfig) -> str:
+    """Eight hexadecimal digits of everything in the config that changes what the run computes."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    kept = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]

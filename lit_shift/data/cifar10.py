@@ -1,0 +1,54 @@
+"""CIFAR-10 as torchvision downloads and checks it."""
+
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+
+from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
+from torchvision.datasets.utils import check_md5
+
+from lit_shift.data.module import Dataset, ImageDataModule, to_images
+from lit_shift.errors import InputError
+
+ALTERNATIVES = (
+    "or train on images of your own with 'data=imagefolder data.root=FOLDER', or on bundled digits with 'data=digits'"
+)
+
+
+class CIFAR10(ImageDataModule):
+    """50,000 training and 10,000 test images of 32x32, downloaded once into ``root``.
+
+    Args:
+        root: folder of the archive and its extracted files.
+    """
+
+    def __init__(self, root: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.root = Path(root)
+
+    def prepare_data(self) -> None:
+        """Download, check and extract the archive where that has not been done.
+
+        Raises:
+            InputError: no network, or an archive that is not the published one; says what to do.
+        """
+        archive = self.root / TorchvisionCIFAR10.filename
+        if archive.exists() and not check_md5(str(archive), TorchvisionCIFAR10.tgz_md5):
+            raise InputError(
+                f"{archive} is truncated or corrupt (its MD5 is not {TorchvisionCIFAR10.tgz_md5}): "
+                f"delete it and run again to download it anew, {ALTERNATIVES}."
+            )
+        try:
+            TorchvisionCIFAR10(str(self.root), download=True)
+        except (URLError, ConnectionError, TimeoutError) as error:
+            archive.unlink(missing_ok=True)  # it was not there before: what is there now is a broken download
+            raise InputError(
+                f"CIFAR-10 is not in {self.root} and could not be downloaded ({error}): put "
+                f"{TorchvisionCIFAR10.filename} from {TorchvisionCIFAR10.url} into that folder, {ALTERNATIVES}."
+            ) from error
+        except RuntimeError as error:  # torchvision's word for a checksum that does not match
+            raise InputError(f"CIFAR-10 in {self.root} cannot be used ({error}): delete it and run again.") from error
+
+    def read(self) -> Dataset:
+        train, test = (TorchvisionCIFAR10(str(self.root), train=train) for train in (True, False))
+        return Dataset(to_images(train.data, train.targets), to_images(test.data, test.targets), train.classes)

@@ -1,0 +1,122 @@
+"""Any folder of PNG or JPEG images, decoded once."""
+
+import hashlib
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from platformdirs import user_cache_path
+from rich.progress import track
+
+from lit_shift.data.loader import Images
+from lit_shift.data.module import Dataset, ImageDataModule, to_images
+from lit_shift.errors import InputError
+from lit_shift.files import atomic_write
+
+SUFFIXES = {".png", ".jpg", ".jpeg"}
+
+
+class ImageFolder(ImageDataModule):
+    """Images at ``root/train/<class>/*`` and ``root/test/<class>/*``.
+
+    They are decoded into a cache beside ``train`` and ``test``, or in the user's cache folder where that cannot be
+    written, and decoded anew when a file is added, removed or changed.
+
+    Args:
+        root: the folder.
+        size: side to which every image is resized; None takes them as they are, all of one size.
+    """
+
+    def __init__(self, root: str, size: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.root = Path(root)
+        self.size = size
+
+    def read(self) -> Dataset:
+        """Images and classes, from the cache where it is current.
+
+        Raises:
+            InputError: no ``train`` or ``test``, classes that differ, no images, unreadable ones, several sizes.
+        """
+        folders = [self.root / split for split in ("train", "test")]
+        for folder in folders:
+            if not folder.is_dir():
+                raise InputError(
+                    f"data.root={self.root} has no folder {folder.name!r}: images are expected at "
+                    f"{self.root}/train/<class>/ and {self.root}/test/<class>/."
+                )
+        classes, test_classes = ([child.name for child in _visible(folder) if child.is_dir()] for folder in folders)
+        if classes != test_classes:
+            differ = sorted(set(classes) ^ set(test_classes))
+            raise InputError(f"The classes of {folders[0]} and {folders[1]} differ: {_some(differ)}.")
+        files = [
+            [file for name in classes for file in _visible(folder / name) if file.suffix.lower() in SUFFIXES]
+            for folder in folders
+        ]
+        for folder, found in zip(folders, files, strict=True):
+            if not found:
+                raise InputError(f"{folder} holds no PNG or JPEG image in any class folder.")
+
+        fingerprint = self._fingerprint(files[0] + files[1])
+        name = ".lit_shift_cache.pt"
+        per_user = user_cache_path("lit_shift") / hashlib.sha256(bytes(self.root.resolve())).hexdigest()[:16]
+        for cache in (self.root / name, per_user / name):
+            if cache.exists():
+                stored = torch.load(cache, weights_only=True)
+                if stored["fingerprint"] == fingerprint:
+                    return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes)
+        train, test = self._decode(files, classes)
+        content = {"fingerprint": fingerprint, "train": tuple(train), "test": tuple(test)}
+        try:
+            atomic_write(self.root / name, lambda file: torch.save(content, file))
+        except OSError:  # a read-only data folder
+            atomic_write(per_user / name, lambda file: torch.save(content, file))
+        return Dataset(train, test, classes)
+
+    def _fingerprint(self, files: list[Path]) -> str:
+        digest = hashlib.sha256(f"{self.size}".encode())
+        for file in files:
+            stat = file.stat()
+            digest.update(f"{file.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+    def _decode(self, files: list[list[Path]], classes: list[str]) -> list[Images]:
+        """Both splits, each file decoded once."""
+        every = files[0] + files[1]
+        with ThreadPoolExecutor() as pool:
+            decoded = list(
+                track(pool.map(self._open, every), f"Decoding {self.root}", total=len(every), transient=True)
+            )
+        bad = [str(file) for file, pixels in zip(every, decoded, strict=True) if pixels is None]
+        if bad:
+            raise InputError(f"{len(bad)} of {len(every)} images cannot be read: {_some(bad)}.")
+        pixels: list[np.ndarray] = [image for image in decoded if image is not None]
+        sizes = Counter(image.shape[:2] for image in pixels)
+        if len(sizes) > 1:
+            shown = [f"{width}x{height}" for (height, width), _ in sizes.most_common()]
+            raise InputError(f"The images of {self.root} have {len(sizes)} sizes ({_some(shown)}): say data.size=32.")
+        split = len(files[0])
+        labels = [classes.index(file.parent.name) for file in every]
+        return [to_images(np.stack(pixels[part]), labels[part]) for part in (slice(split), slice(split, None))]
+
+    def _open(self, file: Path) -> np.ndarray | None:
+        """(H, W, 3) uint8, or None where the file is no image that can be read to its end."""
+        try:
+            with Image.open(file) as image:
+                rgb = image.convert("RGB")
+        except (OSError, SyntaxError, ValueError):  # Pillow's ways to say so
+            return None
+        return np.asarray(rgb.resize((self.size, self.size), Image.Resampling.LANCZOS) if self.size else rgb)
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

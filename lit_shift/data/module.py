@@ -1,0 +1,126 @@
+"""What every data set shares: the split, the statistics, the loaders."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningDataModule
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+
+from lit_shift.data.loader import Augmentation, BatchLoader, Images
+from lit_shift.errors import InputError
+from lit_shift.padding import Padding
+from lit_shift.shifts import seeded
+
+
+class Dataset(NamedTuple):
+    """What a data set reads: training and test images, and the names of its classes."""
+
+    train: Images
+    test: Images
+    classes: list[str]
+
+
+class ImageDataModule(LightningDataModule, ABC):
+    """A data set held in memory. A new one overrides :meth:`read`.
+
+    Args:
+        batch_size: training images of a batch over all processes.
+        eval_batch_size: likewise in evaluation.
+        aug: random shifts in training; see :class:`lit_shift.data.loader.Augmentation`.
+        flip: random horizontal flips in training.
+        padding: what shifts see beyond the border.
+        val_size: images held out of training by a stratified split; 0 trains on all, as the paper does.
+        seed: of the split, the shuffling and the augmentation.
+    """
+
+    def __init__(
+        self,
+        batch_size: int,
+        eval_batch_size: int,
+        aug: bool,
+        flip: bool,
+        padding: Padding,
+        val_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.augmentation = Augmentation(flip, aug, padding)
+        self.val_size = val_size
+        self.seed = seed
+        self._ready = False
+
+    @abstractmethod
+    def read(self) -> Dataset:
+        """The data set, on the CPU."""
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read the data, split it and measure its statistics, once.
+
+        Sets ``train``, ``val`` (None where ``val_size`` is 0), ``test``, ``classes``, and ``mean`` and ``std``: of
+        the training pixels, (3,) float32 each, pixels being in [0, 1].
+        """
+        if self._ready:
+            return
+        self.train, self.test, self.classes = self.read()
+        self.val = None
+        if self.val_size:
+            self.train, self.val = self._split()
+        pixels = self.train.pixels.transpose(0, 1).flatten(1)
+        # A histogram gives both moments exactly, without a float copy of every pixel.
+        counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels]).double()
+        levels = torch.arange(256, dtype=torch.float64) / 255
+        weights = counts / counts.sum(1, keepdim=True)
+        mean = weights @ levels
+        self.mean = mean.float()
+        self.std = (weights @ levels.square() - mean.square()).clamp(min=1e-12).sqrt().float()
+        self._ready = True
+
+    def _split(self) -> tuple[Images, Images]:
+        labels = self.train.labels
+        if not len(self.classes) <= self.val_size <= len(labels) - len(self.classes):
+            raise InputError(
+                f"data.val_size={self.val_size} does not leave an image of each of the {len(self.classes)} classes "
+                f"on both sides of the split; there are {len(labels)} training images."
+            )
+        index = np.arange(len(labels))
+        kept, held_out = train_test_split(index, test_size=self.val_size, stratify=labels, random_state=self.seed)
+        return tuple(self.train.select(torch.from_numpy(np.sort(part))) for part in (kept, held_out))  # type: ignore[return-value]
+
+    def train_dataloader(self) -> BatchLoader:
+        return self._loader(self.train, self.batch_size, self.augmentation)
+
+    def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
+        return self._loader(self.val, self.eval_batch_size) if self.val else []
+
+    def test_dataloader(self) -> BatchLoader:
+        return self._loader(self.test, self.eval_batch_size)
+
+    def subset_dataloader(self, size: int, seed: int) -> BatchLoader:
+        """A fixed random subset of the evaluation images: of the held-out ones where there are any, else of the test's.
+
+        Nothing is selected by what is measured on it.
+        """
+        images = self.val or self.test
+        chosen = torch.randperm(len(images.labels), generator=seeded(seed))[:size].sort().values
+        return self._loader(images.select(chosen), self.eval_batch_size)
+
+    def _loader(self, images: Images, batch_size: int, augmentation: Augmentation | None = None) -> BatchLoader:
+        rank, world_size = 0, 1
+        if self.trainer is not None:
+            device = self.trainer.strategy.root_device
+            images = Images(*(tensor.to(device) for tensor in images))
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        return BatchLoader(images, batch_size, augmentation, self.seed, rank, world_size)
+
+
+def to_images(pixels: "np.ndarray | Tensor", labels: "np.ndarray | list[int]") -> Images:
+    """Images from (N, H, W, 3) uint8 and (N,) integers."""
+    return Images(
+        torch.as_tensor(pixels).permute(0, 3, 1, 2).contiguous(),
+        torch.as_tensor(labels, dtype=torch.int64),
+    )

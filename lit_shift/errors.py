@@ -1,0 +1,16 @@
+"""What a user did that cannot work, in one sentence."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """Bad input. Its message is one sentence that says what to do; a command prints it without a traceback."""
+
+
+def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
+    """The error for a name that is not among ``choices``: names the nearest one and lists all."""
+    choices = list(choices)
+    near = get_close_matches(str(name), choices, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return InputError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(choices)}.")

@@ -1,0 +1,29 @@
+"""Files that are either whole or not there, whatever is killed when."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Let ``write`` fill a file that takes the place of ``path`` once it is whole and on the disk.
+
+    Raises:
+        OSError: it cannot be written; what was at ``path`` before is untouched.
+    """
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def atomic_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    atomic_write(path, lambda file: file.write(text.encode()))

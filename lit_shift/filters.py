@@ -1,0 +1,50 @@
+"""The 19 FIR low-pass filters of Zhang's Table 1, each by its formula.
+
+A filter is its one-dimensional taps, normalised to sum 1; the two-dimensional filter is their outer product.
+"""
+
+from math import comb
+
+import numpy as np
+import torch
+from scipy.signal import firls, firwin
+from torch import Tensor
+
+from lit_shift.errors import unknown
+
+FILTERS = (
+    *("delta", "rect2", "rect3", "rect4", "rect5", "rect6", "rect7", "tri3", "tri5", "tri7"),
+    *("pascal4", "pascal5", "pascal6", "pascal7", "window3", "window6", "window7", "ls3", "ls7"),
+)
+
+FAMILIES = {
+    "delta": lambda n: np.ones(n),
+    "rect": lambda n: np.ones(n),
+    "tri": lambda n: np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)),
+    "pascal": lambda n: np.array([comb(n - 1, k) for k in range(n)]),
+    # Half-band low-pass: cut off at half the Nyquist frequency, which is what a subsampling by 2 can keep.
+    "window": lambda n: firwin(n, 0.5, window="boxcar"),
+    "ls": lambda n: firls(n, [0, 0.4, 0.6, 1], [1, 1, 0, 0]),
+}
+
+
+def lowpass(name: str) -> Tensor:
+    """Taps of a low-pass filter, by name.
+
+    Args:
+        name: one of :data:`FILTERS`: a family and its number of taps.
+
+    Returns:
+        ``(taps,)`` float64, sum 1.
+
+    Raises:
+        ValueError: unknown name; the message lists the names.
+
+    Source: Zhang, section 3 and Table 1.
+    """
+    if name not in FILTERS:
+        raise unknown("filter", name, FILTERS)
+    family = name.rstrip("1234567890")
+    taps = int(name.removeprefix(family) or 1)
+    weights = torch.as_tensor(FAMILIES[family](taps), dtype=torch.float64)
+    return weights / weights.sum()

@@ -1,0 +1,95 @@
+"""What lies beyond the border of a map: the one rule that convolutions, pools and blurs share."""
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lit_shift.errors import unknown
+
+Padding = Literal["circular", "zeros", "reflect"]
+PADDINGS: tuple[Padding, ...] = ("circular", "zeros", "reflect")
+
+
+def check_padding(padding: str) -> None:
+    """Raise a ValueError that lists the choices where ``padding`` is not one of :data:`PADDINGS`."""
+    if padding not in PADDINGS:
+        raise unknown("padding", padding, PADDINGS)
+
+
+def source(positions: Tensor, size: int, padding: Padding) -> Tensor:
+    """Which sample of an axis is seen at positions that may lie beyond it.
+
+    Args:
+        positions: any shape, int; 0 is the axis's first sample.
+        size: length of the axis, at least 1.
+        padding: ``circular`` wraps, ``reflect`` mirrors without repeating the border (both as often as they
+            must), ``zeros`` shows nothing.
+
+    Returns:
+        int, same shape, in ``[0, size)``; -1 where a zero is seen.
+    """
+    if padding == "circular":
+        return positions % size
+    if padding == "reflect":
+        period = max(2 * (size - 1), 1)
+        folded = positions % period
+        return torch.where(folded < size, folded, period - folded)
+    return torch.where((positions >= 0) & (positions < size), positions, -1)
+
+
+def pad(x: Tensor, before: int, after: int, padding: Padding) -> Tensor:
+    """Extend a map by ``before`` rows and columns at the top and left, ``after`` at the bottom and right.
+
+    Args:
+        x: (N, C, H, W); its memory format is kept.
+
+    Returns:
+        (N, C, H + before + after, W + before + after)
+    """
+    if padding == "zeros":
+        return F.pad(x, (before, after, before, after))
+    if padding == "circular" and max(before, after) <= min(x.shape[-2:]):
+        return _CircularPad.apply(x, before, after)
+    for dim in (2, 3):
+        positions = torch.arange(-before, x.shape[dim] + after, device=x.device)
+        x = x.index_select(dim, source(positions, x.shape[dim], padding))
+    return x
+
+
+class _CircularPad(torch.autograd.Function):
+    """Circular pad into one output buffer; ``F.pad(mode="circular")`` drops channels_last and is many times slower."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, before: int, after: int) -> Tensor:
+        ctx.before, ctx.after = before, after
+        n, c, h, w = x.shape
+        shape = (n, c, h + before + after, w + before + after)
+        out = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_memory_format(x))
+        inner = slice(before, before + w)
+        out[:, :, before : before + h, inner] = x
+        out[:, :, :before, inner] = x[:, :, h - before :]
+        out[:, :, before + h :, inner] = x[:, :, :after]
+        # The columns copy whole rows of the output, corners included.
+        out[..., :before] = out[..., w : w + before]
+        out[..., before + w :] = out[..., before : before + after]
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        before, after = ctx.before, ctx.after
+        h, w = (side - before - after for side in grad.shape[-2:])
+        rows = grad[..., before : before + w].clone(memory_format=_memory_format(grad))
+        rows[..., w - before :] += grad[..., :before]
+        rows[..., :after] += grad[..., before + w :]
+        out = rows[:, :, before : before + h].contiguous(memory_format=_memory_format(grad))
+        out[:, :, h - before :] += rows[:, :, :before]
+        out[:, :, :after] += rows[:, :, before + h :]
+        return out, None, None
+
+
+def _memory_format(x: Tensor) -> torch.memory_format:
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        return torch.channels_last
+    return torch.contiguous_format

@@ -1,0 +1,10 @@
+"""The papers' tables as printed, in percent and milliseconds."""
+
+import csv
+from importlib.resources import files
+
+
+def load(table: str) -> list[dict[str, str]]:
+    """Rows of a published table, by name: ``zhang_table1`` or ``zhang_table2``."""
+    text = files(__name__).joinpath(f"{table}.csv").read_text()
+    return list(csv.DictReader(text.splitlines()))

@@ -1,0 +1,131 @@
+"""A run's folder: where it is, what is in it, whether it is finished. Needs no torch."""
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from yaml import YAMLError
+
+from lit_shift.config import identity, label
+from lit_shift.errors import InputError
+from lit_shift.files import atomic_text
+
+PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
+
+
+class Run:
+    """The folder ``runs/<data>-<pool>-<filter>-<aug>-<seed>-<hash of the config>`` of one training.
+
+    It holds ``config.yaml``, ``checkpoints/last.ckpt``, ``history.csv``, ``environment.json`` and, once the run is
+    finished, ``metrics.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics = folder / "metrics.json"
+        self.history = folder / "history.csv"
+        self.checkpoint = folder / "checkpoints" / "last.ckpt"
+        self.environment = folder / "environment.json"
+
+    @classmethod
+    def locate(cls, cfg: DictConfig) -> "Run":
+        """The newest run of this config, or where it is to be; with ``fresh`` always a new folder."""
+        if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_SHIFT_RUN" in os.environ:
+            return cls(Path(os.environ["LIT_SHIFT_RUN"]))  # a process that joins the first one's run
+        first = Path(cfg.runs) / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
+        folder = first
+        for attempt in count(2):
+            following = first.with_name(f"{first.name}-{attempt}")
+            if not (folder.exists() if cfg.fresh else following.exists()):
+                break
+            folder = following
+        os.environ["LIT_SHIFT_RUN"] = str(folder)
+        return cls(folder)
+
+    @classmethod
+    def of(cls, checkpoint: str | Path) -> "Run":
+        """The run that a checkpoint is of."""
+        return cls(Path(checkpoint).parents[1])
+
+    def config(self) -> DictConfig:
+        """The run's config.
+
+        Raises:
+            InputError: there is none.
+        """
+        path = self.folder / "config.yaml"
+        try:
+            config = OmegaConf.load(path)
+        except (OSError, YAMLError) as error:
+            raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
+        assert isinstance(config, DictConfig)
+        return config
+
+    @property
+    def finished(self) -> bool:
+        return self.metrics.exists()
+
+    @property
+    def resume_from(self) -> Path | None:
+        """The checkpoint of an unfinished run."""
+        return self.checkpoint if self.checkpoint.exists() else None
+
+    @property
+    def state(self) -> str:
+        """A word for people."""
+        return "finished" if self.finished else "resuming" if self.resume_from else "new run"
+
+    def start(self, cfg: DictConfig, classes: list[str]) -> None:
+        """Make the folder, and note in it what runs, on which classes and where.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, {"classes": classes})))
+            atomic_text(self.environment, json.dumps(_environment(), indent=2) + "\n")
+        except OSError as error:
+            raise InputError(
+                f"The run folder {self.folder} cannot be written ({error.strerror}): say runs=FOLDER."
+            ) from error
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write ``metrics.json``, which makes the run a finished one."""
+        environment = json.loads(self.environment.read_text()) | {"finished": _now()}
+        atomic_text(self.environment, json.dumps(environment, indent=2) + "\n")
+        write_metrics(self.metrics, metrics)
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Lightning's metrics as a flat JSON object of numbers, in order of its keys."""
+    atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2) + "\n")
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Scalar tensors as numbers, to the seven digits that float32 holds."""
+    return {name: float(f"{float(value):.7g}") for name, value in metrics.items()}
+
+
+def _environment() -> dict[str, object]:
+    return {
+        "command": " ".join(sys.argv),
+        "started": _now(),
+        "host": platform.node(),
+        "machine": platform.platform(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,52 @@
+"""What a shift is, and where random shifts come from (Zhang, section 4.2, eq. 4)."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lit_shift.padding import Padding, source
+
+
+def seeded(*key: int) -> torch.Generator:
+    """A CPU generator that depends on every number of ``key`` (a seed, an epoch), each at least 0."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]) % 2**63)
+
+
+def draw_offsets(shape: tuple[int, ...], height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Independent random shifts, uniform over all ``height * width`` offsets.
+
+    Returns:
+        ``(*shape, 2)`` int64: rows in ``[0, height)`` and columns in ``[0, width)``.
+    """
+    rows, cols = (torch.randint(size, shape, generator=generator) for size in (height, width))
+    return torch.stack([rows, cols], dim=-1)
+
+
+def roll(x: Tensor, offsets: Tensor) -> Tensor:
+    """Shift each image circularly by its own offset: ``out[n, :, i, j] = x[n, :, (i - h) mod H, (j - w) mod W]``.
+
+    Args:
+        x: (N, C, H, W), any dtype.
+        offsets: (N, 2) int, ``(h, w)`` per image, of any sign and size.
+
+    Returns:
+        (N, C, H, W)
+    """
+    return shift(x, offsets, "circular")
+
+
+def shift(x: Tensor, offsets: Tensor, padding: Padding) -> Tensor:
+    """Shift each image by its own offset; what enters at the border is what ``padding`` says lies beyond it.
+
+    With ``zeros`` this is a shifted crop of the zero-padded image. Arguments and result as for :func:`roll`.
+    """
+    height, width = x.shape[-2:]
+    offsets = offsets.to(x.device)
+    rows = source(torch.arange(height, device=x.device) - offsets[:, :1], height, padding)
+    cols = source(torch.arange(width, device=x.device) - offsets[:, 1:], width, padding)
+    n, c = (torch.arange(size, device=x.device) for size in x.shape[:2])
+    out = x[n[:, None, None, None], c[:, None, None], rows[:, None, :, None], cols[:, None, None, :]]
+    if padding == "zeros":
+        out *= ((rows >= 0)[:, :, None] & (cols >= 0)[:, None, :])[:, None]
+    return out

@@ -1,0 +1,68 @@
+"""VGG13 for 32x32 images, its pools passed in (Zhang, section 4.1)."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_shift.errors import InputError
+from lit_shift.padding import Padding, check_padding, pad
+from lit_shift.pool import Pool
+
+
+class Conv3x3(nn.Conv2d):
+    """3x3 convolution at stride 1 whose border follows ``padding``; no bias, as a batch norm comes next."""
+
+    def __init__(self, in_channels: int, out_channels: int, padding: Padding) -> None:
+        check_padding(padding)
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.padding_mode == "zeros":
+            return super().forward(x)
+        return F.conv2d(pad(x, 1, 1, self.padding_mode), self.weight)  # type: ignore[arg-type]
+
+
+class VGG13(nn.Module):
+    """Five blocks of two (3x3 convolution, batch norm, ReLU) and a pool, then one linear layer on the mean of the map.
+
+    On a 32x32 image the last map is 1x1 and its mean is itself. Layers are named as in Zhang's Fig. 4: ``conv1_1``,
+    ``conv1_2``, ``pool1``, ... ``pool5`` in ``features``, then ``classifier``.
+
+    Args:
+        pool: called without arguments for each of the five pools.
+        num_classes: number of outputs.
+        width: channels of the first block; the others have 2, 4, 8 and 8 times as many. The paper's is 64.
+        padding: what the convolutions see beyond the border.
+
+    Shapes: (N, 3, H, W) -> (N, num_classes), H and W multiples of 32; ValueError otherwise.
+    """
+
+    def __init__(
+        self, pool: Callable[[], Pool], num_classes: int = 10, width: int = 64, padding: Padding = "circular"
+    ) -> None:
+        super().__init__()
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = 3
+        for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):
+            for i in (1, 2):
+                layers[f"conv{block}_{i}"] = Conv3x3(channels, multiple * width, padding)
+                layers[f"norm{block}_{i}"] = nn.BatchNorm2d(multiple * width)
+                layers[f"relu{block}_{i}"] = nn.ReLU(inplace=True)
+                channels = multiple * width
+            layers[f"pool{block}"] = pool()
+        self.features = nn.Sequential(layers)
+        self.classifier = nn.Linear(channels, num_classes)
+        self.to(memory_format=torch.channels_last)  # on a CPU, pools and convolutions are several times faster
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits from the last maps: (N, C, h, w) -> (N, num_classes)."""
+        return self.classifier(maps.mean((2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        if h % 32 or w % 32 or not h * w:
+            raise InputError(f"VGG13 halves the image five times, so its sides must be multiples of 32, not {h}x{w}.")
+        return self.classify(self.features(x.contiguous(memory_format=torch.channels_last)))
