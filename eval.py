@@ -6,11 +6,10 @@ from pathlib import Path
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
-from rich.console import Console
 
 from lit_shift.cli import plain_errors, use_config_of_run
 from lit_shift.config import settle
-from lit_shift.console import say
+from lit_shift.console import say, show
 from lit_shift.results import measures
 from lit_shift.run import Run, write_metrics
 
@@ -28,9 +27,10 @@ def main(cfg: DictConfig) -> None:
     load_weights(classifier, Path(cfg.ckpt))
     trainer = build_trainer(cfg, build_measures(cfg))
     trainer.test(classifier, data, verbose=False)
-    write_metrics(out / "metrics.json", trainer.callback_metrics)
+    if trainer.is_global_zero:
+        write_metrics(out / "metrics.json", trainer.callback_metrics)
     say(f"written: {out / 'metrics.json'}")
-    Console().print(measures(out / "metrics.json"))
+    show(measures(out / "metrics.json"))
 
 
 if __name__ == "__main__":

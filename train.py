@@ -2,11 +2,10 @@
 
 import hydra
 from omegaconf import DictConfig
-from rich.console import Console
 
 from lit_shift.cli import Outcomes, plain_errors
 from lit_shift.config import settle
-from lit_shift.console import say
+from lit_shift.console import say, show
 from lit_shift.results import table
 from lit_shift.run import Run
 
@@ -17,16 +16,18 @@ def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
     from lit_shift.build import build_classifier, build_data, build_training
-    from lit_shift.tracking import say_how_to_sync
+    from lit_shift.tracking import say, show_how_to_sync
 
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)
     trainer = build_training(cfg, run)
-    run.start(cfg, data.classes)
+    if trainer.is_global_zero:
+        run.start(cfg, data.classes)
     trainer.fit(classifier, data, ckpt_path=run.resume_from)
     trainer.test(classifier, data, verbose=False)
     say_how_to_sync(trainer)
-    run.finish(trainer.callback_metrics)
+    if trainer.is_global_zero:
+        run.finish(trainer.callback_metrics)
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -44,5 +45,5 @@ if __name__ == "__main__":
     with plain_errors("train"):
         main()
     if outcomes.finished:
-        Console().print(table(outcomes.finished))
+        show(table(outcomes.finished))
     outcomes.leave()

@@ -74,6 +74,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], logger: Any = F
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no list of devices that are not there
     for message in (
         ".*LeafSpec.* is deprecated",  # Lightning 2.6 on the newest torch
+        "It is recommended to use .*sync_dist",  # what is logged is the same in every process
         "The number of training batches",  # nothing is logged by the batch
         "Checkpoint directory .* exists and is not empty",  # that of the run which is resumed
     ):

@@ -1,8 +1,21 @@
-"""Words for the user, on standard error, so that standard output holds results alone."""
+"""What the user sees: words on standard error, results on standard output, from the first process alone."""
 
-from rich.console import Console
+import os
+
+from rich.console import Console, RenderableType
 
 
 def say(text: str) -> None:
-    """Print a line as it is."""
-    Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
+    """Print a line as it is, on standard error."""
+    if _first():
+        Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def show(result: RenderableType) -> None:
+    """Print a table on standard output."""
+    if _first():
+        Console().print(result)
+
+
+def _first() -> bool:
+    return os.environ.get("LOCAL_RANK", "0") == "0"

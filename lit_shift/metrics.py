@@ -12,10 +12,11 @@ from lit_shift import functional
 
 
 class Estimate(NamedTuple):
-    """A mean over images and the half-width of its 95% interval."""
+    """A mean over images, the half-width of its 95% interval, and the number of images."""
 
     mean: Tensor
     ci95: Tensor
+    images: Tensor
 
 
 class MeanOverImages(Metric):
@@ -48,7 +49,7 @@ class MeanOverImages(Metric):
     def compute(self) -> Estimate:
         mean = self.total / self.count
         variance = (self.squares - self.count * mean.square()).clamp(min=0) / (self.count - 1)
-        return Estimate(mean, 1.96 * (variance / self.count).sqrt())
+        return Estimate(mean, 1.96 * (variance / self.count).sqrt(), self.count)
 
 
 class RandomAccuracy(MeanOverImages):

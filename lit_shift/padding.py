@@ -52,10 +52,8 @@ def pad(x: Tensor, before: int, after: int, padding: Padding) -> Tensor:
         return F.pad(x, (before, after, before, after))
     if padding == "circular" and max(before, after) <= min(x.shape[-2:]):
         return _CircularPad.apply(x, before, after)
-    for dim in (2, 3):
-        positions = torch.arange(-before, x.shape[dim] + after, device=x.device)
-        x = x.index_select(dim, source(positions, x.shape[dim], padding))
-    return x
+    rows, cols = (source(torch.arange(-before, size + after, device=x.device), size, padding) for size in x.shape[-2:])
+    return x[:, :, rows[:, None], cols].contiguous(memory_format=_memory_format(x))
 
 
 class _CircularPad(torch.autograd.Function):

@@ -7,7 +7,6 @@ from urllib.parse import urlparse
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from torch import Tensor
 
 from lit_shift.console import say
@@ -29,7 +28,7 @@ def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, c
 
     wandb.setup(wandb.Settings(silent=True))  # else it greets, advises and summarises on the console
     if mode == "online" and (reason := _unreachable()):
-        rank_zero_only(say)(f"W&B cannot go online ({reason}); this run is logged offline.")
+        say(f"W&B cannot go online ({reason}); this run is logged offline.")
         mode = "offline"
     return WandbLogger(
         name=name,
@@ -48,7 +47,7 @@ def say_how_to_sync(trainer: Trainer) -> None:
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger) and logger.experiment.offline:
             folder = Path(logger.save_dir or ".") / "wandb"
-            rank_zero_only(say)(f"W&B has logged offline; to upload: wandb sync {folder}/offline-run-*")
+            say(f"W&B has logged offline; to upload: wandb sync {folder}/offline-run-*")
 
 
 def log_histogram(trainer: Trainer, key: str, values: Tensor) -> None:

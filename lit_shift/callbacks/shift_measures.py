@@ -94,11 +94,11 @@ class ShiftMeasures(Callback):
         self.std.update(functional.variation(logits, batch.labels, self.sampled, reduction="none").sqrt())
 
     def _log(self, stage: str) -> None:
-        values: dict[str, Any] = {f"{stage}/shifts": float(self.shifts_measured)}
-        for name, metric in self.metrics.items():
-            values[f"{stage}/{name}"], values[f"{stage}/{name}_ci95"] = metric.compute()
-        values[f"{stage}/images"] = self.metrics["consistency"].count
-        self.module.log_dict(values)
+        estimates = {name: metric.compute() for name, metric in self.metrics.items()}
+        for name, estimate in estimates.items():
+            self.module.log_dict({f"{stage}/{name}": estimate.mean, f"{stage}/{name}_ci95": estimate.ci95})
+        images = estimates["consistency"].images
+        self.module.log_dict({f"{stage}/images": images, f"{stage}/shifts": float(self.shifts_measured)})
 
 
 @contextmanager

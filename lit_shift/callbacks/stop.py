@@ -41,8 +41,7 @@ class StopOnSignal(Callback):
         # Saving is a collective operation: all processes stop at the same batch or none does.
         if trainer.strategy.reduce_boolean_decision(bool(self.received), all=False):
             trainer.save_checkpoint(self.path)
-            if trainer.is_global_zero:
-                say(f"Stopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
+            say(f"Stopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
             raise Stopped(128 + (self.received or signal.SIGINT))
 
     def _receive(self, number: int, frame: Any) -> None:
