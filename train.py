@@ -16,7 +16,7 @@ def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
     from lit_shift.build import build_classifier, build_data, build_training
-    from lit_shift.tracking import say, show_how_to_sync
+    from lit_shift.tracking import say_how_to_sync
 
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)

@@ -1,44 +1,38 @@
-"""Checkpoints: written whole or not at all, read without running code."""
+"""Lightning's checkpoints, safe to write and safe to read."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
-import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from torch import nn
 
+from lit_shift import saved
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_write
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Lightning's checkpoints, such that a kill or a full disk leaves the previous one in place."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        atomic_write(Path(path), lambda file: torch.save(checkpoint, file))
+        saved.write(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
         return load(Path(path), map_location)
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A Lightning checkpoint, with ``weights_only=True``.
+    """A checkpoint of a training.
 
     Raises:
         InputError: no such file, a truncated one, or no checkpoint.
     """
-    if not path.is_file():
-        raise InputError(f"There is no checkpoint {path}.")
-    try:
-        checkpoint = torch.load(path, map_location, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-        raise InputError(f"{path} is truncated or not a checkpoint.") from error
+    checkpoint = saved.read(path, map_location)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
-        raise InputError(f"{path} is not a checkpoint of a training run: it has no 'state_dict'.")
+        raise InputError(f"{path} is not a checkpoint of a training: it has no 'state_dict'.")
     return checkpoint
 
 
-def load_weights(module: torch.nn.Module, path: Path) -> None:
+def load_weights(module: nn.Module, path: Path) -> None:
     """Put a checkpoint's weights into a module.
 
     Raises:

@@ -50,9 +50,13 @@ def test_least_squares_minimises_the_error_in_both_bands(taps):
 
 @pytest.mark.parametrize(
     ("name", "printed"),
-    [("window3", [0.28, 0.44, 0.28]), ("window6", [-0.09, 0.15, 0.44, 0.44, 0.15, -0.09])]
-    + [("window7", [-0.11, 0, 0.34, 0.54, 0.34, 0, -0.11]), ("ls3", [0.28, 0.45, 0.28])]
-    + [("ls7", [-0.09, 0, 0.32, 0.52, 0.32, 0, -0.09])],
+    [
+        ("window3", [0.28, 0.44, 0.28]),
+        ("window6", [-0.09, 0.15, 0.44, 0.44, 0.15, -0.09]),
+        ("window7", [-0.11, 0, 0.34, 0.54, 0.34, 0, -0.11]),
+        ("ls3", [0.28, 0.45, 0.28]),
+        ("ls7", [-0.09, 0, 0.32, 0.52, 0.32, 0, -0.09]),
+    ],
 )
 def test_two_decimals(name, printed):
     np.testing.assert_allclose(lowpass(name).numpy(), printed, atol=0.005)

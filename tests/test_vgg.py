@@ -1,4 +1,5 @@
 from functools import partial
+from itertools import pairwise
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ def test_thirteen_layers_named_as_in_figure_4():
 def test_number_of_weights():
     """By hand: 3x3 kernels, two numbers a channel for the batch norm, a linear layer with bias."""
     channels = [3, 64, 64, 128, 128, 256, 256, 512, 512, 512, 512]
-    expected = sum(9 * a * b + 2 * b for a, b in zip(channels, channels[1:], strict=False)) + 512 * 10 + 10
+    expected = sum(9 * a * b + 2 * b for a, b in pairwise(channels)) + 512 * 10 + 10
     assert sum(p.numel() for p in VGG13(MaxPool).parameters()) == expected
 
 

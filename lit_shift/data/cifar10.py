@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
 from torchvision.datasets.utils import check_md5
@@ -33,21 +32,21 @@ class CIFAR10(ImageDataModule):
             InputError: no network, or an archive that is not the published one; says what to do.
         """
         archive = self.root / TorchvisionCIFAR10.filename
-        if archive.exists() and not check_md5(str(archive), TorchvisionCIFAR10.tgz_md5):
+        put_there = archive.exists()
+        if put_there and not check_md5(str(archive), TorchvisionCIFAR10.tgz_md5):
             raise InputError(
                 f"{archive} is truncated or corrupt (its MD5 is not {TorchvisionCIFAR10.tgz_md5}): "
                 f"delete it and run again to download it anew, {ALTERNATIVES}."
             )
         try:
             TorchvisionCIFAR10(str(self.root), download=True)
-        except (URLError, ConnectionError, TimeoutError) as error:
-            archive.unlink(missing_ok=True)  # it was not there before: what is there now is a broken download
+        except (OSError, RuntimeError) as error:  # RuntimeError: what came has another checksum
+            if not put_there:
+                archive.unlink(missing_ok=True)
             raise InputError(
                 f"CIFAR-10 is not in {self.root} and could not be downloaded ({error}): put "
                 f"{TorchvisionCIFAR10.filename} from {TorchvisionCIFAR10.url} into that folder, {ALTERNATIVES}."
             ) from error
-        except RuntimeError as error:  # torchvision's word for a checksum that does not match
-            raise InputError(f"CIFAR-10 in {self.root} cannot be used ({error}): delete it and run again.") from error
 
     def read(self) -> Dataset:
         train, test = (TorchvisionCIFAR10(str(self.root), train=train) for train in (True, False))

@@ -3,19 +3,19 @@
 import hashlib
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from platformdirs import user_cache_path
 from rich.progress import track
 
+from lit_shift import saved
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_write
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
@@ -65,16 +65,16 @@ class ImageFolder(ImageDataModule):
         name = ".lit_shift_cache.pt"
         per_user = user_cache_path("lit_shift") / hashlib.sha256(bytes(self.root.resolve())).hexdigest()[:16]
         for cache in (self.root / name, per_user / name):
-            if cache.exists():
-                stored = torch.load(cache, weights_only=True)
+            with suppress(InputError):  # none, or a broken one
+                stored = saved.read(cache)
                 if stored["fingerprint"] == fingerprint:
                     return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes)
         train, test = self._decode(files, classes)
         content = {"fingerprint": fingerprint, "train": tuple(train), "test": tuple(test)}
         try:
-            atomic_write(self.root / name, lambda file: torch.save(content, file))
+            saved.write(self.root / name, content)
         except OSError:  # a read-only data folder
-            atomic_write(per_user / name, lambda file: torch.save(content, file))
+            saved.write(per_user / name, content)
         return Dataset(train, test, classes)
 
     def _fingerprint(self, files: list[Path]) -> str:

@@ -1,0 +1,33 @@
+"""What torch saves: written whole or not at all, read without running code."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lit_shift.errors import InputError
+from lit_shift.files import atomic_write
+
+
+def write(path: Path, content: Any) -> None:
+    """``torch.save`` such that a kill or a full disk leaves what was there before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    atomic_write(path, lambda file: torch.save(content, file))
+
+
+def read(path: Path, map_location: Any = "cpu") -> Any:
+    """``torch.load`` with ``weights_only=True``.
+
+    Raises:
+        InputError: no such file, a truncated one, or one that torch has not saved.
+    """
+    if not path.is_file():
+        raise InputError(f"There is no file {path}.")
+    try:
+        return torch.load(path, map_location, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError, OSError) as error:
+        raise InputError(f"{path} is truncated or not a file saved by torch.") from error

@@ -1,0 +1,264 @@
+import hashlib
+import os
+import pickle
+import tarfile
+from collections import Counter
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
+
+from lit_shift.data import CIFAR10, Digits, ImageFolder
+from lit_shift.errors import InputError
+from tests.conftest import save_images
+
+OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular", "seed": 0}
+
+
+def make(kind, *args, val_size=0, **options):
+    module = kind(*args, val_size=val_size, **(OPTIONS | options))
+    module.prepare_data()
+    module.setup()
+    return module
+
+
+class TestShared:
+    def test_statistics_are_those_of_all_training_pixels(self, images):
+        data = make(ImageFolder, str(images))
+        pixels = data.train.pixels.double().transpose(0, 1).flatten(1) / 255
+        torch.testing.assert_close(data.mean, pixels.mean(1).float())
+        torch.testing.assert_close(data.std, pixels.std(1, correction=0).float())
+
+    def test_held_out_images_are_stratified_seeded_and_not_trained_on(self):
+        whole, data = make(Digits), make(Digits, val_size=300)
+        assert len(data.val.labels) == 300
+        assert len(data.train.labels) + 300 == len(whole.train.labels)
+        rows = [tuple(image.flatten().tolist()) for part in (data.train, data.val) for image in part.pixels]
+        assert Counter(rows) == Counter(tuple(image.flatten().tolist()) for image in whole.train.pixels)
+        share = torch.bincount(data.val.labels) / torch.bincount(whole.train.labels)
+        assert (share - 300 / len(whole.train.labels)).abs().max() < 0.01
+        assert torch.equal(data.val.pixels, make(Digits, val_size=300).val.pixels)
+        assert not torch.equal(data.val.pixels, make(Digits, val_size=300, seed=1).val.pixels)
+
+    @pytest.mark.parametrize("val_size", [3, 1437, -5, 10**6])
+    def test_a_split_that_leaves_a_class_empty_is_refused(self, val_size):
+        with pytest.raises(InputError, match=f"data.val_size={val_size} does not leave"):
+            make(Digits, val_size=val_size)
+
+    def test_subset_is_fixed_by_its_own_seed(self):
+        subset = make(Digits).subset_dataloader(32, seed=0).images
+        assert len(subset.labels) == 32
+        assert torch.equal(subset.pixels, make(Digits, seed=5).subset_dataloader(32, seed=0).images.pixels)
+        assert not torch.equal(subset.pixels, make(Digits).subset_dataloader(32, seed=1).images.pixels)
+
+    def test_subset_is_of_the_held_out_images_where_there_are_any(self):
+        data = make(Digits, val_size=100)
+        assert torch.equal(data.subset_dataloader(10**6, seed=0).images.pixels, data.val.pixels)
+        assert torch.equal(make(Digits).subset_dataloader(10**6, seed=0).images.pixels, data.test.pixels)
+
+
+class TestDigits:
+    def test_all_digits_16_by_16_in_the_middle_of_a_black_field(self):
+        data = make(Digits)
+        assert data.train.pixels.shape == (1437, 3, 32, 32)
+        assert data.test.pixels.shape == (360, 3, 32, 32)
+        pixels = torch.cat([data.train.pixels, data.test.pixels])
+        assert pixels.dtype == torch.uint8
+        field = pixels.clone()
+        field[:, :, 8:24, 8:24] = 0
+        assert (field == 0).all()
+        assert pixels.max() > 200
+        assert (pixels[:, 0] == pixels[:, 2]).all()
+
+    def test_halved_again_they_are_scikit_learns(self):
+        """Each 2x2 block of a bilinear doubling has the original pixel's value up to its neighbours' influence."""
+        digits = load_digits()
+        data = make(Digits)
+        totals = torch.cat([data.train.pixels, data.test.pixels])[:, 0].double().sum((1, 2)).sort().values
+        expected = torch.from_numpy(4 * digits.images.sum((1, 2)) * 255 / 16).sort().values
+        assert ((totals - expected).abs() / expected).median() < 0.02
+
+
+class TestImageFolder:
+    def test_pixels_and_labels_are_those_of_the_files(self, images):
+        data = make(ImageFolder, str(images))
+        assert data.classes == ["dark", "light"]
+        files = [images / "train" / name / f"{i:03}.png" for name in data.classes for i in range(80)]
+        assert data.train.labels.tolist() == [0] * 80 + [1] * 80
+        for file, pixels in zip(files, data.train.pixels, strict=True):
+            np.testing.assert_array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(Image.open(file)))
+
+    def test_second_time_comes_from_the_cache_until_a_file_changes(self, tmp_path, monkeypatch):
+        save_images(tmp_path, 4)
+        first = make(ImageFolder, str(tmp_path))
+        cache = tmp_path / ".lit_shift_cache.pt"
+        assert cache.exists()
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFolder, "_decode", None)  # not called
+            assert torch.equal(make(ImageFolder, str(tmp_path)).train.pixels, first.train.pixels)
+        file = tmp_path / "train" / "dark" / "000.png"
+        Image.new("RGB", (32, 32), (1, 2, 3)).save(file)
+        os.utime(file, ns=(1, 1))
+        assert make(ImageFolder, str(tmp_path)).train.pixels[0, :, 0, 0].tolist() == [1, 2, 3]
+        file.unlink()
+        assert len(make(ImageFolder, str(tmp_path)).train.labels) == 7
+
+    def test_a_broken_cache_is_made_anew(self, tmp_path):
+        save_images(tmp_path, 2)
+        first = make(ImageFolder, str(tmp_path))
+        cache = tmp_path / ".lit_shift_cache.pt"
+        cache.write_bytes(cache.read_bytes()[:1000])
+        assert torch.equal(make(ImageFolder, str(tmp_path)).train.pixels, first.train.pixels)
+
+    def test_where_the_folder_is_read_only_the_cache_is_the_users(self, tmp_path, monkeypatch):
+        save_images(tmp_path / "images", 2)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        # A folder in the cache's place cannot be written even by root, as a read-only disk cannot.
+        (tmp_path / "images" / ".lit_shift_cache.pt").mkdir()
+        make(ImageFolder, str(tmp_path / "images"))
+        assert list((tmp_path / "cache").rglob(".lit_shift_cache.pt"))
+        with monkeypatch.context() as patch:
+            patch.setattr(ImageFolder, "_decode", None)
+            make(ImageFolder, str(tmp_path / "images"))
+
+    def test_sizes_must_agree_or_be_asked_for(self, tmp_path):
+        save_images(tmp_path, 2)
+        Image.new("RGB", (40, 36), (9, 9, 9)).save(tmp_path / "test" / "light" / "big.JPEG")
+        with pytest.raises(InputError, match=r"2 sizes \(32x32, 40x36\): say data.size=32"):
+            make(ImageFolder, str(tmp_path))
+        data = make(ImageFolder, str(tmp_path), 64)
+        assert data.test.pixels.shape[-2:] == (64, 64)
+        assert (data.test.pixels[-1] == 9).all()
+
+    def test_grey_and_transparent_images_become_rgb(self, tmp_path):
+        save_images(tmp_path, 2)
+        Image.new("L", (32, 32), 77).save(tmp_path / "train" / "dark" / "000.png")
+        Image.new("RGBA", (32, 32), (5, 6, 7, 255)).save(tmp_path / "train" / "dark" / "001.png")
+        pixels = make(ImageFolder, str(tmp_path)).train.pixels
+        assert pixels[0, :, 0, 0].tolist() == [77, 77, 77]
+        assert pixels[1, :, 0, 0].tolist() == [5, 6, 7]
+
+    def test_unreadable_images_are_named(self, tmp_path):
+        save_images(tmp_path, 3)
+        whole = tmp_path / "train" / "dark" / "000.png"
+        whole.write_bytes(whole.read_bytes()[:300])
+        (tmp_path / "test" / "light" / "text.jpg").write_text("not an image")
+        with pytest.raises(InputError, match=r"2 of 11 images cannot be read: .*dark/000.png, .*light/text.jpg\."):
+            make(ImageFolder, str(tmp_path))
+
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_missing_split(self, tmp_path, split):
+        other = {"train": "test", "test": "train"}[split]
+        (tmp_path / other / "dark").mkdir(parents=True)
+        with pytest.raises(InputError, match=f"has no folder '{split}'"):
+            make(ImageFolder, str(tmp_path))
+
+    def test_empty_and_differing_classes(self, tmp_path):
+        for folder in ("train/dark", "test/dark"):
+            (tmp_path / folder).mkdir(parents=True)
+        with pytest.raises(InputError, match="holds no PNG or JPEG image"):
+            make(ImageFolder, str(tmp_path))
+        (tmp_path / "test" / "darc").mkdir()
+        with pytest.raises(InputError, match="differ: darc"):
+            make(ImageFolder, str(tmp_path))
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """An archive in CIFAR-10's format with 5 x 20 and 10 images, served on the loopback; torchvision knows of it."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "made" / TorchvisionCIFAR10.base_folder
+    folder.mkdir(parents=True)
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return name, hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    def batch(n):
+        data = rng.integers(0, 256, (n, 3072), dtype=np.uint8)
+        return {"data": data, "labels": [int(i) % 10 for i in range(n)]}
+
+    train = [write(f"data_batch_{i}", batch(20)) for i in range(1, 6)]
+    test = [write("test_batch", batch(10))]
+    meta, md5 = write("batches.meta", {"label_names": [f"class{i}" for i in range(10)]})
+    path = tmp_path / "made" / TorchvisionCIFAR10.filename
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(folder, TorchvisionCIFAR10.base_folder)
+    monkeypatch.setattr(TorchvisionCIFAR10, "train_list", train)
+    monkeypatch.setattr(TorchvisionCIFAR10, "test_list", test)
+    monkeypatch.setattr(TorchvisionCIFAR10, "meta", {"filename": meta, "key": "label_names", "md5": md5})
+    monkeypatch.setattr(TorchvisionCIFAR10, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(path.parent)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(TorchvisionCIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{path.name}")
+    yield path
+    server.shutdown()
+
+
+class TestCIFAR10:
+    def test_download_check_extract_read(self, archive, tmp_path):
+        data = make(CIFAR10, str(tmp_path / "data"))
+        assert data.classes == [f"class{i}" for i in range(10)]
+        assert data.train.pixels.shape == (100, 3, 32, 32)
+        assert data.test.labels.tolist() == list(range(10))
+        stored = pickle.loads((archive.parent / TorchvisionCIFAR10.base_folder / "data_batch_2").read_bytes())
+        np.testing.assert_array_equal(data.train.pixels[20:40].flatten(1).numpy(), stored["data"])
+
+    def test_once_there_it_needs_no_network(self, archive, tmp_path, monkeypatch):
+        make(CIFAR10, str(tmp_path / "data"))
+        monkeypatch.setattr(TorchvisionCIFAR10, "url", "http://127.0.0.1:9/none.tar.gz")
+        make(CIFAR10, str(tmp_path / "data"))
+
+    def test_an_archive_put_there_by_hand_needs_no_network(self, archive, tmp_path, monkeypatch):
+        monkeypatch.setattr(TorchvisionCIFAR10, "url", "http://127.0.0.1:9/none.tar.gz")
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / archive.name).write_bytes(archive.read_bytes())
+        make(CIFAR10, str(tmp_path / "data"))
+
+    def test_no_network_says_where_to_put_it_and_the_alternatives(self, archive, tmp_path, monkeypatch):
+        monkeypatch.setattr(TorchvisionCIFAR10, "url", "http://127.0.0.1:9/cifar-10-python.tar.gz")
+        with pytest.raises(InputError, match=r"put cifar-10-python.tar.gz .*data=imagefolder .*data=digits"):
+            make(CIFAR10, str(tmp_path / "data"))
+
+    @pytest.mark.parametrize("damage", [lambda b: b[:-100], lambda b: b[:50] + b"x" + b[51:], lambda b: b""])
+    def test_a_truncated_or_corrupt_archive_is_named_and_kept(self, archive, tmp_path, damage):
+        put = tmp_path / "data" / archive.name
+        put.parent.mkdir()
+        put.write_bytes(damage(archive.read_bytes()))
+        with pytest.raises(InputError, match=f"{archive.name} is truncated or corrupt .*delete it"):
+            make(CIFAR10, str(tmp_path / "data"))
+        assert put.read_bytes() == damage(archive.read_bytes())
+
+    def test_a_download_that_breaks_off_is_not_taken_for_the_archive(self, archive, tmp_path):
+        whole = archive.read_bytes()
+        archive.write_bytes(whole[:-100])
+        with pytest.raises(InputError, match="could not be downloaded"):
+            make(CIFAR10, str(tmp_path / "data"))
+        archive.write_bytes(whole)
+        make(CIFAR10, str(tmp_path / "data"))
+
+    def test_a_damaged_extracted_file_is_extracted_anew(self, archive, tmp_path):
+        first = make(CIFAR10, str(tmp_path / "data"))
+        (tmp_path / "data" / TorchvisionCIFAR10.base_folder / "data_batch_3").write_bytes(b"damaged")
+        assert torch.equal(make(CIFAR10, str(tmp_path / "data")).train.pixels, first.train.pixels)
+
+
+def test_epochs_of_a_data_module_differ():
+    loader = make(Digits).train_dataloader()
+    orders = []
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        orders.append(next(iter(loader)).places.tolist())
+    assert all(a != b for a, b in pairwise(orders))
