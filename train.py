@@ -15,17 +15,19 @@ outcomes = Outcomes()
 def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
+    from lit_shift import tracking
     from lit_shift.build import build_classifier, build_data, build_training
-    from lit_shift.tracking import say_how_to_sync
 
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)
     trainer = build_training(cfg, run)
     if trainer.is_global_zero:
         run.start(cfg, data.classes)
-    trainer.fit(classifier, data, ckpt_path=run.resume_from)
-    trainer.test(classifier, data, verbose=False)
-    say_how_to_sync(trainer)
+    try:
+        trainer.fit(classifier, data, ckpt_path=run.resume_from)
+        trainer.test(classifier, data, verbose=False)
+    finally:
+        tracking.finish(trainer)
     if trainer.is_global_zero:
         run.finish(trainer.callback_metrics)
 

@@ -65,6 +65,11 @@ class Classifier(LightningModule):
         """uint8 images (N, 3, H, W) -> logits (N, K)."""
         return self.net(self.normalize(pixels))
 
+    def on_train_epoch_start(self) -> None:
+        # The checkpoint of an epoch's end holds that epoch's means; one made within an epoch does not come here.
+        self.train_loss.reset()
+        self.train_accuracy.reset()
+
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         logits = self(batch.pixels)
         loss = F.cross_entropy(logits, batch.labels)

@@ -101,12 +101,12 @@ def _explain_key(key: str, config_name: str) -> str:
     chosen = re.findall(rf"^((?:{'|'.join(groups)})=\w+)", "\n".join(sys.argv[1:]), re.MULTILINE)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         node = compose(config_name, chosen)
-    parent, _, _ = key.rpartition(".")
-    for part in filter(None, parent.split(".")):
+    known = ""
+    for part in key.split("."):
         if not isinstance(node, DictConfig) or part not in node:
-            return str(unknown("config key", key, _keys(node)))
-        node = node._get_node(part)  # type: ignore[assignment]
-    return str(unknown("config key", key, [f"{parent}.{name}".lstrip(".") for name in _keys(node)]))
+            break
+        known, node = f"{known}{part}.", node._get_node(part)  # type: ignore[assignment]
+    return str(unknown("config key", f"{known}{part}", [f"{known}{name}" for name in _keys(node)]))
 
 
 def _keys(node: object) -> list[str]:
@@ -132,6 +132,7 @@ def use_config_of_run(overrides: list[str]) -> None:
         run: Any = OmegaConf.to_container(Run.of(given["ckpt"]).config())
         if "data" in given:
             del run["data"]  # nothing of the run's own data is to mix with the other's
+            run["choices"]["data"] = given["data"]
         config = run | config
     elif not any(override.startswith("-") for override in overrides):  # --help needs none
         raise InputError("ckpt must be given: type ckpt=RUN/checkpoints/last.ckpt.")

@@ -42,12 +42,14 @@ def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, c
     )
 
 
-def say_how_to_sync(trainer: Trainer) -> None:
-    """After an offline run, the command that uploads it."""
+def finish(trainer: Trainer) -> None:
+    """Close the run in W&B, so that the next of a sweep has its own, and say how to upload what is offline."""
     for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger) and logger.experiment.offline:
-            folder = Path(logger.save_dir or ".") / "wandb"
-            say(f"W&B has logged offline; to upload: wandb sync {folder}/offline-run-*")
+        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+            offline = logger.experiment.offline
+            logger.experiment.finish()
+            if offline:
+                say(f"W&B has logged offline; to upload: wandb sync {logger.save_dir}/wandb/offline-run-*")
 
 
 def log_histogram(trainer: Trainer, key: str, values: Tensor) -> None:
@@ -63,11 +65,12 @@ def _unreachable() -> str | None:
     """Why W&B's server cannot be used, or None where it can."""
     import wandb
 
-    if not wandb.login(prompt=False):
-        return "no login; 'wandb login' makes one"
     server = urlparse(wandb.setup().settings.base_url)
     try:
         socket.create_connection((server.hostname or "", server.port or 443), timeout=5).close()
     except OSError as error:
         return f"no network: {error}"
-    return None
+    try:
+        return None if wandb.login(prompt=False) else "no login; 'wandb login' makes one"
+    except wandb.Error as error:
+        return str(error)

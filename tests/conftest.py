@@ -1,6 +1,9 @@
+import multiprocessing
 import os
-import subprocess
+import runpy
+import signal
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,6 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+# Forked processes inherit no threads, so none may have been started.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 ROOT = Path(__file__).parents[1]
 # What makes a run small: 4 channels, images of the test's own making.
@@ -40,34 +46,62 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Command:
+    """``python SCRIPT ARGUMENTS`` in a folder of its own, as a user without a W&B account would run it.
+
+    The process is forked from a server that has imported what all commands do: the imports take longer than the runs.
+    """
+
+    def __init__(self, folder: Path, script: str, *arguments: object, **environment: str) -> None:
+        self.log = Path(tempfile.mkdtemp(dir=folder, prefix=".log"))
+        target = (folder, self.log, ROOT / script, [str(argument) for argument in arguments], environment)
+        self.process = SERVER.Process(target=_script, args=target)
+        self.process.start()
+        self.pid = self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.is_alive()
+
+    def finish(self) -> "Command":
+        """Wait for its end; then ``code``, ``out`` and ``err`` are known."""
+        self.process.join(timeout=120)
+        assert not self.running, self.err
+        self.code = self.process.exitcode
+        return self
+
+    @property
+    def out(self) -> str:
+        return (self.log / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.log / "err").read_text()
+
+
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["lit_shift.build", "lit_shift.tracking", "lit_shift.cli"])
+
+
+def _script(folder: Path, log: Path, script: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    os.chdir(folder)
+    for name in [name for name in os.environ if name.startswith(("WANDB_", "LOCAL_", "LIT_SHIFT"))]:
+        del os.environ[name]
+    os.environ |= {"HOME": str(folder), "COLUMNS": "200", **environment}
+    for name, stream in (("out", sys.stdout), ("err", sys.stderr)):
+        os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT), stream.fileno())
+    sys.argv = [str(script), *arguments]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the server of forks ignores
+    runpy.run_path(str(script), run_name="__main__")
+
+
 @pytest.fixture
-def command(tmp_path: Path) -> Callable[..., "subprocess.Popen[str]"]:
-    """Starts ``python SCRIPT ARGUMENTS`` in a folder of its own, as a user without a W&B account would."""
-
-    def start(script: str, *arguments: object) -> "subprocess.Popen[str]":
-        environment = {k: v for k, v in os.environ.items() if not k.startswith(("WANDB_", "LOCAL_", "LIT_SHIFT"))}
-        environment |= {"HOME": str(tmp_path), "COLUMNS": "200", "OMP_NUM_THREADS": "1"}
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / script), *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-
-    return start
-
-
-class Finished:
-    """What a command left: its exit code, results and words."""
-
-    def __init__(self, process: "subprocess.Popen[str]") -> None:
-        self.out, self.err = process.communicate(timeout=120)
-        self.code = process.returncode
+def command(tmp_path: Path) -> Callable[..., Command]:
+    """Starts a command in the test's folder."""
+    return lambda *arguments, **environment: Command(tmp_path, *arguments, **environment)
 
 
 @pytest.fixture
-def run(command: Callable[..., "subprocess.Popen[str]"]) -> Callable[..., Finished]:
-    """Runs a command to its end."""
-    return lambda *arguments: Finished(command(*arguments))
+def run(command: Callable[..., Command]) -> Callable[..., Command]:
+    """Runs a command in the test's folder to its end."""
+    return lambda *arguments, **environment: command(*arguments, **environment).finish()

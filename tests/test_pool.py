@@ -135,3 +135,10 @@ def test_half_precision(rng):
     low = MaxPoolBlurDS()(x.bfloat16())
     assert low.dtype == torch.bfloat16
     torch.testing.assert_close(low.float(), MaxPoolBlurDS()(x), atol=0.03, rtol=0.03)
+
+
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
+def test_torch_compile_traces_a_pool_without_a_break(pool, rng):
+    x = torch.randn(2, 3, 8, 8, generator=rng)
+    compiled = torch.compile(pool(), backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), pool()(x))

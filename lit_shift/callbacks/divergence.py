@@ -1,15 +1,15 @@
 """A training whose loss is no longer a number."""
 
-import math
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from lit_shift.errors import InputError
 
 
 class StopOnDivergence(Callback):
-    """Stops a training whose loss has become NaN or infinite, before a checkpoint is made of it."""
+    """Stops a training whose loss or weights have become NaN or infinite, before a checkpoint is made of it."""
 
     # On a GPU a look at the loss waits for it, so look now and then; the epoch's mean misses nothing.
     EVERY_N_BATCHES = 50
@@ -21,14 +21,16 @@ class StopOnDivergence(Callback):
             self._check(trainer, outputs["loss"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._check(trainer, trainer.callback_metrics["train/loss"])
+        # The last update comes after the last loss, so the weights are looked at too.
+        weights = [value.sum() for value in pl_module.state_dict().values() if value.is_floating_point()]
+        self._check(trainer, trainer.callback_metrics["train/loss"], *weights)
 
-    def _check(self, trainer: Trainer, loss: Any) -> None:
-        if math.isfinite(loss):
+    def _check(self, trainer: Trainer, loss: Tensor, *weights: Tensor) -> None:
+        if all(value.isfinite() for value in (loss, *weights)):
             return
         epoch, lr = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["lr"]
+        what = "weights became infinite" if loss.isfinite() else f"loss became {loss.item()}"
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
         raise InputError(
-            f"The loss became {float(loss)} in epoch {epoch} at lr {lr:g}; {kept}. "
-            f"A lower rate may help: optimizer.lr={lr / 10:g}."
+            f"The {what} in epoch {epoch} at lr {lr:g}; {kept}. A lower rate may help: optimizer.lr={lr / 10:g}."
         )

@@ -22,10 +22,11 @@ class History(Callback):
         self.path = path
         self.rows: list[dict[str, float]] = []
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.callback_metrics.clear()  # Lightning keeps old values, which this epoch's row would repeat
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        logged = trainer.callback_metrics
-        self.rows.append({"epoch": trainer.current_epoch + 1, **scalars(logged)})
-        logged.clear()  # Lightning keeps old values, which would be repeated in the next epoch's row
+        self.rows.append({"epoch": trainer.current_epoch + 1, **scalars(trainer.callback_metrics)})
         if trainer.is_global_zero:
             columns = list(dict.fromkeys(key for row in self.rows for key in row))
             text = StringIO()

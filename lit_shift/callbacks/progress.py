@@ -40,6 +40,7 @@ class Progress(ProgressBar):
         self.total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
         self.task = self._add("training", self.total, trainer.global_step)
         self.shown = 0.0
+        self.on_train_epoch_start(trainer, pl_module)  # which a training resumed within an epoch does not call
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.images, self.began = 0, time.monotonic()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from platformdirs import user_cache_path
+from rich.console import Console
 from rich.progress import track
 
 from lit_shift import saved
@@ -87,9 +88,16 @@ class ImageFolder(ImageDataModule):
     def _decode(self, files: list[list[Path]], classes: list[str]) -> list[Images]:
         """Both splits, each file decoded once."""
         every = files[0] + files[1]
+        console = Console(stderr=True)
         with ThreadPoolExecutor() as pool:
             decoded = list(
-                track(pool.map(self._open, every), f"Decoding {self.root}", total=len(every), transient=True)
+                track(
+                    pool.map(self._open, every),
+                    f"Decoding {self.root}",
+                    total=len(every),
+                    console=console,
+                    disable=not console.is_terminal,
+                )
             )
         bad = [str(file) for file, pixels in zip(every, decoded, strict=True) if pixels is None]
         if bad:

@@ -47,6 +47,9 @@ class ImageDataModule(LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
+        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
+            if not isinstance(size, int) or size < 1:
+                raise InputError(f"data.{name}={size} is not a number of images, 1 or more.")
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.augmentation = Augmentation(flip, aug, padding)

@@ -1,0 +1,75 @@
+"""What a user would mistype gets one sentence, a non-zero exit, and makes nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from lit_shift.filters import FILTERS
+from tests.conftest import ROOT, TINY
+
+MISTAKES = [
+    ("pool=blurr", "Unknown pool 'blurr'. Did you mean 'blur'? Choices: avg, blur, max."),
+    ("data=cifar", "Unknown data 'cifar'. Did you mean 'cifar10'? Choices: cifar10, digits, imagefolder."),
+    ("fliter=tri5", "Unknown config key 'fliter'. Did you mean 'filter'?"),
+    ("trainer.max_epoch=3", "Unknown config key 'trainer.max_epoch'. Did you mean 'trainer.max_epochs'?"),
+    ("pool=blur pool.filtr=tri5", "Unknown config key 'pool.filtr'. Did you mean 'pool.filter'?"),
+    ("trainor.max_epochs=3", "Unknown config key 'trainor'. Did you mean 'trainer'?"),
+    ("experiment=quick", "Unknown experiment 'quick'. Did you mean 'quickstart'?"),
+    ("pool=blur filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'? Choices: delta, rect2,"),
+    ("padding=circle", "Unknown padding 'circle'. Did you mean 'circular'? Choices: circular, zeros, reflect."),
+    ("pool=max filter=tri5", "Type 'pool=blur filter=tri5' for max pooling with that low-pass filter"),
+    ("pool=avg filter=tri5", "pool=avg takes no filter."),
+    ("aug=maybe", "aug: Value 'maybe' is not a valid bool"),
+    ("seed=one", "seed: Value 'one' of type 'str' could not be converted to Integer"),
+    ("seed=-1", "seeds start at 0"),
+    ("data=imagefolder", "data.root must be given: type data.root=VALUE."),
+    ("data=imagefolder data.root=nowhere", "data.root=nowhere has no folder 'train'"),
+    ("trainer.accelerator=abacus", "abacus"),
+    ("data.batch_size=0", "data.batch_size=0"),
+    ("pool=[", "no viable alternative"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=[arguments for arguments, _ in MISTAKES])
+def test_mistakes(run, images, tmp_path, arguments, sentence):
+    defaults = [] if "data=" in arguments else [*TINY, f"data.root={images}"]
+    finished = run("train.py", *defaults, *arguments.split())
+    assert finished.code == 2
+    (line,) = [line for line in finished.err.splitlines() if line.startswith("error:")]
+    assert sentence in line
+    assert "Traceback" not in finished.err
+    assert finished.out == ""
+    assert not (tmp_path / "runs").exists()
+
+
+def test_no_network_for_cifar10(run, tmp_path):
+    finished = run("train.py", "logger=csv", "data.root=here")
+    assert finished.code == 2
+    assert "put cifar-10-python.tar.gz" in finished.err
+    assert "data=imagefolder" in finished.err
+    assert "data=digits" in finished.err
+    assert "Traceback" not in finished.err
+
+
+def test_help_lists_every_switch_with_its_choices(run):
+    out = run("train.py", "--help").out
+    for filter in FILTERS:
+        assert f"{filter} " in out.replace("\n", " ")
+    for line in (
+        "data: cifar10, digits, imagefolder",
+        "pool: avg, blur, max",
+        "model: vgg13, vgg13_slim",
+        "logger: csv, wandb",
+        "experiment: paper, quickstart",
+        "circular, zeros, reflect [circular]",
+    ):
+        assert line in out
+    for switch in ("filter", "aug", "padding", "seed", "runs", "fresh", "compile"):
+        assert f"\n{switch} " in out
+
+
+def test_a_defect_of_ours_shows_its_traceback():
+    code = "from lit_shift.cli import report; report(ZeroDivisionError('ours'))"
+    process = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "ZeroDivisionError: ours" in process.stderr

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import TINY, save_images
+
+
+@pytest.fixture
+def trained(run, images, tmp_path) -> Path:
+    """The folder of a run of two epochs."""
+    assert run("train.py", *TINY, f"data.root={images}", "trainer.max_epochs=2", "pool=blur").code == 0
+    (folder,) = (child for child in (tmp_path / "runs").iterdir())
+    return folder
+
+
+def checkpoint(folder):
+    return f"ckpt={folder / 'checkpoints' / 'last.ckpt'}"
+
+
+def test_the_runs_own_numbers_exactly(run, trained):
+    finished = run("eval.py", checkpoint(trained))
+    assert finished.code == 0, finished.err
+    assert (trained / "eval" / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
+    assert "test/consistency" in finished.out
+
+
+def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path):
+    """Other images, 100 levels brighter: normalised by their own statistics they would look like the old ones."""
+    save_images(tmp_path / "other", 20, seed=1)
+    finished = run("eval.py", checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
+    assert finished.code == 0, finished.err
+    metrics = json.loads((trained / "eval-imagefolder" / "metrics.json").read_text())
+    assert metrics["test/images"] == 10
+    assert not (trained / "eval").exists()
+
+
+def test_out_and_any_switch_of_the_runs_config(run, trained, tmp_path):
+    finished = run("eval.py", checkpoint(trained), "out=elsewhere", "data.eval_batch_size=3")
+    assert finished.code == 0, finished.err
+    theirs = json.loads((tmp_path / "elsewhere" / "metrics.json").read_text())
+    assert theirs == pytest.approx(json.loads((trained / "metrics.json").read_text()), rel=1e-4, abs=1e-9)
+
+
+def mistake(run, *arguments):
+    finished = run("eval.py", *arguments)
+    assert finished.code == 2
+    assert "Traceback" not in finished.err
+    return finished.err
+
+
+def test_mistakes(run, trained, tmp_path):
+    assert "ckpt must be given" in mistake(run)
+    assert "There is no file" in mistake(run, checkpoint(trained).replace("last", "lost"))
+    assert "config.yaml cannot be read" in mistake(run, "ckpt=no/such/run.ckpt")
+    assert "ckpt must be given" in mistake(run, "data=digits")
+    assert "Did you mean 'out'" in mistake(run, checkpoint(trained), "outt=x")
+    assert "Unknown data 'digit'" in mistake(run, checkpoint(trained), "data=digit")
+    assert "knows 2 classes, but data=digits has 10" in mistake(run, checkpoint(trained), "data=digits")
+
+
+def test_checkpoints_that_are_none(run, trained):
+    file = trained / "checkpoints" / "last.ckpt"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert "last.ckpt is truncated or not a file saved by torch" in mistake(run, checkpoint(trained))
+    file.write_text("some text")
+    assert "last.ckpt is truncated or not a file saved by torch" in mistake(run, checkpoint(trained))
+    torch.save({"weights": torch.zeros(3)}, file)
+    assert "is not a checkpoint of a training" in mistake(run, checkpoint(trained))
+    file.write_bytes(whole)
+    assert "is of another architecture" in mistake(run, checkpoint(trained), "model.width=8")
+    (trained / "config.yaml").unlink()
+    assert "a checkpoint needs the config.yaml of its run" in mistake(run, checkpoint(trained))
+
+
+def test_a_checkpoint_runs_no_code(run, trained):
+    class Malice:
+        def __reduce__(self):
+            return (Path.touch, (trained / "harm",))
+
+    torch.save({"state_dict": {}, "harm": Malice()}, trained / "checkpoints" / "last.ckpt")
+    assert "not a file saved by torch" in mistake(run, checkpoint(trained))
+    assert not (trained / "harm").exists()
+
+
+def test_help_needs_no_checkpoint(run):
+    finished = run("eval.py", "--help")
+    assert finished.code == 0
+    assert "ckpt=RUN/checkpoints/last.ckpt" in finished.out

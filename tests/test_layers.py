@@ -1,0 +1,61 @@
+"""Imports point downward only."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
+FLOORS = [
+    ["errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published"],
+    ["pool", "metrics", "data.loader", "data.module", "data.cifar10", "data.digits", "data.imagefolder", "data"],
+    ["vgg", "orbit"],
+    ["classifier", "tracking", "checkpoint", "config", "run"],
+    [
+        *("callbacks.divergence", "callbacks.history", "callbacks.progress", "callbacks.filter_tv"),
+        *("callbacks.shift_measures", "callbacks.stop", "callbacks"),
+    ],
+    ["build", "results", "cli"],
+]
+ORDER = [module for floor in FLOORS for module in floor]
+
+
+def path(module):
+    file = ROOT / "lit_shift" / f"{module.replace('.', '/')}.py"
+    return file if file.exists() else file.with_suffix("") / "__init__.py"
+
+
+def imported(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("lit_shift"):
+            base = node.module.removeprefix("lit_shift").lstrip(".")
+            for alias in node.names:
+                name = f"{base}.{alias.name}".lstrip(".")
+                yield name if name in ORDER else base
+
+
+def test_every_module_is_on_a_floor():
+    files = {str(file.relative_to(ROOT / "lit_shift")) for file in (ROOT / "lit_shift").rglob("*.py")}
+    assert files - {"__init__.py"} == {str(path(module).relative_to(ROOT / "lit_shift")) for module in ORDER}
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_downward(module):
+    for name in imported(path(module)):
+        assert ORDER.index(name) < ORDER.index(module), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("script", ["train", "eval"])
+def test_scripts_stay_short_and_start_without_torch(script):
+    assert len((ROOT / f"{script}.py").read_text().splitlines()) < 60
+    code = f"import sys, {script}; print([m for m in ('torch', 'wandb', 'pytorch_lightning') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_no_module_of_ours_needs_wandb():
+    code = "import sys, lit_shift.build; assert 'wandb' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

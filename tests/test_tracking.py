@@ -1,0 +1,99 @@
+import json
+import socket
+import struct
+
+import pytest
+from wandb.proto import wandb_internal_pb2
+
+from tests.conftest import TINY
+
+
+def records(file):
+    """The records of a .wandb file: after 7 bytes, a LevelDB log of protocol buffers."""
+    data, place, whole = file.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        left = 32768 - place % 32768
+        if left < 7:  # no room for a header at the end of a block
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        whole += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # full, or last part
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(whole)
+            yield record
+            whole = b""
+
+
+def stored(folder):
+    """What an offline run's file holds: keys with their last values, the config, and the run's name and group."""
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    last, config, names = {}, {}, set()
+    for record in records(file):
+        for item in record.history.item:
+            last[item.key or ".".join(item.nested_key)] = json.loads(item.value_json)
+        if record.HasField("run"):
+            names.add((record.run.display_name, record.run.run_group))
+            config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+    return last, config, names
+
+
+@pytest.fixture
+def arguments(images):
+    tiny = [argument for argument in TINY if argument != "logger=csv"]
+    return [*tiny, f"data.root={images}", "trainer.max_epochs=2", "pool=blur", "filter=rect2", "aug=true", "seed=3"]
+
+
+def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_path):
+    finished = run("train.py", *arguments)
+    assert finished.code == 0, finished.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    last, config, names = stored(folder)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics.keys() <= last.keys()
+    assert {"train/loss", "train/accuracy", "lr", "subset/consistency", "tv/conv1_1"} <= last.keys()
+    assert last["test/consistency"] == pytest.approx(metrics["test/consistency"])
+    assert last["test/variation_std._type"] == "histogram"
+    assert sum(last["test/variation_std.values"]) == metrics["test/images"]
+    assert config["pool"]["filter"] == "rect2"
+    assert names == {("blur-rect2-aug-s3", "imagefolder")}
+    assert f"wandb sync runs/{folder.name}/wandb/offline-run-*" in finished.err
+    assert "wandb:" not in finished.err + finished.out
+
+
+def test_online_without_a_login_goes_on_offline_and_says_so(run, arguments, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        finished = run("train.py", *arguments, "logger.mode=online", WANDB_BASE_URL=url)
+    assert finished.code == 0, finished.err
+    assert "W&B cannot go online (no login" in finished.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "test/consistency" in stored(folder)[0]
+
+
+def test_online_without_a_network_goes_on_offline_and_says_so(run, arguments, tmp_path):
+    with socket.socket() as taken:  # bound, but nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        login = {"WANDB_BASE_URL": url, "WANDB_API_KEY": "a" * 40}
+        finished = run("train.py", *arguments, "logger.mode=online", **login)
+    assert finished.code == 0, finished.err
+    assert "W&B cannot go online (no network" in finished.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "test/consistency" in stored(folder)[0]
+
+
+def test_a_resumed_run_continues_under_its_id(run, arguments, tmp_path):
+    assert run("train.py", *arguments).code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    (folder / "metrics.json").unlink()
+    assert run("train.py", *arguments).code == 0
+    files = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
+    assert {file.name for file in files} == {f"run-{folder.name}.wandb"}
+
+
+def test_each_run_of_a_sweep_is_a_run_of_its_own(run, arguments, tmp_path):
+    assert run("train.py", "-m", *arguments, "seed=1,2").code == 0
+    names = [stored(folder)[2] for folder in sorted((tmp_path / "runs").glob("imagefolder-*"))]
+    assert names == [{("blur-rect2-aug-s1", "imagefolder")}, {("blur-rect2-aug-s2", "imagefolder")}]

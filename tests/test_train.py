@@ -1,0 +1,237 @@
+"""train.py as its users call it."""
+
+import csv
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from tests.conftest import TINY, save_images
+
+
+@pytest.fixture
+def tiny(images):
+    return [*TINY, f"data.root={images}", "trainer.max_epochs=4"]
+
+
+def run_folder(folder: Path) -> Path:
+    (found,) = (child for child in (folder / "runs").iterdir() if not child.name.startswith("."))
+    return found
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Same weights, metrics and history, bit for bit."""
+    for name in ("metrics.json", "history.csv"):
+        assert (a / name).read_bytes() == (b / name).read_bytes()
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def wait_for(condition, process, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert process.running, process.err
+        assert time.monotonic() < end
+        time.sleep(0.002)
+
+
+def epochs_done(history: Path) -> int:
+    return len(history.read_text().splitlines()) - 1 if history.exists() else 0
+
+
+def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
+    finished = run("train.py", *tiny, "pool=blur", "filter=rect3", "data.val_size=40")
+    assert finished.code == 0, finished.err
+    folder = run_folder(tmp_path)
+    assert folder.name.startswith("imagefolder-blur-rect3-noaug-s0-")
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert {"test/accuracy", "test/accuracy_random", "test/consistency", "test/variation"} <= metrics.keys()
+    assert {f"tv/conv{block}_{i}" for block in range(1, 6) for i in (1, 2)} <= metrics.keys()
+    assert metrics["test/shifts"] == 1024
+    assert metrics["test/images"] == 40
+    assert all(0 <= metrics[f"test/{rate}"] <= 1 for rate in ("accuracy", "accuracy_random", "consistency"))
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [float(row["lr"]) for row in rows] == pytest.approx([0.02, 0.02, 0.002, 0.0002])
+    assert all(row["train/loss"] and row["train/accuracy"] and row["val/loss"] and row["val/accuracy"] for row in rows)
+    assert [bool(row["subset/consistency"]) for row in rows] == [False, True, False, True]
+    assert [bool(row["tv/conv1_1"]) for row in rows] == [False, True, False, True]
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    assert config["pool"]["filter"] == "rect3"
+    assert config["classes"] == ["dark", "light"]
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert "epoch 4/4" in finished.err
+    assert "images/s" in finished.err
+    assert "rect3" in finished.out
+
+    again = run("train.py", *tiny, "pool=blur", "filter=rect3", "data.val_size=40")
+    assert again.code == 0
+    assert "finished" in again.err
+    assert "epoch" not in again.err
+    assert again.out == finished.out
+    assert run_folder(tmp_path) == folder
+
+
+def test_same_command_same_metrics_and_fresh_never_touches_an_old_result(run, tiny, tmp_path):
+    assert run("train.py", *tiny, "aug=true").code == 0
+    first = run_folder(tmp_path)
+    before = {file: file.read_bytes() for file in first.rglob("*") if file.is_file()}
+    assert run("train.py", *tiny, "aug=true", "fresh=true").code == 0
+    second = first.with_name(f"{first.name}-2")
+    assert_same_run(first, second)
+    assert before == {file: file.read_bytes() for file in first.rglob("*") if file.is_file()}
+
+
+def test_killed_at_any_moment_and_resumed_it_is_as_if_never_killed(run, command, tiny, tmp_path):
+    arguments = [*tiny, "pool=blur", "aug=true"]
+    assert run("train.py", *arguments, "runs=whole").code == 0
+    (whole,) = (tmp_path / "whole").iterdir()
+    broken = tmp_path / "broken" / whole.name
+    # The history of an epoch is written just before its checkpoint, and the metrics after the last: kill around these.
+    for epochs in (1, 3, 4):
+        process = command("train.py", *arguments, "runs=broken")
+        wait_for(lambda known=epochs: epochs_done(broken / "history.csv") >= known, process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.finish()
+    assert not (broken / "metrics.json").exists()
+    finished = run("train.py", *arguments, "runs=broken")
+    assert finished.code == 0
+    assert "resuming" in finished.err
+    assert_same_run(whole, broken)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, command, images, tmp_path, number):
+    arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=3", "data.batch_size=2", "aug=true"]
+    assert run("train.py", *arguments, "runs=whole").code == 0
+    (whole,) = (tmp_path / "whole").iterdir()
+    broken = tmp_path / "broken" / whole.name
+    process = command("train.py", *arguments, "runs=broken")
+    wait_for(lambda: epochs_done(broken / "history.csv") >= 1, process)
+    time.sleep(0.1)
+    os.kill(process.pid, number)
+    assert process.finish().code == 128 + number
+    assert "The same command continues" in process.err
+    checkpoint = torch.load(broken / "checkpoints" / "last.ckpt", weights_only=True)
+    assert 0 < checkpoint["global_step"] < 3 * 80
+    assert checkpoint["global_step"] % 80  # within an epoch, else this test says nothing new
+    assert run("train.py", *arguments, "runs=broken").code == 0
+    assert_same_run(whole, broken)
+
+
+def test_a_sweep_prints_a_table_and_one_bad_run_does_not_stop_it(run, tiny, tmp_path):
+    finished = run("train.py", "-m", *tiny, "trainer.max_epochs=1", "pool=max,blur,avg", "filter=tri3")
+    assert finished.code == 2
+    assert finished.err.count("takes no filter") == 2
+    assert "tri3" in finished.out
+    assert run_folder(tmp_path).name.startswith("imagefolder-blur-tri3")
+
+
+def test_a_loss_that_diverges_stops_and_keeps_the_last_checkpoint(run, tiny, tmp_path):
+    arguments = [*tiny, "trainer.max_epochs=3", "schedule.milestones=[0.34]", "schedule.gamma=1e30"]
+    finished = run("train.py", *arguments)
+    assert finished.code == 2
+    assert re.search(
+        r"The (loss|weights) became \w+ in epoch 2 at lr 2e\+28; the checkpoint of epoch 1 is kept", finished.err
+    )
+    assert "Traceback" not in finished.err
+    assert all(value.isfinite().all() for value in weights(run_folder(tmp_path)).values())
+    assert not (run_folder(tmp_path) / "metrics.json").exists()
+
+
+def test_a_damaged_checkpoint_is_named(run, command, tiny, tmp_path):
+    process = command("train.py", *tiny)
+    folder = tmp_path / "runs"
+    wait_for(lambda: list(folder.glob("*/checkpoints/last.ckpt")), process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.finish()
+    checkpoint = run_folder(tmp_path) / "checkpoints" / "last.ckpt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    finished = run("train.py", *tiny)
+    assert finished.code == 2
+    assert "last.ckpt is truncated" in finished.err
+    assert "Traceback" not in finished.err
+
+
+def test_two_processes_measure_what_one_does(run, tiny, tmp_path):
+    two = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2"]
+    finished = run("train.py", *tiny, *two, "data.eval_batch_size=6")
+    assert finished.code == 0, finished.err
+    folder = run_folder(tmp_path)
+    checkpoint = folder / "checkpoints" / "last.ckpt"
+    one = run("eval.py", f"ckpt={checkpoint}", "trainer.devices=1", "trainer.strategy=auto")
+    assert one.code == 0, one.err
+    by_two = json.loads((folder / "metrics.json").read_text())
+    by_one = json.loads((folder / "eval" / "metrics.json").read_text())
+    assert by_two == pytest.approx(by_one, rel=1e-5)
+    assert finished.out.count("Rates in percent") == 1  # one table, not one from each process
+
+
+def test_other_boundaries_are_measured_by_sampling(run, tiny, tmp_path):
+    finished = run("train.py", *tiny, "padding=zeros", "aug=true", "callbacks.shift_measures.shifts=5")
+    assert finished.code == 0, finished.err
+    metrics = json.loads((run_folder(tmp_path) / "metrics.json").read_text())
+    assert metrics["test/shifts"] == 5
+    assert metrics["test/consistency_ci95"] >= 0
+
+
+def test_bf16_training_is_measured_in_float32(run, tiny, tmp_path):
+    arguments = [*tiny, "pool=blur", "trainer.precision=bf16-mixed"]
+    assert run("train.py", *arguments).code == 0
+    folder = run_folder(tmp_path)
+    checkpoint = f"ckpt={folder / 'checkpoints' / 'last.ckpt'}"
+    assert run("eval.py", checkpoint, "trainer.precision=32-true").code == 0
+    low, full = (json.loads((folder / name / "metrics.json").read_text()) for name in (".", "eval"))
+    assert low["test/loss"] != full["test/loss"]
+    for name in ("accuracy_random", "consistency", "variation"):
+        assert low[f"test/{name}"] == full[f"test/{name}"]
+
+
+def test_image_sides_that_cannot_be_halved_are_said_before_anything_is_made(run, tmp_path):
+    save_images(tmp_path / "images", 4, size=28)
+    finished = run("train.py", *TINY, f"data.root={tmp_path / 'images'}", "trainer.max_epochs=1")
+    assert finished.code == 2
+    assert "multiples of 32, not 28x28" in finished.err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_folder_that_cannot_be_written(run, tiny, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    finished = run("train.py", *tiny, "runs=taken")
+    assert finished.code == 2
+    assert "cannot be written" in finished.err
+    assert "say runs=FOLDER" in finished.err
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_the_default_is_the_papers_protocol(run):
+    finished = run("train.py", "--cfg", "job")
+    config = yaml.safe_load(finished.out.replace("${hydra:runtime.choices", "$"))
+    assert config["model"]["width"] == 64
+    assert config["trainer"]["max_epochs"] == 200
+    assert config["data"]["_target_"].endswith("CIFAR10")
+    assert config["data"]["batch_size"] == 128
+    assert config["data"]["val_size"] == 0
+    assert config["optimizer"] == {
+        "_target_": "torch.optim.SGD",
+        "_partial_": True,
+        "lr": 0.1,
+        "momentum": 0.9,
+        "weight_decay": 5e-4,
+    }
+    assert config["schedule"] == {"milestones": [0.5, 0.75], "gamma": 0.1}
+    assert config["padding"] == "circular"
+    assert config["aug"] is False
+    assert run("train.py", "experiment=paper", "--cfg", "job").out == finished.out
