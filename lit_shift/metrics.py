@@ -1,7 +1,6 @@
 """The measures as torchmetrics: sums and counts over :mod:`lit_shift.functional`, exact over batches and processes."""
 
-from collections.abc import Callable
-from functools import partial
+from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
 import torch
@@ -19,14 +18,15 @@ class Estimate(NamedTuple):
     images: Tensor
 
 
-class MeanOverImages(Metric):
+class MeanOverImages(Metric, ABC):
     """Mean of a per-image measure, every image weighing the same whatever its batch or process.
 
-    ``compute`` returns an :class:`Estimate`. Its interval (normal approximation) covers the choice of images and,
-    where shifts are sampled, the choice of shifts.
+    ``update(logits, target)`` takes logits (N, ..., K) over the shifts of N images and their labels (N,); ``compute``
+    returns an :class:`Estimate`. Its interval (normal approximation) covers the choice of images and, where shifts are
+    sampled, the choice of shifts. A new measure overrides :meth:`measure`.
 
     Args:
-        measure: takes what ``update`` is given, returns one value an image.
+        sampled: the shifts are independent draws rather than all of them.
     """
 
     full_state_update = False
@@ -34,14 +34,18 @@ class MeanOverImages(Metric):
     squares: Tensor
     count: Tensor
 
-    def __init__(self, measure: Callable[..., Tensor], **kwargs: Any) -> None:
+    def __init__(self, sampled: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.measure = measure
+        self.sampled = sampled
         for name in ("total", "squares", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, *args: Tensor) -> None:
-        values = self.measure(*args).double()
+    @abstractmethod
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        """One value for each image, (N,)."""
+
+    def update(self, logits: Tensor, target: Tensor) -> None:
+        values = self.measure(logits, target).double()
         self.total += values.sum()
         self.squares += values.square().sum()
         self.count += values.numel()
@@ -53,21 +57,21 @@ class MeanOverImages(Metric):
 
 
 class RandomAccuracy(MeanOverImages):
-    """:func:`lit_shift.functional.accuracy_random`; ``update(logits, target)``."""
+    """Mean of :func:`lit_shift.functional.accuracy_random`."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(partial(functional.accuracy_random, reduction="none"), **kwargs)
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        return functional.accuracy_random(logits, target, reduction="none")
 
 
 class Consistency(MeanOverImages):
-    """:func:`lit_shift.functional.consistency`; ``update(logits)``."""
+    """Mean of :func:`lit_shift.functional.consistency`; the labels do not matter."""
 
-    def __init__(self, sampled: bool = False, **kwargs: Any) -> None:
-        super().__init__(partial(functional.consistency, sampled=sampled, reduction="none"), **kwargs)
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        return functional.consistency(logits, self.sampled, reduction="none")
 
 
 class Variation(MeanOverImages):
-    """:func:`lit_shift.functional.variation`; ``update(logits, target)``."""
+    """Mean of :func:`lit_shift.functional.variation`."""
 
-    def __init__(self, sampled: bool = False, **kwargs: Any) -> None:
-        super().__init__(partial(functional.variation, sampled=sampled, reduction="none"), **kwargs)
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        return functional.variation(logits, target, self.sampled, reduction="none")

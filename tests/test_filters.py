@@ -64,8 +64,7 @@ def test_two_decimals(name, printed):
 
 def test_names_and_taps_are_those_of_table_1_in_its_order():
     rows = published.load("zhang_table1")
-    assert tuple(dict.fromkeys(row["filter"] for row in rows)) == FILTERS
-    assert len(FILTERS) == 19
+    assert tuple(dict.fromkeys(row["filter"] for row in rows)) == FILTERS[:19]
     for row in rows:
         assert len(lowpass(row["filter"])) == int(row["taps"])
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import TINY
+
 ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
@@ -56,6 +58,9 @@ def test_scripts_stay_short_and_start_without_torch(script):
     assert out.stdout.strip() == "[]"
 
 
-def test_no_module_of_ours_needs_wandb():
-    code = "import sys, lit_shift.build; assert 'wandb' not in sys.modules"
+def test_a_run_without_wandb_needs_no_wandb(images, tmp_path):
+    arguments = ["train.py", *TINY, f"data.root={images}", "trainer.max_epochs=1", f"runs={tmp_path}"]
+    code = f"import sys, runpy; sys.modules['wandb'] = None; sys.argv = {arguments}; "
+    code += "runpy.run_path('train.py', run_name='__main__')"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert list(tmp_path.glob("*/metrics.json"))

@@ -26,7 +26,7 @@ def test_uneven_batches_weigh_every_image_the_same(logits, target, batch, sample
     random, consistency, variation = RandomAccuracy(), Consistency(sampled), Variation(sampled)
     for part, labels in zip(logits.split(batch), target.split(batch), strict=True):
         random.update(part, labels)
-        consistency.update(part)
+        consistency.update(part, labels)
         variation.update(part, labels)
     torch.testing.assert_close(random.compute().mean, functional.accuracy_random(logits, target))
     torch.testing.assert_close(consistency.compute().mean, functional.consistency(logits, sampled))
@@ -35,9 +35,14 @@ def test_uneven_batches_weigh_every_image_the_same(logits, target, batch, sample
 
 def test_interval_is_that_of_a_mean(rng):
     values = torch.randn(1000, generator=rng, dtype=torch.float64) * 3 + 5
-    metric = MeanOverImages(lambda x: x)
+
+    class Itself(MeanOverImages):
+        def measure(self, logits, target):
+            return logits
+
+    metric = Itself()
     for part in values.split(300):
-        metric.update(part)
+        metric.update(part, part)
     mean, ci95, images = metric.compute()
     torch.testing.assert_close(mean, values.mean())
     torch.testing.assert_close(ci95, 1.96 * values.std() / 1000**0.5)
@@ -55,7 +60,7 @@ def test_interval_covers_the_exact_value_about_95_times_in_100():
         chosen = torch.randint(5000, (images,), generator=generator)
         drawn = torch.randint(64, (images, shifts), generator=generator)
         metric = Consistency(sampled=True)
-        metric.update(population[chosen[:, None], drawn])
+        metric.update(population[chosen[:, None], drawn], chosen)
         mean, ci95, _ = metric.compute()
         hits += bool((mean - exact).abs() <= ci95)
     assert 0.91 <= hits / 400 <= 0.98

@@ -19,6 +19,12 @@ from lit_shift.orbit import is_circular, orbit_logits, sampled_logits
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.tracking import log_histogram
 
+MEASURES: dict[str, type[MeanOverImages]] = {
+    "accuracy_random": RandomAccuracy,
+    "consistency": Consistency,
+    "variation": Variation,
+}
+
 
 class ShiftMeasures(Callback):
     """Measures a classifier under circular shifts.
@@ -28,7 +34,7 @@ class ShiftMeasures(Callback):
     boundaries are circular; a seeded sample of them by brute force elsewhere. In float32, whatever the training's
     precision: bf16 moves logits by more than the shifts of an anti-aliased network do.
 
-    Logs ``accuracy_random``, ``consistency`` and ``variation``, each with the half-width ``_ci95`` of its 95%
+    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95%
     interval, and ``shifts``, the number of shifts of each image.
 
     Args:
@@ -69,11 +75,7 @@ class ShiftMeasures(Callback):
     def _start(self, module: Classifier, loader: BatchLoader) -> None:
         self.module = module
         self.sampled = not is_circular(module.net)
-        self.metrics: dict[str, MeanOverImages] = {
-            "accuracy_random": RandomAccuracy(),
-            "consistency": Consistency(self.sampled),
-            "variation": Variation(self.sampled),
-        }
+        self.metrics = {name: metric(self.sampled) for name, metric in MEASURES.items()}
         self.std = CatMetric()
         for metric in (*self.metrics.values(), self.std):
             metric.to(module.device)
@@ -88,9 +90,8 @@ class ShiftMeasures(Callback):
             x = self.module.normalize(batch.pixels).float()
             places = batch.places.cpu()
             logits = sampled_logits(net, x, self.offsets[places]) if self.sampled else orbit_logits(net, x)
-        self.metrics["accuracy_random"].update(logits, batch.labels)
-        self.metrics["consistency"].update(logits)
-        self.metrics["variation"].update(logits, batch.labels)
+        for metric in self.metrics.values():
+            metric.update(logits, batch.labels)
         self.std.update(functional.variation(logits, batch.labels, self.sampled, reduction="none").sqrt())
 
     def _log(self, stage: str) -> None:
