@@ -16,13 +16,13 @@ def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
     from lit_shift import tracking
-    from lit_shift.build import build_classifier, build_data, build_training
+    from lit_shift.build import build_classifier, build_data, build_training, device_name
 
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)
     trainer = build_training(cfg, run)
     if trainer.is_global_zero:
-        run.start(cfg, data.classes)
+        run.start(cfg, data.classes, device_name(trainer))
     try:
         trainer.fit(classifier, data, ckpt_path=run.resume_from)
         trainer.test(classifier, data, verbose=False)

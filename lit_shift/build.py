@@ -89,3 +89,10 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], logger: Any = F
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+
+
+def device_name(trainer: pl.Trainer) -> str:
+    """What the trainer runs on, for the record."""
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    return f"{trainer.world_size} x {name}"

@@ -57,7 +57,10 @@ def plain_errors(config_name: str) -> Iterator[None]:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra reports errors itself and exits before we see them
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning turns a Ctrl-C outside of the training loop into a silent exit.
+        if not isinstance(error.__context__ or error, KeyboardInterrupt):
+            raise
         say("Interrupted. The same command continues from the last checkpoint.")
         sys.exit(130)
     except Exception as error:
@@ -110,11 +113,8 @@ def _explain_key(key: str, config_name: str) -> str:
 
 
 def _keys(node: object) -> list[str]:
-    return (
-        [str(key) for key in node if key not in ("_target_", "_partial_", "hydra")]
-        if isinstance(node, DictConfig)
-        else []
-    )
+    keys = node if isinstance(node, DictConfig) else ()
+    return [str(key) for key in keys if key not in ("_target_", "_partial_", "hydra")]
 
 
 def use_config_of_run(overrides: list[str]) -> None:

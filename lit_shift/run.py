@@ -53,7 +53,7 @@ class Run:
     @classmethod
     def of(cls, checkpoint: str | Path) -> "Run":
         """The run that a checkpoint is of."""
-        return cls(Path(checkpoint).parents[1])
+        return cls(Path(checkpoint).absolute().parents[1])
 
     def config(self) -> DictConfig:
         """The run's config.
@@ -83,7 +83,7 @@ class Run:
         """A word for people."""
         return "finished" if self.finished else "resuming" if self.resume_from else "new run"
 
-    def start(self, cfg: DictConfig, classes: list[str]) -> None:
+    def start(self, cfg: DictConfig, classes: list[str], device: str) -> None:
         """Make the folder, and note in it what runs, on which classes and where.
 
         Raises:
@@ -92,7 +92,7 @@ class Run:
         try:
             self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
             atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, {"classes": classes})))
-            atomic_text(self.environment, json.dumps(_environment(), indent=2) + "\n")
+            atomic_text(self.environment, json.dumps({"device": device, **_environment()}, indent=2) + "\n")
         except OSError as error:
             raise InputError(
                 f"The run folder {self.folder} cannot be written ({error.strerror}): say runs=FOLDER."

@@ -98,10 +98,10 @@ def _script(folder: Path, log: Path, script: Path, arguments: list[str], environ
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., Command]:
     """Starts a command in the test's folder."""
-    return lambda *arguments, **environment: Command(tmp_path, *arguments, **environment)
+    return lambda *arguments, folder=tmp_path, **environment: Command(folder, *arguments, **environment)
 
 
 @pytest.fixture
 def run(command: Callable[..., Command]) -> Callable[..., Command]:
     """Runs a command in the test's folder to its end."""
-    return lambda *arguments, **environment: command(*arguments, **environment).finish()
+    return lambda *arguments, **options: command(*arguments, **options).finish()

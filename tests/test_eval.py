@@ -36,6 +36,12 @@ def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path)
     assert not (trained / "eval").exists()
 
 
+def test_from_within_the_folder_of_the_checkpoint(run, trained):
+    finished = run("eval.py", "ckpt=last.ckpt", folder=trained / "checkpoints")
+    assert finished.code == 0, finished.err
+    assert (trained / "eval" / "metrics.json").exists()
+
+
 def test_out_and_any_switch_of_the_runs_config(run, trained, tmp_path):
     finished = run("eval.py", checkpoint(trained), "out=elsewhere", "data.eval_batch_size=3")
     assert finished.code == 0, finished.err

@@ -110,6 +110,9 @@ def test_killed_at_any_moment_and_resumed_it_is_as_if_never_killed(run, command,
     assert finished.code == 0
     assert "resuming" in finished.err
     assert_same_run(whole, broken)
+    (broken / "metrics.json").unlink()  # as if killed after the training, while measuring
+    assert "resuming" in run("train.py", *arguments, "runs=broken").err
+    assert_same_run(whole, broken)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

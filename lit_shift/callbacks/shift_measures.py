@@ -112,7 +112,10 @@ def full_precision(module: Classifier) -> Iterator[nn.Module]:
         torch.no_grad(),
         torch.autocast(module.device.type, enabled=False),
         torch.backends.cudnn.flags(
-            enabled=True, benchmark=torch.backends.cudnn.benchmark, deterministic=False, allow_tf32=False
+            enabled=True,
+            benchmark=torch.backends.cudnn.benchmark,
+            deterministic=torch.backends.cudnn.deterministic,
+            allow_tf32=False,
         ),
     ):
         yield net
