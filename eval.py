@@ -11,26 +11,28 @@ from lit_shift.cli import plain_errors, use_config_of_run
 from lit_shift.config import settle
 from lit_shift.console import say, show
 from lit_shift.results import measures
-from lit_shift.run import Run, write_metrics
+from lit_shift.run import Run, make_folder, write_metrics
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="eval")
 def main(cfg: DictConfig) -> None:
-    from lit_shift.build import build_classifier, build_data, build_measures, build_trainer
+    from lit_shift.build import build_classifier, build_data, build_measures, build_trainer, check_classes
     from lit_shift.checkpoint import load_weights
 
     other = HydraConfig.get().runtime.choices.get("data")
     out = Path(cfg.out or Run.of(cfg.ckpt).folder / ("eval" if other is None else f"eval-{other}"))
+    make_folder(out, "out")
     cfg = settle(cfg)
     data = build_data(cfg)
+    check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
     load_weights(classifier, Path(cfg.ckpt))
     trainer = build_trainer(cfg, build_measures(cfg))
     trainer.test(classifier, data, verbose=False)
     if trainer.is_global_zero:
+        show(measures(trainer.callback_metrics))
         write_metrics(out / "metrics.json", trainer.callback_metrics)
-    say(f"written: {out / 'metrics.json'}")
-    show(measures(out / "metrics.json"))
+        say(f"written: {out / 'metrics.json'}")
 
 
 if __name__ == "__main__":

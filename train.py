@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 
 from lit_shift.cli import Outcomes, plain_errors
 from lit_shift.config import settle
-from lit_shift.console import say, show
+from lit_shift.console import is_first_process, say, show
 from lit_shift.results import table
 from lit_shift.run import Run
 
@@ -15,21 +15,20 @@ outcomes = Outcomes()
 def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
-    from lit_shift import tracking
     from lit_shift.build import build_classifier, build_data, build_training, device_name
+    from lit_shift.tracking import logged
 
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)
     trainer = build_training(cfg, run)
     if trainer.is_global_zero:
         run.start(cfg, data.classes, device_name(trainer))
-    try:
+    with logged(trainer, cfg, run.folder):
         trainer.fit(classifier, data, ckpt_path=run.resume_from)
         trainer.test(classifier, data, verbose=False)
-    finally:
-        tracking.finish(trainer)
-    if trainer.is_global_zero:
-        run.finish(trainer.callback_metrics)
+        if trainer.is_global_zero:
+            run.finish(trainer.callback_metrics)
+        trainer.strategy.barrier()  # the others end when the result is written
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
@@ -46,6 +45,6 @@ def main(cfg: DictConfig) -> None:
 if __name__ == "__main__":
     with plain_errors("train"):
         main()
-    if outcomes.finished:
+    if outcomes.finished and is_first_process():
         show(table(outcomes.finished))
     outcomes.leave()

@@ -2,10 +2,13 @@
 
 import logging
 import warnings
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
@@ -13,9 +16,9 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from lit_shift.callbacks import History, Progress, StopOnDivergence, StopOnSignal
 from lit_shift.checkpoint import AtomicCheckpointIO
 from lit_shift.classifier import Classifier
-from lit_shift.config import label
+from lit_shift.console import say
 from lit_shift.data.module import ImageDataModule
-from lit_shift.errors import InputError
+from lit_shift.errors import InputError, at_least
 from lit_shift.run import Run
 
 
@@ -36,23 +39,50 @@ def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
     """
     pl.seed_everything(cfg.seed, verbose=False)
     num_classes = len(data.classes)
-    net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=num_classes)
+    with _said_of("model"):
+        net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=num_classes)
     classifier = Classifier(
         net, num_classes, data.mean, data.std, instantiate(cfg.optimizer), **cfg.schedule, compile=cfg.compile
     )
-    if "classes" in cfg and len(cfg.classes) != num_classes:
-        raise InputError(f"The run knows {len(cfg.classes)} classes, but data={cfg.choices.data} has {num_classes}.")
-    with torch.no_grad():
+    with _said_of("optimizer"):
+        classifier.make_optimizer(classifier.parameters())
+    with _said_of("model"), torch.no_grad():
         classifier.eval()(data.train.pixels[:1])
     return classifier.train()
 
 
+@contextmanager
+def _said_of(part: str) -> Iterator[None]:
+    """What goes wrong in making a part of the config is that part's fault."""
+    try:
+        yield
+    except Exception as error:
+        reason = error.__cause__ or error
+        if isinstance(reason, InputError):
+            raise reason from None
+        raise InputError(f"The config's {part!r} does not work: {reason} ({type(reason).__name__}).") from error
+
+
+def check_classes(cfg: DictConfig, data: ImageDataModule) -> None:
+    """That other data have as many classes as the run was trained on; say it where their names differ.
+
+    Raises:
+        InputError: they have not.
+    """
+    known = list(cfg.classes)
+    if len(known) != len(data.classes):
+        raise InputError(f"The run knows {len(known)} classes, but data={cfg.choices.data} has {len(data.classes)}.")
+    if known != data.classes:
+        pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in zip(known, data.classes, strict=True))
+        say(f"The classes have other names than in training; they are matched in order: {pairs}.")
+
+
 def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
-    """A trainer that measures, saves and logs into the run's folder."""
-    logger: Any = False
-    if cfg.logger:
-        logger = instantiate(cfg.logger, _partial_=True)(name=label(cfg), folder=run.folder, config=cfg)
-    checkpoint = ModelCheckpoint(run.checkpoint.parent, run.checkpoint.stem, enable_version_counter=False)
+    """A trainer that measures and saves into the run's folder."""
+    at_least(1, "trainer.max_epochs", cfg.trainer.max_epochs)
+    checkpoint = ModelCheckpoint(
+        run.checkpoint.parent, run.checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
+    )
     # The order matters: nothing measures a diverged net, and the history comes after all that logs.
     callbacks = [
         StopOnDivergence(),
@@ -61,15 +91,18 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
         checkpoint,
         StopOnSignal(run.checkpoint),
     ]
-    return build_trainer(cfg, callbacks, logger)
+    trainer = build_trainer(cfg, callbacks)
+    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise InputError("A run of a sweep (-m) takes one device; start runs on several devices one by one.")
+    return trainer
 
 
 def build_measures(cfg: DictConfig) -> list[pl.Callback]:
     """The callbacks of ``cfg.callbacks``."""
-    return [instantiate(measure) for measure in cfg.callbacks.values()]
+    return [instantiate(measure) for measure in cfg.callbacks.values() if measure]
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], logger: Any = False) -> pl.Trainer:
+def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
     """Lightning's trainer of ``cfg.trainer``."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no list of devices that are not there
     for message in (
@@ -82,7 +115,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], logger: Any = F
     return instantiate(
         cfg.trainer,
         callbacks=[*callbacks, Progress()],
-        logger=logger,
+        logger=False,
         plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0,
         limit_val_batches=1.0 if cfg.data.val_size else 0,

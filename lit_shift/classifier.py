@@ -1,8 +1,10 @@
 """The LightningModule: loss, accuracy, optimizer. It knows no shift measure."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
 from torch import Tensor, nn
@@ -49,24 +51,25 @@ class Classifier(LightningModule):
         self.make_optimizer = optimizer
         self.milestones = milestones
         self.gamma = gamma
-        if compile:
-            self.net.compile()
+        self.compile_net = compile
         self.train_loss, self.train_accuracy = _running(num_classes)
         self.eval_loss, self.eval_accuracy = _running(num_classes)
-        # A training stopped within an epoch continues its running means as well.
-        self.train_loss.persistent(True)
-        self.train_accuracy.persistent(True)
 
-    def normalize(self, pixels: Tensor) -> Tensor:
+    def setup(self, stage: str) -> None:
+        if self.compile_net and stage == "fit":
+            self.net.compile()
+
+    def normalize(self, pixels: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """uint8 images to the network's input: zero mean and unit variance over the training pixels."""
-        return (pixels.to(self.mean.dtype) / 255 - self.mean) / self.std
+        mean, std = self.mean.to(dtype or self.mean.dtype), self.std.to(dtype or self.std.dtype)
+        return (pixels.to(mean.dtype) / 255 - mean) / std
 
     def forward(self, pixels: Tensor) -> Tensor:
         """uint8 images (N, 3, H, W) -> logits (N, K)."""
         return self.net(self.normalize(pixels))
 
     def on_train_epoch_start(self) -> None:
-        # The checkpoint of an epoch's end holds that epoch's means; one made within an epoch does not come here.
+        # A training resumed within an epoch does not come here, and continues the running means it has saved.
         self.train_loss.reset()
         self.train_accuracy.reset()
 
@@ -77,7 +80,7 @@ class Classifier(LightningModule):
         self.train_accuracy.update(logits.detach(), batch.labels)
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
-        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True)  # type: ignore[union-attr]
+        self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, reduce_fx="max")  # type: ignore[union-attr]
         correct = (logits.detach().argmax(1) == batch.labels).float().mean()
         return {"loss": loss, "accuracy": correct}
 
@@ -97,8 +100,21 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
         epochs = self.trainer.max_epochs or 0
-        milestones = [round(fraction * epochs) for fraction in self.milestones]
+        milestones = [math.ceil(round(fraction * epochs, 6)) for fraction in self.milestones]
         return [optimizer], [MultiStepLR(optimizer, milestones, self.gamma)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in ("train_loss", "train_accuracy"):
+            metric = getattr(self, name)
+            with metric.sync_context():  # of all processes
+                checkpoint[name] = {state: value.clone() for state, value in metric.metric_state.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in ("train_loss", "train_accuracy"):
+            metric = getattr(self, name)
+            for state, value in checkpoint[name].items():
+                # What was saved is the sum over processes, so only one of them may go on from it.
+                setattr(metric, state, value.to(metric.device) * self.trainer.is_global_zero)
 
 
 def _running(num_classes: int) -> tuple[MeanMetric, MulticlassAccuracy]:

@@ -51,10 +51,11 @@ def plain_errors(config_name: str) -> Iterator[None]:
 
     Hydra's own long form is to be had with ``HYDRA_FULL_ERROR=1``.
     """
-    if os.environ.get("HYDRA_FULL_ERROR") == "1":
+    if os.environ.get("HYDRA_FULL_ERROR") == "1" and "LIT_SHIFT_ERRORS" not in os.environ:
         yield
         return
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra reports errors itself and exits before we see them
+    # Else Hydra reports errors itself and exits before we see them. Processes that join this one's run inherit both.
+    os.environ |= {"HYDRA_FULL_ERROR": "1", "LIT_SHIFT_ERRORS": "plain"}
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as error:
@@ -89,6 +90,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if isinstance(cause, MissingConfigException) and cause.options and cause.missing_cfg_file:
             group, _, name = cause.missing_cfg_file.rpartition("/")
             return str(unknown(group, name, cause.options))
+        if isinstance(cause, OSError) and cause.filename and not isinstance(cause, ModuleNotFoundError):
+            return f"{cause.strerror}: {cause.filename}."
         cause = cause.__cause__
     if not isinstance(error, CompactHydraException):
         return None
@@ -104,11 +107,13 @@ def _explain_key(key: str, config_name: str) -> str:
     chosen = re.findall(rf"^((?:{'|'.join(groups)})=\w+)", "\n".join(sys.argv[1:]), re.MULTILINE)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         node = compose(config_name, chosen)
-    known = ""
+    known, part = "", key
     for part in key.split("."):
         if not isinstance(node, DictConfig) or part not in node:
             break
         known, node = f"{known}{part}.", node._get_node(part)  # type: ignore[assignment]
+    else:
+        return f"{key} is in the config already: type {key}=VALUE, without the +."
     return str(unknown("config key", f"{known}{part}", [f"{known}{name}" for name in _keys(node)]))
 
 

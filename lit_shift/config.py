@@ -24,6 +24,7 @@ class Switches:
     seed: int
     runs: str
     fresh: bool
+    compile: bool
 
 
 def settle(cfg: DictConfig) -> DictConfig:
@@ -37,8 +38,8 @@ def settle(cfg: DictConfig) -> DictConfig:
         switches: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
-    if switches.seed < 0:
-        raise InputError(f"seed={switches.seed} is negative; seeds start at 0.")
+    if not 0 <= switches.seed < 2**32:
+        raise InputError(f"seed={switches.seed} is none: seeds start at 0 and end below 2^32.")
     cfg = OmegaConf.merge(cfg, switches)  # type: ignore[assignment]
     if switches.filter is not None:
         pool = cfg.choices.pool

@@ -7,15 +7,15 @@ from rich.console import Console, RenderableType
 
 def say(text: str) -> None:
     """Print a line as it is, on standard error."""
-    if _first():
+    if is_first_process():
         Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def show(result: RenderableType) -> None:
     """Print a table on standard output."""
-    if _first():
-        Console().print(result)
+    Console().print(result)
 
 
-def _first() -> bool:
+def is_first_process() -> bool:
+    """Whether this is the process that speaks, of several that share a run."""
     return os.environ.get("LOCAL_RANK", "0") == "0"

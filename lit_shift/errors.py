@@ -14,3 +14,10 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     near = get_close_matches(str(name), choices, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return InputError(f"Unknown {kind} {name!r}.{hint} Choices: {', '.join(choices)}.")
+
+
+def at_least(least: int, name: str, value: int) -> int:
+    """``value``, or the error of a whole number that is none or too small."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"{name}={value} must be a whole number, {least} or more.")
+    return value

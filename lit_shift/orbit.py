@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_shift.pool import Pool, check_even
-from lit_shift.shifts import roll
+from lit_shift.shifts import draw_offsets, roll, seeded
 
 
 def is_circular(model: nn.Module) -> bool:
@@ -38,7 +38,8 @@ def orbit_logits(model: Any, x: Tensor) -> Tensor:
         (N, H, W, K)
 
     Raises:
-        ValueError: a boundary that is not circular, or a model in training mode.
+        ValueError: a boundary that is not circular, a layer other than a pool that subsamples, or a model in training
+            mode.
     """
     if not is_circular(model):
         raise ValueError("All shifts at once need circular boundaries everywhere; sample shifts instead.")
@@ -54,6 +55,8 @@ def orbit_logits(model: Any, x: Tensor) -> Tensor:
             pools += 1
         else:
             maps = layer(maps)
+    if (maps.shape[-2] * 2**pools, maps.shape[-1] * 2**pools) != (height, width):
+        raise ValueError("A layer that is no Pool changes the size of the map; sample shifts instead.")
     logits = model.classify(maps)
     # The batch index reads (n, row bit 0, column bit 0, row bit 1, column bit 1, ...), lowest bits first.
     bits = logits.view(n, *[2] * (2 * pools), -1)
@@ -62,6 +65,23 @@ def orbit_logits(model: Any, x: Tensor) -> Tensor:
     phases = bits.permute(0, *row_bits, *col_bits, -1).reshape(n, stride, stride, -1)
     rows, cols = (-torch.arange(side, device=x.device) % stride for side in (height, width))
     return phases[:, rows[:, None], cols]
+
+
+def has_exact_orbit(model: nn.Module, x: Tensor) -> bool:
+    """Whether :func:`orbit_logits` is what the model itself answers, tried on images (N, C, H, W) at eight shifts.
+
+    A boundary, a layer or a pool of one's own that does not commute with shifts makes it differ.
+    """
+    try:
+        every = orbit_logits(model, x)
+    except (ValueError, AttributeError):
+        return False
+    n, _, height, width = x.shape
+    offsets = draw_offsets((n, 8), height, width, seeded(0))
+    rows, cols = offsets.to(x.device).unbind(2)
+    orbit = every[torch.arange(n, device=x.device)[:, None], rows, cols]
+    tolerance = 1e-3 * orbit.abs().max().item()
+    return torch.allclose(orbit, sampled_logits(model, x, offsets), rtol=0, atol=tolerance)
 
 
 def split_phases(maps: Tensor) -> Tensor:

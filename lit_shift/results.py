@@ -1,11 +1,14 @@
 """Finished runs side by side."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.table import Column, Table
+
+from lit_shift.run import scalars
 
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
 
@@ -24,8 +27,8 @@ def table(folders: Iterable[Path]) -> Table:
             "aug": "yes" if config["aug"] else "no",
             "seed": str(config["seed"]),
         }
-        row |= {name: f"{100 * metrics[key]:.1f}" for key, name in RATES.items()}
-        rows.append(row | {"variation": f"{1000 * metrics['test/variation']:.2f}"})
+        row |= {name: _cell(metrics, key, 100, 1) for key, name in RATES.items()}
+        rows.append(row | {"variation": _cell(metrics, "test/variation", 1000, 2)})
     shown = Table(caption="random: accuracy under random shifts. Rates in percent, variation x 1000.")
     data = {row["data"] for row in rows}
     if len(data) == 1:  # then it is no column but a title
@@ -38,11 +41,15 @@ def table(folders: Iterable[Path]) -> Table:
     return shown
 
 
-def measures(path: Path) -> Table:
-    """Every measure of a ``metrics.json``, with the 95% interval of those that have one."""
-    metrics = json.loads(path.read_text())
+def _cell(metrics: dict[str, float], key: str, factor: float, decimals: int) -> str:
+    return f"{factor * metrics[key]:.{decimals}f}" if key in metrics else "-"
+
+
+def measures(logged: Mapping[str, Any]) -> Table:
+    """Every measure, with the 95% interval of those that have one."""
+    metrics = scalars(logged)
     shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
-    for name, value in metrics.items():
+    for name, value in sorted(metrics.items()):
         if not name.endswith("_ci95"):
             half = metrics.get(f"{name}_ci95")
             shown.add_row(name, f"{value:.6g}", f"± {half:.2g}" if half else "")

@@ -1,6 +1,7 @@
 """A run's folder: where it is, what is in it, whether it is finished. Needs no torch."""
 
 import json
+import math
 import os
 import platform
 import sys
@@ -52,7 +53,13 @@ class Run:
 
     @classmethod
     def of(cls, checkpoint: str | Path) -> "Run":
-        """The run that a checkpoint is of."""
+        """The run that a checkpoint is of.
+
+        Raises:
+            InputError: there is no such file.
+        """
+        if not Path(checkpoint).is_file():
+            raise InputError(f"There is no checkpoint {str(checkpoint)!r}: type ckpt=RUN/checkpoints/last.ckpt.")
         return cls(Path(checkpoint).absolute().parents[1])
 
     def config(self) -> DictConfig:
@@ -89,14 +96,11 @@ class Run:
         Raises:
             InputError: the folder cannot be written.
         """
-        try:
-            self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-            atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, {"classes": classes})))
-            atomic_text(self.environment, json.dumps({"device": device, **_environment()}, indent=2) + "\n")
-        except OSError as error:
-            raise InputError(
-                f"The run folder {self.folder} cannot be written ({error.strerror}): say runs=FOLDER."
-            ) from error
+        make_folder(self.checkpoint.parent, "runs")
+        for part in self.folder.rglob("*.part"):  # left by a kill in the middle of a write
+            part.unlink()
+        atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, {"classes": classes})))
+        atomic_text(self.environment, json.dumps({"device": device, **_environment()}, indent=2) + "\n")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write ``metrics.json``, which makes the run a finished one."""
@@ -105,14 +109,25 @@ class Run:
         write_metrics(self.metrics, metrics)
 
 
+def make_folder(folder: Path, switch: str) -> None:
+    """A folder that can be written; an InputError that names the config's ``switch`` where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        atomic_text(folder / ".writable", "")
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {switch}=FOLDER.") from error
+
+
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Lightning's metrics as a flat JSON object of numbers, in order of its keys."""
-    atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2) + "\n")
+    atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2, allow_nan=False) + "\n")
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Scalar tensors as numbers, to the seven digits that float32 holds."""
-    return {name: float(f"{float(value):.7g}") for name, value in metrics.items()}
+    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN)."""
+    numbers = {name: float(f"{float(value):.7g}") for name, value in metrics.items()}
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
 def _environment() -> dict[str, object]:

@@ -1,15 +1,23 @@
 """Weights & Biases: offline unless asked, and never in the way."""
 
+import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
+from urllib.request import getproxies
+from uuid import uuid4
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
+from lit_shift.config import label
 from lit_shift.console import say
+from lit_shift.files import atomic_text
 
 
 def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, config: DictConfig) -> WandbLogger:
@@ -21,7 +29,7 @@ def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, c
         project: W&B's project.
         group: runs that W&B shows together.
         name: shown for the run.
-        folder: the run's folder, which also gives its id.
+        folder: the run's folder, which keeps its id.
         config: shown as the run's configuration.
     """
     import wandb
@@ -30,9 +38,12 @@ def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, c
     if mode == "online" and (reason := _unreachable()):
         say(f"W&B cannot go online ({reason}); this run is logged offline.")
         mode = "offline"
+    identity = folder / "wandb" / "id"
+    if not identity.exists():  # another run of the same config, elsewhere or later, is another run to W&B
+        atomic_text(identity, uuid4().hex[:8])
     return WandbLogger(
         name=name,
-        id=folder.name,
+        id=identity.read_text(),
         project=project,
         group=group,
         save_dir=str(folder),
@@ -42,14 +53,26 @@ def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, c
     )
 
 
-def finish(trainer: Trainer) -> None:
-    """Close the run in W&B, so that the next of a sweep has its own, and say how to upload what is offline."""
+@contextmanager
+def logged(trainer: Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
+    """Log what the trainer does as ``cfg.logger`` says, and close the run in W&B, so that the next has its own."""
+    if cfg.logger:
+        trainer.logger = instantiate(cfg.logger, _partial_=True)(name=label(cfg), folder=folder, config=cfg)
+    try:
+        yield
+    except BaseException:
+        _close(trainer, exit_code=1)
+        raise
+    _close(trainer, exit_code=0)
+
+
+def log_again(trainer: Trainer, rows: list[dict[str, float]]) -> None:
+    """Log the epochs before a resumption: each offline session of W&B has a file of its own, and one must hold all."""
     for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-            offline = logger.experiment.offline
-            logger.experiment.finish()
-            if offline:
-                say(f"W&B has logged offline; to upload: wandb sync {logger.save_dir}/wandb/offline-run-*")
+        if isinstance(logger, WandbLogger) and trainer.is_global_zero and logger.experiment.offline:
+            for row in rows:
+                step = int(row["epoch"] * trainer.num_training_batches) - 1
+                logger.log_metrics(row | {"epoch": row["epoch"] - 1}, step)
 
 
 def log_histogram(trainer: Trainer, key: str, values: Tensor) -> None:
@@ -61,13 +84,26 @@ def log_histogram(trainer: Trainer, key: str, values: Tensor) -> None:
             logger.experiment.log({key: wandb.Histogram(values.tolist())})
 
 
+def _close(trainer: Trainer, exit_code: int) -> None:
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+            import wandb
+
+            if wandb.run is not None:  # what failed may have failed before it began
+                folder, offline = Path(wandb.run.dir).parent, wandb.run.offline
+                wandb.finish(exit_code)
+                if offline:
+                    say(f"W&B has logged offline; to upload: wandb sync {os.path.relpath(folder)}")
+
+
 def _unreachable() -> str | None:
     """Why W&B's server cannot be used, or None where it can."""
     import wandb
 
     server = urlparse(wandb.setup().settings.base_url)
     try:
-        socket.create_connection((server.hostname or "", server.port or 443), timeout=5).close()
+        if server.scheme not in getproxies():  # a proxy would do the looking up
+            socket.create_connection((server.hostname or "", server.port or 443), timeout=5).close()
     except OSError as error:
         return f"no network: {error}"
     try:

@@ -27,16 +27,21 @@ def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def save_images(folder: Path, count: int, size: int = 32, seed: int = 0) -> None:
-    """``count`` images of bright or dark noise for each of two classes, in train/ and test/."""
+def save_images(folder: Path, count: int, size: int = 32, seed: int = 0, brighter: int = 0) -> None:
+    """``count`` images for each of two classes: noise with a bright patch in the upper or the lower half.
+
+    Where the patch is tells the class, so a classifier that learns it changes its mind under circular shifts.
+    """
     rng = np.random.default_rng(seed)
     for split, number in (("train", count), ("test", max(count // 4, 2))):
-        for name, level in (("dark", 60), ("light", 120)):
+        for name, top in (("above", 2), ("below", size // 2 + 2)):
             target = folder / split / name
             target.mkdir(parents=True)
             for i in range(number):
-                pixels = rng.integers(level, level + 80, (size, size, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(target / f"{i:03}.png")
+                pixels = rng.integers(0, 120, (size, size, 3))
+                row, col = top + rng.integers(0, 5), rng.integers(0, size - 8)
+                pixels[row : row + 8, col : col + 8] += 80
+                Image.fromarray((pixels + brighter).clip(0, 255).astype(np.uint8)).save(target / f"{i:03}.png")
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from lit_shift.data import ImageFolder
+from lit_shift.functional import variation
+from lit_shift.orbit import orbit_logits
+from lit_shift.pool import MaxPoolBlurDS
+from lit_shift.vgg import VGG13
 from tests.conftest import TINY, save_images
+
+OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular"}
+OPTIONS |= {"val_size": 0, "seed": 0}
 
 
 @pytest.fixture
@@ -27,12 +35,22 @@ def test_the_runs_own_numbers_exactly(run, trained):
 
 
 def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path):
-    """Other images, 100 levels brighter: normalised by their own statistics they would look like the old ones."""
-    save_images(tmp_path / "other", 20, seed=1)
+    """Other images, 60 levels brighter: normalised by their own statistics they would look like the old ones."""
+    save_images(tmp_path / "other", 20, seed=1, brighter=60)
     finished = run("eval.py", checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
     assert finished.code == 0, finished.err
     metrics = json.loads((trained / "eval-imagefolder" / "metrics.json").read_text())
     assert metrics["test/images"] == 10
+    state = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    net = VGG13(MaxPoolBlurDS, num_classes=2, width=4).eval()
+    net.load_state_dict({key.removeprefix("net."): value for key, value in state.items() if key.startswith("net.")})
+    data = ImageFolder(str(tmp_path / "other"), None, **OPTIONS)
+    data.setup()
+    logits = orbit_logits(net, (data.test.pixels / 255 - state["mean"]) / state["std"])
+    loss = torch.nn.functional.cross_entropy(logits[:, 0, 0], data.test.labels).item()
+    assert metrics["test/loss"] == pytest.approx(loss, rel=1e-4)
+    assert metrics["test/variation"] == pytest.approx(variation(logits, data.test.labels).item(), rel=1e-3)
+    assert abs(data.mean[0] - state["mean"][0]).item() > 0.1
     assert not (trained / "eval").exists()
 
 
@@ -58,12 +76,24 @@ def mistake(run, *arguments):
 
 def test_mistakes(run, trained, tmp_path):
     assert "ckpt must be given" in mistake(run)
-    assert "There is no file" in mistake(run, checkpoint(trained).replace("last", "lost"))
-    assert "config.yaml cannot be read" in mistake(run, "ckpt=no/such/run.ckpt")
+    assert "There is no checkpoint" in mistake(run, checkpoint(trained).replace("last", "lost"))
+    assert "There is no checkpoint 'no/such/run.ckpt'" in mistake(run, "ckpt=no/such/run.ckpt")
+    assert "type ckpt=RUN/checkpoints/last.ckpt" in mistake(run, f"ckpt={trained}")
+    (tmp_path / "taken").write_text("a file")
+    assert "say out=FOLDER" in mistake(run, checkpoint(trained), "out=taken/below")
     assert "ckpt must be given" in mistake(run, "data=digits")
     assert "Did you mean 'out'" in mistake(run, checkpoint(trained), "outt=x")
     assert "Unknown data 'digit'" in mistake(run, checkpoint(trained), "data=digit")
     assert "knows 2 classes, but data=digits has 10" in mistake(run, checkpoint(trained), "data=digits")
+
+
+def test_classes_of_other_names_are_said(run, trained, tmp_path):
+    save_images(tmp_path / "other", 4)
+    for split in ("train", "test"):
+        (tmp_path / "other" / split / "below").rename(tmp_path / "other" / split / "zebra")
+    finished = run("eval.py", checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
+    assert finished.code == 0
+    assert "matched in order: above = above, below = zebra" in finished.err
 
 
 def test_checkpoints_that_are_none(run, trained):

@@ -15,7 +15,7 @@ FLOORS = [
     ["errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published"],
     ["pool", "metrics", "data.loader", "data.module", "data.cifar10", "data.digits", "data.imagefolder", "data"],
     ["vgg", "orbit"],
-    ["classifier", "tracking", "checkpoint", "config", "run"],
+    ["classifier", "checkpoint", "config", "tracking", "run"],
     [
         *("callbacks.divergence", "callbacks.history", "callbacks.progress", "callbacks.filter_tv"),
         *("callbacks.shift_measures", "callbacks.stop", "callbacks"),

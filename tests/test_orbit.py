@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_shift.orbit import is_circular, orbit_logits, sampled_logits, split_phases
+from lit_shift.orbit import has_exact_orbit, is_circular, orbit_logits, sampled_logits, split_phases
 from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
 from lit_shift.vgg import VGG13
@@ -90,3 +90,30 @@ def test_one_boundary_that_is_not_circular_is_enough_to_refuse():
 def test_training_mode_is_refused(rng):
     with pytest.raises(ValueError, match=r"eval\(\)"):
         orbit_logits(trained(MaxPool).train(), torch.zeros(1, 3, 32, 32, dtype=torch.float64))
+
+
+class Uneven(MaxPoolBlurDS):
+    """Looks like a pool, but does not commute with shifts."""
+
+    def dense(self, x):
+        return x * torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+
+
+class Forward(MaxPool):
+    """Overrides the forward pass alone."""
+
+    def forward(self, x):
+        return torch.nn.functional.avg_pool2d(x, 2)
+
+
+@pytest.mark.parametrize("pool", [lambda: nn.MaxPool2d(2), Uneven, Forward, partial(MaxPool, padding="zeros")])
+def test_what_does_not_commute_with_shifts_is_found_out(pool, rng):
+    x = torch.randn(1, 3, 32, 32, dtype=torch.float64, generator=rng)
+    assert not has_exact_orbit(trained(pool), x)
+    assert has_exact_orbit(trained(MaxPoolBlurDS), x)
+    assert has_exact_orbit(trained(MaxPool).float(), x.float())
+
+
+def test_a_layer_that_subsamples_unknown_to_us_is_refused(rng):
+    with pytest.raises(ValueError, match="no Pool changes the size"):
+        orbit_logits(trained(lambda: nn.MaxPool2d(2)), torch.zeros(1, 3, 32, 32, dtype=torch.float64))

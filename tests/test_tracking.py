@@ -1,6 +1,10 @@
+import csv
 import json
+import os
+import signal
 import socket
 import struct
+import time
 
 import pytest
 from wandb.proto import wandb_internal_pb2
@@ -58,7 +62,8 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     assert sum(last["test/variation_std.values"]) == metrics["test/images"]
     assert config["pool"]["filter"] == "rect2"
     assert names == {("blur-rect2-aug-s3", "imagefolder")}
-    assert f"wandb sync runs/{folder.name}/wandb/offline-run-*" in finished.err
+    (offline,) = folder.glob("wandb/offline-run-*")
+    assert f"wandb sync {offline.relative_to(tmp_path)}\n" in finished.err
     assert "wandb:" not in finished.err + finished.out
 
 
@@ -84,13 +89,31 @@ def test_online_without_a_network_goes_on_offline_and_says_so(run, arguments, tm
     assert "test/consistency" in stored(folder)[0]
 
 
-def test_a_resumed_run_continues_under_its_id(run, arguments, tmp_path):
-    assert run("train.py", *arguments).code == 0
+def test_a_resumed_run_continues_under_its_id_and_its_file_holds_every_epoch(run, command, arguments, tmp_path):
+    process = command("train.py", *arguments, "trainer.max_epochs=3", "data.batch_size=2")
+    while process.running and not list(tmp_path.glob("runs/*/checkpoints/last.ckpt")):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.finish().code == 130, process.err
     (folder,) = (tmp_path / "runs").iterdir()
-    (folder / "metrics.json").unlink()
-    assert run("train.py", *arguments).code == 0
-    files = list(folder.glob("wandb/offline-run-*/run-*.wandb"))
-    assert {file.name for file in files} == {f"run-{folder.name}.wandb"}
+    assert run("train.py", *arguments, "trainer.max_epochs=3", "data.batch_size=2").code == 0
+    first, second = sorted(folder.glob("wandb/offline-run-*/run-*.wandb"), key=lambda file: file.stat().st_ctime)
+    assert first.name == second.name
+    losses = [
+        json.loads(item.value_json)
+        for record in records(second)
+        for item in record.history.item
+        if (item.key or ".".join(item.nested_key)) == "train/loss"
+    ]
+    rows = list(csv.DictReader((folder / "history.csv").open()))
+    assert losses == pytest.approx([float(row["train/loss"]) for row in rows])
+
+
+def test_two_runs_of_one_config_have_different_ids(run, arguments, tmp_path):
+    for runs in ("here", "there"):
+        assert run("train.py", *arguments, "trainer.max_epochs=1", f"runs={runs}").code == 0
+    here, there = ((tmp_path / runs).glob("*/wandb/id") for runs in ("here", "there"))
+    assert next(here).read_text() != next(there).read_text()
 
 
 def test_each_run_of_a_sweep_is_a_run_of_its_own(run, arguments, tmp_path):

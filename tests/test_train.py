@@ -69,7 +69,7 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     assert [bool(row["tv/conv1_1"]) for row in rows] == [False, True, False, True]
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["pool"]["filter"] == "rect3"
-    assert config["classes"] == ["dark", "light"]
+    assert config["classes"] == ["above", "below"]
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "epoch 4/4" in finished.err
@@ -134,6 +134,55 @@ def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, 
     assert_same_run(whole, broken)
 
 
+@pytest.mark.parametrize("moment", ["last batch", "end"])
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, tiny, tmp_path, epoch, moment):
+    """In the last epoch it leaves before the test set is measured."""
+    arguments = [*tiny, "trainer.max_epochs=3", "pool=blur", "callbacks.shift_measures.every_n_epochs=1"]
+    arguments += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", f"+callbacks.interrupt.moment={moment}"]
+    assert run("train.py", *arguments, "+callbacks.interrupt.epoch=99", "runs=whole").code == 0
+    stopped = run("train.py", *arguments, f"+callbacks.interrupt.epoch={epoch}", "runs=broken")
+    assert stopped.code == 128 + signal.SIGINT
+    assert "The same command continues" in stopped.err
+    (whole,), (broken,) = ((tmp_path / runs).iterdir() for runs in ("whole", "broken"))
+    assert not (broken / "metrics.json").exists()
+    assert run("train.py", *arguments, f"+callbacks.interrupt.epoch={epoch}", "runs=broken").code == 0
+    assert_same_run(whole, broken)
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_short_trainings_start_at_the_full_rate(run, tiny, tmp_path, epochs):
+    assert run("train.py", *tiny, f"trainer.max_epochs={epochs}").code == 0
+    rows = list(csv.DictReader((run_folder(tmp_path) / "history.csv").open()))
+    assert [float(row["lr"]) for row in rows] == [0.02, 0.02, 0.002][:epochs]
+
+
+def test_a_foreign_pool_is_sampled_not_trusted(run, tiny, tmp_path):
+    foreign = ["pool._target_=torch.nn.MaxPool2d", "~pool.padding", "+pool.kernel_size=2"]
+    assert run("train.py", *tiny, *foreign, "trainer.max_epochs=2").code == 0
+    metrics = json.loads((run_folder(tmp_path) / "metrics.json").read_text())
+    assert metrics["test/shifts"] == 64
+    assert metrics["test/consistency"] < 1
+
+
+def test_double_precision(run, tiny):
+    finished = run("train.py", *tiny, "trainer.precision=64-true", "trainer.max_epochs=2")
+    assert finished.code == 0, finished.err
+
+
+def test_without_the_shift_measures_the_table_has_gaps(run, tiny):
+    finished = run("train.py", *tiny, "trainer.max_epochs=1", "~callbacks.shift_measures", "callbacks.filter_tv=null")
+    assert finished.code == 0, finished.err
+    assert "-" in finished.out
+
+
+def test_a_sweep_of_runs_on_several_devices_is_refused(run, tiny):
+    two = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2"]
+    finished = run("train.py", "-m", *tiny, *two, "seed=0,1")
+    assert finished.code == 2
+    assert "takes one device" in finished.err
+
+
 def test_a_sweep_prints_a_table_and_one_bad_run_does_not_stop_it(run, tiny, tmp_path):
     finished = run("train.py", "-m", *tiny, "trainer.max_epochs=1", "pool=max,blur,avg", "filter=tri3")
     assert finished.code == 2
@@ -143,7 +192,7 @@ def test_a_sweep_prints_a_table_and_one_bad_run_does_not_stop_it(run, tiny, tmp_
 
 
 def test_a_loss_that_diverges_stops_and_keeps_the_last_checkpoint(run, tiny, tmp_path):
-    arguments = [*tiny, "trainer.max_epochs=3", "schedule.milestones=[0.34]", "schedule.gamma=1e30"]
+    arguments = [*tiny, "trainer.max_epochs=3", "schedule.milestones=[0.33]", "schedule.gamma=1e30"]
     finished = run("train.py", *arguments)
     assert finished.code == 2
     assert re.search(
@@ -179,6 +228,8 @@ def test_two_processes_measure_what_one_does(run, tiny, tmp_path):
     by_two = json.loads((folder / "metrics.json").read_text())
     by_one = json.loads((folder / "eval" / "metrics.json").read_text())
     assert by_two == pytest.approx(by_one, rel=1e-5)
+    assert 0.2 < by_one["test/consistency"] < 0.95  # else equal numbers say little
+    assert "Traceback" not in finished.err
     assert finished.out.count("Rates in percent") == 1  # one table, not one from each process
 
 

@@ -17,6 +17,7 @@ class StopOnDivergence(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # the schedule moves on before the epoch's end
         if batch_idx % self.EVERY_N_BATCHES == 0:
             self._check(trainer, outputs["loss"])
 
@@ -28,9 +29,10 @@ class StopOnDivergence(Callback):
     def _check(self, trainer: Trainer, loss: Tensor, *weights: Tensor) -> None:
         if all(value.isfinite() for value in (loss, *weights)):
             return
-        epoch, lr = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["lr"]
+        epoch, start = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["initial_lr"]
         what = "weights became infinite" if loss.isfinite() else f"loss became {loss.item()}"
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
         raise InputError(
-            f"The {what} in epoch {epoch} at lr {lr:g}; {kept}. A lower rate may help: optimizer.lr={lr / 10:g}."
+            f"The {what} in epoch {epoch} at lr {self.lr:g}; {kept}. "
+            f"A lower rate may help: optimizer.lr={start / 10:g}."
         )

@@ -3,6 +3,7 @@
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
+from lit_shift.errors import at_least
 from lit_shift.functional import total_variation
 
 
@@ -10,7 +11,7 @@ class FilterTV(Callback):
     """Logs ``tv/<layer>`` for every convolution, every ``every_n_epochs`` of training and at the end."""
 
     def __init__(self, every_n_epochs: int) -> None:
-        self.every_n_epochs = every_n_epochs
+        self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:

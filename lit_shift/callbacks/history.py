@@ -9,6 +9,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lit_shift.files import atomic_text
 from lit_shift.run import scalars
+from lit_shift.tracking import log_again
 
 
 class History(Callback):
@@ -21,6 +22,9 @@ class History(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        log_again(trainer, self.rows)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.callback_metrics.clear()  # Lightning keeps old values, which this epoch's row would repeat

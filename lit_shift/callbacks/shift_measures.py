@@ -7,15 +7,16 @@ from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from torch import nn
+from torch import Tensor
 from torchmetrics import CatMetric
 
 from lit_shift import functional
 from lit_shift.callbacks.progress import Progress
 from lit_shift.classifier import Classifier
-from lit_shift.data.loader import Batch, BatchLoader
+from lit_shift.data.loader import Batch, Images
+from lit_shift.errors import at_least
 from lit_shift.metrics import Consistency, MeanOverImages, RandomAccuracy, Variation
-from lit_shift.orbit import is_circular, orbit_logits, sampled_logits
+from lit_shift.orbit import has_exact_orbit, orbit_logits, sampled_logits
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.tracking import log_histogram
 
@@ -30,9 +31,9 @@ class ShiftMeasures(Callback):
     """Measures a classifier under circular shifts.
 
     During training, every ``every_n_epochs``, on a fixed seeded subset of the evaluation images, as ``subset/...``;
-    at the end on the whole test set, as ``test/...``. All shifts of each image, exactly, where the network's
-    boundaries are circular; a seeded sample of them by brute force elsewhere. In float32, whatever the training's
-    precision: bf16 moves logits by more than the shifts of an anti-aliased network do.
+    at the end on the whole test set, as ``test/...``. All shifts of each image, exactly, where that is what the network
+    answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
+    whatever the training's precision: bf16 moves logits by more than the shifts of an anti-aliased network do.
 
     Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95%
     interval, and ``shifts``, the number of shifts of each image.
@@ -40,14 +41,14 @@ class ShiftMeasures(Callback):
     Args:
         every_n_epochs: how often during training.
         images: size of the subset.
-        shifts: sample size per image for networks whose boundaries are not circular, at least 2.
+        shifts: sample size per image where the exact measure does not apply, at least 2.
         seed: of the subset and of the sampled shifts, not the training's: every model sees the same.
     """
 
     def __init__(self, every_n_epochs: int, images: int, shifts: int, seed: int) -> None:
-        self.every_n_epochs = every_n_epochs
-        self.images = images
-        self.shifts = shifts
+        self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
+        self.images = at_least(2, "images", images)
+        self.shifts = at_least(2, "shifts", shifts)
         self.seed = seed
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
@@ -55,7 +56,7 @@ class ShiftMeasures(Callback):
             return
         loader = trainer.datamodule.subset_dataloader(self.images, self.seed)  # type: ignore[attr-defined]
         pl_module.eval()
-        self._start(pl_module, loader)
+        self._start(pl_module, loader.images)
         bar = trainer.progress_bar_callback
         for batch in bar.track(loader, "measuring a subset") if isinstance(bar, Progress) else loader:
             self._update(batch)
@@ -63,7 +64,7 @@ class ShiftMeasures(Callback):
         pl_module.train()
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        self._start(pl_module, trainer.datamodule.test_dataloader())  # type: ignore[attr-defined]
+        self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, *_: int) -> None:
         self._update(batch)
@@ -72,24 +73,31 @@ class ShiftMeasures(Callback):
         self._log("test")
         log_histogram(trainer, "test/variation_std", self.std.compute())
 
-    def _start(self, module: Classifier, loader: BatchLoader) -> None:
+    def _start(self, module: Classifier, images: Images) -> None:
         self.module = module
-        self.sampled = not is_circular(module.net)
-        self.metrics = {name: metric(self.sampled) for name, metric in MEASURES.items()}
-        self.std = CatMetric()
-        for metric in (*self.metrics.values(), self.std):
-            metric.to(module.device)
-        n, _, height, width = loader.images.pixels.shape
+        self.net = module.net
+        if next(self.net.parameters()).dtype in (torch.float16, torch.bfloat16):
+            self.net = deepcopy(self.net).float()
+        n, _, height, width = images.pixels.shape
+        with full_precision(module.device):
+            self.sampled = not has_exact_orbit(self.net, self._input(images.pixels[:1].to(module.device)))
         self.shifts_measured = height * width
         if self.sampled:
             self.shifts_measured = self.shifts
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
+        self.metrics = {name: metric(self.sampled).to(module.device) for name, metric in MEASURES.items()}
+        self.std = CatMetric().to(module.device)
+
+    def _input(self, pixels: Tensor) -> Tensor:
+        return self.module.normalize(pixels, next(self.net.parameters()).dtype)
 
     def _update(self, batch: Batch) -> None:
-        with full_precision(self.module) as net:
-            x = self.module.normalize(batch.pixels).float()
-            places = batch.places.cpu()
-            logits = sampled_logits(net, x, self.offsets[places]) if self.sampled else orbit_logits(net, x)
+        with full_precision(self.module.device):
+            x = self._input(batch.pixels)
+            if self.sampled:
+                logits = sampled_logits(self.net, x, self.offsets[batch.places.cpu()])
+            else:
+                logits = orbit_logits(self.net, x)
         for metric in self.metrics.values():
             metric.update(logits, batch.labels)
         self.std.update(functional.variation(logits, batch.labels, self.sampled, reduction="none").sqrt())
@@ -103,14 +111,11 @@ class ShiftMeasures(Callback):
 
 
 @contextmanager
-def full_precision(module: Classifier) -> Iterator[nn.Module]:
-    """The module's network, computing in float32: no autocast, no TensorFloat32, no half-precision weights."""
-    net = module.net
-    if next(net.parameters()).dtype not in (torch.float32, torch.float64):
-        net = deepcopy(net).float()
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Neither autocast nor TensorFloat32."""
     with (
         torch.no_grad(),
-        torch.autocast(module.device.type, enabled=False),
+        torch.autocast(device.type, enabled=False),
         torch.backends.cudnn.flags(
             enabled=True,
             benchmark=torch.backends.cudnn.benchmark,
@@ -118,4 +123,4 @@ def full_precision(module: Classifier) -> Iterator[nn.Module]:
             allow_tf32=False,
         ),
     ):
-        yield net
+        yield

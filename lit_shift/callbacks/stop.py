@@ -19,7 +19,8 @@ class Stopped(SystemExit):
 class StopOnSignal(Callback):
     """Finishes the batch, writes a checkpoint to ``path`` and leaves; a second signal leaves at once.
 
-    The checkpoint holds the place within the epoch, and the same command continues from there.
+    The checkpoint holds the place within the epoch, and the same command continues from there. An epoch's last batch
+    is not the place: measures and history are still to come, and then the epoch's own checkpoint.
     """
 
     def __init__(self, path: Path) -> None:
@@ -33,16 +34,24 @@ class StopOnSignal(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()
+        if self._asked(trainer):  # in the last epoch, whose checkpoint has been written
+            self._leave(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._restore()
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
-        # Saving is a collective operation: all processes stop at the same batch or none does.
-        if trainer.strategy.reduce_boolean_decision(bool(self.received), all=False):
+        if not trainer.is_last_batch and self._asked(trainer):
             trainer.save_checkpoint(self.path)
-            say(f"Stopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
-            raise Stopped(128 + (self.received or signal.SIGINT))
+            self._leave(trainer)
+
+    def _asked(self, trainer: Trainer) -> bool:
+        # Saving is a collective operation: all processes stop at the same batch or none does.
+        return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
+
+    def _leave(self, trainer: Trainer) -> None:
+        say(f"Stopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
+        raise Stopped(128 + (self.received or signal.SIGINT))
 
     def _receive(self, number: int, frame: Any) -> None:
         self.received = number

@@ -23,7 +23,7 @@ class CIFAR10(ImageDataModule):
 
     def __init__(self, root: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root)
+        self.root = Path(root).expanduser()
 
     def prepare_data(self) -> None:
         """Download, check and extract the archive where that has not been done.
@@ -40,9 +40,11 @@ class CIFAR10(ImageDataModule):
             )
         try:
             TorchvisionCIFAR10(str(self.root), download=True)
-        except (OSError, RuntimeError) as error:  # RuntimeError: what came has another checksum
+        except (OSError, RuntimeError, KeyboardInterrupt) as error:  # RuntimeError: what came has another checksum
             if not put_there:
                 archive.unlink(missing_ok=True)
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise InputError(
                 f"CIFAR-10 is not in {self.root} and could not be downloaded ({error}): put "
                 f"{TorchvisionCIFAR10.filename} from {TorchvisionCIFAR10.url} into that folder, {ALTERNATIVES}."

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.progress import track
 
 from lit_shift import saved
+from lit_shift.console import say
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
-from lit_shift.errors import InputError
+from lit_shift.errors import InputError, at_least
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
@@ -34,8 +35,8 @@ class ImageFolder(ImageDataModule):
 
     def __init__(self, root: str, size: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root)
-        self.size = size
+        self.root = Path(root).expanduser()
+        self.size = None if size is None else at_least(1, "data.size", size)
 
     def read(self) -> Dataset:
         """Images and classes, from the cache where it is current.
@@ -62,7 +63,7 @@ class ImageFolder(ImageDataModule):
             if not found:
                 raise InputError(f"{folder} holds no PNG or JPEG image in any class folder.")
 
-        fingerprint = self._fingerprint(files[0] + files[1])
+        fingerprint = self._fingerprint(files[0] + files[1], classes)
         name = ".lit_shift_cache.pt"
         per_user = user_cache_path("lit_shift") / hashlib.sha256(bytes(self.root.resolve())).hexdigest()[:16]
         for cache in (self.root / name, per_user / name):
@@ -75,11 +76,14 @@ class ImageFolder(ImageDataModule):
         try:
             saved.write(self.root / name, content)
         except OSError:  # a read-only data folder
-            saved.write(per_user / name, content)
+            try:
+                saved.write(per_user / name, content)
+            except OSError as error:
+                say(f"The decoded images cannot be kept ({error}); the next run will decode them again.")
         return Dataset(train, test, classes)
 
-    def _fingerprint(self, files: list[Path]) -> str:
-        digest = hashlib.sha256(f"{self.size}".encode())
+    def _fingerprint(self, files: list[Path], classes: list[str]) -> str:
+        digest = hashlib.sha256(f"{self.size} {classes}".encode())
         for file in files:
             stat = file.stat()
             digest.update(f"{file.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())

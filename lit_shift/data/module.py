@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.errors import InputError
+from lit_shift.errors import InputError, at_least
 from lit_shift.padding import Padding
 from lit_shift.shifts import seeded
 
@@ -47,13 +47,12 @@ class ImageDataModule(LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
-        for name, size in (("batch_size", batch_size), ("eval_batch_size", eval_batch_size)):
-            if not isinstance(size, int) or size < 1:
-                raise InputError(f"data.{name}={size} is not a number of images, 1 or more.")
-        self.batch_size = batch_size
-        self.eval_batch_size = eval_batch_size
+        if not isinstance(flip, bool):
+            raise InputError(f"data.flip={flip} must be true or false.")
+        self.batch_size = at_least(1, "data.batch_size", batch_size)
+        self.eval_batch_size = at_least(1, "data.eval_batch_size", eval_batch_size)
         self.augmentation = Augmentation(flip, aug, padding)
-        self.val_size = val_size
+        self.val_size = at_least(0, "data.val_size", val_size)
         self.seed = seed
         self._ready = False
 
@@ -70,6 +69,8 @@ class ImageDataModule(LightningDataModule, ABC):
         if self._ready:
             return
         self.train, self.test, self.classes = self.read()
+        if len(self.classes) < 2:
+            raise InputError(f"There is only one class, {self.classes[0]!r}; a classifier needs two.")
         self.val = None
         if self.val_size:
             self.train, self.val = self._split()

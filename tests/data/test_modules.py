@@ -47,7 +47,7 @@ class TestShared:
         assert torch.equal(data.val.pixels, make(Digits, val_size=300).val.pixels)
         assert not torch.equal(data.val.pixels, make(Digits, val_size=300, seed=1).val.pixels)
 
-    @pytest.mark.parametrize("val_size", [3, 1437, -5, 10**6])
+    @pytest.mark.parametrize("val_size", [3, 1437, 10**6])
     def test_a_split_that_leaves_a_class_empty_is_refused(self, val_size):
         with pytest.raises(InputError, match=f"data.val_size={val_size} does not leave"):
             make(Digits, val_size=val_size)
@@ -89,7 +89,7 @@ class TestDigits:
 class TestImageFolder:
     def test_pixels_and_labels_are_those_of_the_files(self, images):
         data = make(ImageFolder, str(images))
-        assert data.classes == ["dark", "light"]
+        assert data.classes == ["above", "below"]
         files = [images / "train" / name / f"{i:03}.png" for name in data.classes for i in range(80)]
         assert data.train.labels.tolist() == [0] * 80 + [1] * 80
         for file, pixels in zip(files, data.train.pixels, strict=True):
@@ -103,7 +103,7 @@ class TestImageFolder:
         with monkeypatch.context() as patch:
             patch.setattr(ImageFolder, "_decode", None)  # not called
             assert torch.equal(make(ImageFolder, str(tmp_path)).train.pixels, first.train.pixels)
-        file = tmp_path / "train" / "dark" / "000.png"
+        file = tmp_path / "train" / "above" / "000.png"
         Image.new("RGB", (32, 32), (1, 2, 3)).save(file)
         os.utime(file, ns=(1, 1))
         assert make(ImageFolder, str(tmp_path)).train.pixels[0, :, 0, 0].tolist() == [1, 2, 3]
@@ -130,7 +130,7 @@ class TestImageFolder:
 
     def test_sizes_must_agree_or_be_asked_for(self, tmp_path):
         save_images(tmp_path, 2)
-        Image.new("RGB", (40, 36), (9, 9, 9)).save(tmp_path / "test" / "light" / "big.JPEG")
+        Image.new("RGB", (40, 36), (9, 9, 9)).save(tmp_path / "test" / "below" / "big.JPEG")
         with pytest.raises(InputError, match=r"2 sizes \(32x32, 40x36\): say data.size=32"):
             make(ImageFolder, str(tmp_path))
         data = make(ImageFolder, str(tmp_path), 64)
@@ -139,34 +139,34 @@ class TestImageFolder:
 
     def test_grey_and_transparent_images_become_rgb(self, tmp_path):
         save_images(tmp_path, 2)
-        Image.new("L", (32, 32), 77).save(tmp_path / "train" / "dark" / "000.png")
-        Image.new("RGBA", (32, 32), (5, 6, 7, 255)).save(tmp_path / "train" / "dark" / "001.png")
+        Image.new("L", (32, 32), 77).save(tmp_path / "train" / "above" / "000.png")
+        Image.new("RGBA", (32, 32), (5, 6, 7, 255)).save(tmp_path / "train" / "above" / "001.png")
         pixels = make(ImageFolder, str(tmp_path)).train.pixels
         assert pixels[0, :, 0, 0].tolist() == [77, 77, 77]
         assert pixels[1, :, 0, 0].tolist() == [5, 6, 7]
 
     def test_unreadable_images_are_named(self, tmp_path):
         save_images(tmp_path, 3)
-        whole = tmp_path / "train" / "dark" / "000.png"
+        whole = tmp_path / "train" / "above" / "000.png"
         whole.write_bytes(whole.read_bytes()[:300])
-        (tmp_path / "test" / "light" / "text.jpg").write_text("not an image")
-        with pytest.raises(InputError, match=r"2 of 11 images cannot be read: .*dark/000.png, .*light/text.jpg\."):
+        (tmp_path / "test" / "below" / "text.jpg").write_text("not an image")
+        with pytest.raises(InputError, match=r"2 of 11 images cannot be read: .*above/000.png, .*below/text.jpg\."):
             make(ImageFolder, str(tmp_path))
 
     @pytest.mark.parametrize("split", ["train", "test"])
     def test_missing_split(self, tmp_path, split):
         other = {"train": "test", "test": "train"}[split]
-        (tmp_path / other / "dark").mkdir(parents=True)
+        (tmp_path / other / "above").mkdir(parents=True)
         with pytest.raises(InputError, match=f"has no folder '{split}'"):
             make(ImageFolder, str(tmp_path))
 
     def test_empty_and_differing_classes(self, tmp_path):
-        for folder in ("train/dark", "test/dark"):
+        for folder in ("train/above", "test/above"):
             (tmp_path / folder).mkdir(parents=True)
         with pytest.raises(InputError, match="holds no PNG or JPEG image"):
             make(ImageFolder, str(tmp_path))
-        (tmp_path / "test" / "darc").mkdir()
-        with pytest.raises(InputError, match="differ: darc"):
+        (tmp_path / "test" / "abovv").mkdir()
+        with pytest.raises(InputError, match="differ: abovv"):
             make(ImageFolder, str(tmp_path))
 
 

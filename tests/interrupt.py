@@ -1,0 +1,26 @@
+"""A callback for ``+callbacks.interrupt._target_=tests.interrupt.Interrupt``: Ctrl-C at a chosen moment."""
+
+import os
+import signal
+
+from pytorch_lightning import Callback
+
+
+class Interrupt(Callback):
+    """Sends SIGINT to this process in the last batch, or at the end, of an epoch (from 1)."""
+
+    def __init__(self, epoch, moment):
+        self.epoch = epoch
+        self.moment = moment
+
+    def on_train_batch_end(self, trainer, *_):
+        if self.moment == "last batch" and trainer.is_last_batch:
+            self._interrupt(trainer)
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        if self.moment == "end":
+            self._interrupt(trainer)
+
+    def _interrupt(self, trainer):
+        if trainer.current_epoch + 1 == self.epoch:
+            os.kill(os.getpid(), signal.SIGINT)
