@@ -26,9 +26,9 @@ class Pool(nn.Module):
 
     def __init__(self, filter: str, padding: Padding = "circular") -> None:
         super().__init__()
-        lowpass(filter)  # an unknown name fails here rather than in the first forward pass
         check_padding(padding)
         self.filter = filter
+        self.taps: tuple[float, ...] = tuple(lowpass(filter).tolist())
         self.padding = padding
 
     def dense(self, x: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class Pool(nn.Module):
         channels_last maps are several times faster on a CPU than padding and a depthwise convolution.
         """
         n, c, h, w = x.shape
-        rows, cols = (decimation_matrix(self.filter, size, stride, self.padding, x.dtype, x.device) for size in (h, w))
+        rows, cols = (decimation_matrix(self.taps, size, stride, self.padding, x.dtype, x.device) for size in (h, w))
         y = rows @ x.permute(0, 2, 3, 1).reshape(n, h, w * c)
         y = cols @ y.view(n * (h // stride), w, c)
         return y.view(n, h // stride, w // stride, c).permute(0, 3, 1, 2)
@@ -106,7 +106,7 @@ def check_even(x: Tensor) -> None:
 
 @cache
 def decimation_matrix(
-    filter: str, size: int, stride: int, padding: Padding, dtype: torch.dtype, device: torch.device
+    taps: tuple[float, ...], size: int, stride: int, padding: Padding, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
     """Blur and subsampling of one axis as a matrix: (size / stride, size).
 
@@ -115,11 +115,11 @@ def decimation_matrix(
     """
     # A matrix first made under inference_mode must still serve in training.
     with torch.inference_mode(False), torch.no_grad():
-        taps = lowpass(filter)
+        weights = torch.tensor(taps, dtype=torch.float64)
         samples = torch.arange(0, size, stride)
         reach = torch.arange(len(taps)) - (len(taps) - 1) // 2
         seen = source(samples[:, None] + reach, size, padding)
         # One column too many collects the taps that see zeros.
         matrix = torch.zeros(len(samples), size + 1, dtype=torch.float64)
-        matrix.scatter_add_(1, seen % (size + 1), taps.expand(seen.shape).contiguous())
+        matrix.scatter_add_(1, seen % (size + 1), weights.expand(seen.shape).contiguous())
         return matrix[:, :size].to(device, dtype)

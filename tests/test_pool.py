@@ -137,7 +137,8 @@ def test_half_precision(rng):
     torch.testing.assert_close(low.float(), MaxPoolBlurDS()(x), atol=0.03, rtol=0.03)
 
 
-@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool, lambda: MaxPoolBlurDS("window6")])
 def test_torch_compile_traces_a_pool_without_a_break(pool, rng):
     x = torch.randn(2, 3, 8, 8, generator=rng)
     compiled = torch.compile(pool(), backend="aot_eager", fullgraph=True)
