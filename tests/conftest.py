@@ -18,6 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 ROOT = Path(__file__).parents[1]
 # What makes a run small: 4 channels, images of the test's own making.
 TINY = ["data=imagefolder", "model.width=4", "data.batch_size=16", "logger=csv", "optimizer.lr=0.02"]
+TINY += ["trainer.accelerator=cpu"]  # where equal bits can be asked for
 TINY += ["callbacks.shift_measures.every_n_epochs=2", "callbacks.shift_measures.images=8"]
 TINY += ["callbacks.filter_tv.every_n_epochs=2"]
 

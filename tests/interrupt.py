@@ -7,14 +7,14 @@ from pytorch_lightning import Callback
 
 
 class Interrupt(Callback):
-    """Sends SIGINT to this process in the last batch, or at the end, of an epoch (from 1)."""
+    """Sends SIGINT to this process in a batch (from 0), the last batch, or at the end, of an epoch (from 1)."""
 
     def __init__(self, epoch, moment):
         self.epoch = epoch
         self.moment = moment
 
-    def on_train_batch_end(self, trainer, *_):
-        if self.moment == "last batch" and trainer.is_last_batch:
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if self.moment == batch_idx or (self.moment == "last batch" and trainer.is_last_batch):
             self._interrupt(trainer)
 
     def on_train_epoch_end(self, trainer, pl_module):

@@ -56,7 +56,8 @@ def test_mistakes(run, images, tmp_path, arguments, sentence):
 
 
 def test_no_network_for_cifar10(run, tmp_path):
-    finished = run("train.py", "logger=csv", "data.root=here")
+    nowhere = "http://127.0.0.1:9"
+    finished = run("train.py", "logger=csv", "data.root=here", https_proxy=nowhere, http_proxy=nowhere)
     assert finished.code == 2
     assert "put cifar-10-python.tar.gz" in finished.err
     assert "data=imagefolder" in finished.err

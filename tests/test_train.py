@@ -150,6 +150,19 @@ def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, tiny, t
     assert_same_run(whole, broken)
 
 
+def test_two_processes_stopped_within_an_epoch_continue_there(run, tiny, tmp_path):
+    arguments = [*tiny, "trainer.max_epochs=2", "trainer.strategy=ddp", "trainer.devices=2"]
+    arguments += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=3"]
+    assert run("train.py", *arguments, "+callbacks.interrupt.epoch=99", "runs=whole").code == 0
+    stopped = run("train.py", *arguments, "+callbacks.interrupt.epoch=2", "runs=broken")
+    assert stopped.code == 128 + signal.SIGINT
+    assert stopped.err.count("The same command continues") == 1
+    assert "Traceback" not in stopped.err
+    assert run("train.py", *arguments, "+callbacks.interrupt.epoch=2", "runs=broken").code == 0
+    (whole,), (broken,) = ((tmp_path / runs).iterdir() for runs in ("whole", "broken"))
+    assert_same_run(whole, broken)
+
+
 @pytest.mark.parametrize("epochs", [1, 3])
 def test_short_trainings_start_at_the_full_rate(run, tiny, tmp_path, epochs):
     assert run("train.py", *tiny, f"trainer.max_epochs={epochs}").code == 0
@@ -177,7 +190,7 @@ def test_without_the_shift_measures_the_table_has_gaps(run, tiny):
 
 
 def test_a_sweep_of_runs_on_several_devices_is_refused(run, tiny):
-    two = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2"]
+    two = ["trainer.strategy=ddp", "trainer.devices=2"]
     finished = run("train.py", "-m", *tiny, *two, "seed=0,1")
     assert finished.code == 2
     assert "takes one device" in finished.err
@@ -218,7 +231,7 @@ def test_a_damaged_checkpoint_is_named(run, command, tiny, tmp_path):
 
 
 def test_two_processes_measure_what_one_does(run, tiny, tmp_path):
-    two = ["trainer.accelerator=cpu", "trainer.strategy=ddp", "trainer.devices=2"]
+    two = ["trainer.strategy=ddp", "trainer.devices=2"]
     finished = run("train.py", *tiny, *two, "data.eval_batch_size=6")
     assert finished.code == 0, finished.err
     folder = run_folder(tmp_path)
