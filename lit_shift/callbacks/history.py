@@ -22,9 +22,14 @@ class History(Callback):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.rows: list[dict[str, float]] = []
+        self._before: list[dict[str, float]] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        log_again(trainer, self.rows)
+        log_again(trainer, self._before)
+        self._before = []
+
+    # A training that was killed after its last epoch is not started again.
+    on_test_start = on_train_start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.callback_metrics.clear()  # Lightning keeps old values, which this epoch's row would repeat
@@ -44,3 +49,4 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = state_dict["rows"]
+        self._before = list(self.rows)
