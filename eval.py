@@ -5,33 +5,41 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from lit_shift.cli import plain_errors, use_config_of_run
+from lit_shift.cli import Outcomes, plain_errors, use_config_of_run
 from lit_shift.config import settle
 from lit_shift.console import say, show
 from lit_shift.results import measures
 from lit_shift.run import Run, make_folder, write_metrics
 
+outcomes = Outcomes()
+
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="eval")
 def main(cfg: DictConfig) -> None:
+    with outcomes.one_run():
+        evaluate(settle(cfg))
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Test the checkpoint, show what is measured and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.build import build_classifier, build_data, build_measures, build_trainer, check_classes
     from lit_shift.checkpoint import load_weights
 
     other = HydraConfig.get().runtime.choices.get("data")
     out = Path(cfg.out or Run.of(cfg.ckpt).folder / ("eval" if other is None else f"eval-{other}"))
-    make_folder(out, "out")
-    cfg = settle(cfg)
     data = build_data(cfg)
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
     load_weights(classifier, Path(cfg.ckpt))
+    make_folder(out, "out")
     trainer = build_trainer(cfg, build_measures(cfg))
     trainer.test(classifier, data, verbose=False)
     if trainer.is_global_zero:
         show(measures(trainer.callback_metrics))
         write_metrics(out / "metrics.json", trainer.callback_metrics)
+        OmegaConf.save(cfg, out / "config.yaml")
         say(f"written: {out / 'metrics.json'}")
 
 
@@ -39,3 +47,4 @@ if __name__ == "__main__":
     with plain_errors("eval"):
         use_config_of_run(sys.argv[1:])
         main()
+    outcomes.leave()

@@ -23,6 +23,7 @@ def train(cfg: DictConfig, run: Run) -> None:
     trainer = build_training(cfg, run)
     if trainer.is_global_zero:
         run.start(cfg, data.classes, device_name(trainer))
+        say(f"{run.state}: {run.folder}")
     with logged(trainer, cfg, run.folder):
         trainer.fit(classifier, data, ckpt_path=run.resume_from)
         trainer.test(classifier, data, verbose=False)
@@ -36,8 +37,9 @@ def main(cfg: DictConfig) -> None:
     with outcomes.one_run():
         cfg = settle(cfg)
         run = Run.locate(cfg)
-        say(f"{run.state}: {run.folder}")
-        if not run.finished:
+        if run.finished:
+            say(f"{run.state}: {run.folder}")
+        else:
             train(cfg, run)
         outcomes.finished.append(run.folder)
 

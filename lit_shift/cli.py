@@ -20,6 +20,9 @@ from lit_shift.console import say
 from lit_shift.errors import InputError, unknown
 from lit_shift.run import Run
 
+# Groups of a run's config that do not change the network that was trained.
+EVAL_MAY_CHANGE = {"data", "trainer", "callbacks"}
+
 CONF = Path(__file__).parents[1] / "conf"
 
 
@@ -88,7 +91,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
             key = str(cause.full_key or re.sub(r".*: ", "", str(cause)))
             return f"{key} must be given: type {key}=VALUE."
         if isinstance(cause, MissingConfigException) and cause.options and cause.missing_cfg_file:
-            group, _, name = cause.missing_cfg_file.rpartition("/")
+            group, _, name = cause.missing_cfg_file.partition("/")
             return str(unknown(group, name, cause.options))
         if isinstance(cause, OSError) and cause.filename and not isinstance(cause, ModuleNotFoundError):
             return f"{cause.strerror}: {cause.filename}."
@@ -135,6 +138,11 @@ def use_config_of_run(overrides: list[str]) -> None:
     config["hydra"] = {"output_subdir": None, "run": {"dir": "."}}
     if "ckpt" in given:
         run: Any = OmegaConf.to_container(Run.of(given["ckpt"]).config())
+        for key in given:
+            if key.lstrip("+~").split(".")[0] in run.keys() - EVAL_MAY_CHANGE:
+                raise InputError(
+                    f"{key} is settled by the training; {', '.join(sorted(EVAL_MAY_CHANGE))} can be changed."
+                )
         if "data" in given:
             del run["data"]  # nothing of the run's own data is to mix with the other's
             run["choices"]["data"] = given["data"]

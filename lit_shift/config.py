@@ -46,7 +46,7 @@ def settle(cfg: DictConfig) -> DictConfig:
         if "filter" not in cfg.pool:
             raise InputError(
                 f"pool={pool} takes no filter. Type 'pool=blur filter={switches.filter}' for max pooling with that "
-                f"low-pass filter, or 'pool={pool}' alone."
+                f"low-pass filter, or 'pool={pool}' alone. (A pool takes one where its YAML has a line 'filter: ...'.)"
             )
         cfg.pool.filter = switches.filter
     resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))

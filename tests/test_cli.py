@@ -11,6 +11,7 @@ from tests.conftest import ROOT, TINY
 MISTAKES = [
     ("pool=blurr", "Unknown pool 'blurr'. Did you mean 'blur'? Choices: avg, blur, max."),
     ("data=cifar", "Unknown data 'cifar'. Did you mean 'cifar10'? Choices: cifar10, digits, imagefolder."),
+    ("data=/some/folder", "Unknown data '/some/folder'. Did you mean 'imagefolder'?"),
     ("fliter=tri5", "Unknown config key 'fliter'. Did you mean 'filter'?"),
     ("trainer.max_epoch=3", "Unknown config key 'trainer.max_epoch'. Did you mean 'trainer.max_epochs'?"),
     ("pool=blur pool.filtr=tri5", "Unknown config key 'pool.filtr'. Did you mean 'pool.filter'?"),

@@ -79,6 +79,11 @@ def test_mistakes(run, trained, tmp_path):
     assert "There is no checkpoint" in mistake(run, checkpoint(trained).replace("last", "lost"))
     assert "There is no checkpoint 'no/such/run.ckpt'" in mistake(run, "ckpt=no/such/run.ckpt")
     assert "type ckpt=RUN/checkpoints/last.ckpt" in mistake(run, f"ckpt={trained}")
+    for settled in ("filter=rect3", "padding=zeros", "pool=max", "model.width=8", "+experiment=quickstart"):
+        mistake(run, checkpoint(trained), settled)
+    assert "filter is settled by the training" in mistake(run, checkpoint(trained), "filter=rect3")
+    assert "pool is settled by the training" in mistake(run, checkpoint(trained), "pool=max")
+    assert not (trained / "eval").exists()
     (tmp_path / "taken").write_text("a file")
     assert "say out=FOLDER" in mistake(run, checkpoint(trained), "out=taken/below")
     assert "ckpt must be given" in mistake(run, "data=digits")
@@ -106,8 +111,10 @@ def test_checkpoints_that_are_none(run, trained):
     torch.save({"weights": torch.zeros(3)}, file)
     assert "is not a checkpoint of a training" in mistake(run, checkpoint(trained))
     file.write_bytes(whole)
-    assert "is of another architecture" in mistake(run, checkpoint(trained), "model.width=8")
-    (trained / "config.yaml").unlink()
+    config = trained / "config.yaml"
+    config.write_text(config.read_text().replace("width: 4", "width: 8"))
+    assert "is of another architecture" in mistake(run, checkpoint(trained))
+    config.unlink()
     assert "a checkpoint needs the config.yaml of its run" in mistake(run, checkpoint(trained))
 
 

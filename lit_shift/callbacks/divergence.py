@@ -14,10 +14,12 @@ class StopOnDivergence(Callback):
     # On a GPU a look at the loss waits for it, so look now and then; the epoch's mean misses nothing.
     EVERY_N_BATCHES = 50
 
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # which the schedule moves on with the epoch's last batch
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # the schedule moves on before the epoch's end
         if batch_idx % self.EVERY_N_BATCHES == 0:
             self._check(trainer, outputs["loss"])
 

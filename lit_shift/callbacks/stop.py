@@ -50,7 +50,7 @@ class StopOnSignal(Callback):
         return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
 
     def _leave(self, trainer: Trainer) -> None:
-        say(f"Stopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
+        say(f"\nStopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
         raise Stopped(128 + (self.received or signal.SIGINT))
 
     def _receive(self, number: int, frame: Any) -> None:
