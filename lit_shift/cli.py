@@ -93,7 +93,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if isinstance(cause, MissingConfigException) and cause.options and cause.missing_cfg_file:
             group, _, name = cause.missing_cfg_file.partition("/")
             return str(unknown(group, name, cause.options))
-        if isinstance(cause, OSError) and cause.filename and not isinstance(cause, ModuleNotFoundError):
+        if isinstance(cause, OSError) and cause.filename:
             return f"{cause.strerror}: {cause.filename}."
         cause = cause.__cause__
     if not isinstance(error, CompactHydraException):

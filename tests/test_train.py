@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -150,15 +151,24 @@ def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, tiny, t
     assert_same_run(whole, broken)
 
 
-def test_two_processes_stopped_within_an_epoch_continue_there(run, tiny, tmp_path):
+def test_two_processes_stopped_within_an_epoch_continue_there(command, tiny, tmp_path):
+    """Started as torchrun would, each with its rank: forked, they need not import torch again."""
     arguments = [*tiny, "trainer.max_epochs=2", "trainer.strategy=ddp", "trainer.devices=2"]
     arguments += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=3"]
-    assert run("train.py", *arguments, "+callbacks.interrupt.epoch=99", "runs=whole").code == 0
-    stopped = run("train.py", *arguments, "+callbacks.interrupt.epoch=2", "runs=broken")
-    assert stopped.code == 128 + signal.SIGINT
-    assert stopped.err.count("The same command continues") == 1
-    assert "Traceback" not in stopped.err
-    assert run("train.py", *arguments, "+callbacks.interrupt.epoch=2", "runs=broken").code == 0
+
+    def run_two(*more):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+        both = [command("train.py", *arguments, *more, LOCAL_RANK=str(rank), **meeting) for rank in range(2)]
+        return [process.finish() for process in both]
+
+    assert [process.code for process in run_two("+callbacks.interrupt.epoch=99", "runs=whole")] == [0, 0]
+    stopped = run_two("+callbacks.interrupt.epoch=2", "runs=broken")
+    assert [process.code for process in stopped] == [128 + signal.SIGINT] * 2
+    words = "".join(process.err for process in stopped)
+    assert words.count("The same command continues") == 1
+    assert "Traceback" not in words
+    assert [process.code for process in run_two("+callbacks.interrupt.epoch=2", "runs=broken")] == [0, 0]
     (whole,), (broken,) = ((tmp_path / runs).iterdir() for runs in ("whole", "broken"))
     assert_same_run(whole, broken)
 
