@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.cli import Outcomes, plain_errors, use_config_of_run
 from lit_shift.config import settle
 from lit_shift.console import say, show
-from lit_shift.results import measures
 from lit_shift.run import Run, make_folder, write_metrics
+from lit_shift.tables import measures
 
 outcomes = Outcomes()
 
@@ -24,23 +24,29 @@ def main(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> None:
     """Test the checkpoint, show what is measured and write it to the ``out`` folder, with the config behind it."""
-    from lit_shift.build import build_classifier, build_data, build_measures, build_trainer, check_classes
+    from lit_shift.build import build_classifier, build_data, build_testing, check_classes
     from lit_shift.checkpoint import load_weights
+    from lit_shift.findings import ARRAYS, save_arrays
+    from lit_shift.report import found, save_figures
 
-    other = HydraConfig.get().runtime.choices.get("data")
-    out = Path(cfg.out or Run.of(cfg.ckpt).folder / ("eval" if other is None else f"eval-{other}"))
+    run, other = Run.of(cfg.ckpt), HydraConfig.get().runtime.choices.get("data")
+    out = Path(cfg.out or run.folder / ("eval" if other is None else f"eval-{other}"))
     data = build_data(cfg)
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
     load_weights(classifier, Path(cfg.ckpt))
     make_folder(out, "out")
-    trainer = build_trainer(cfg, build_measures(cfg))
+    trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
     if trainer.is_global_zero:
-        show(measures(trainer.callback_metrics))
-        write_metrics(out / "metrics.json", trainer.callback_metrics)
+        findings = found(trainer, cfg, run)
+        for table in measures(findings.metrics):
+            show(table)
         OmegaConf.save(cfg, out / "config.yaml")
-        say(f"written: {out / 'metrics.json'}")
+        save_arrays(out / ARRAYS, findings.arrays)
+        write_metrics(out / "metrics.json", findings.metrics)
+        save_figures([findings], out / "figures")
+        say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from omegaconf import DictConfig
 from lit_shift.cli import Outcomes, plain_errors
 from lit_shift.config import settle
 from lit_shift.console import is_first_process, say, show
-from lit_shift.results import table
 from lit_shift.run import Run
+from lit_shift.tables import runs
 
 outcomes = Outcomes()
 
@@ -16,6 +16,8 @@ def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
     from lit_shift.build import build_classifier, build_data, build_training, device_name
+    from lit_shift.findings import ARRAYS, save_arrays
+    from lit_shift.report import found, log_findings
     from lit_shift.tracking import logged
 
     data = build_data(cfg)
@@ -28,7 +30,10 @@ def train(cfg: DictConfig, run: Run) -> None:
         trainer.fit(classifier, data, ckpt_path=run.resume_from)
         trainer.test(classifier, data, verbose=False)
         if trainer.is_global_zero:
-            run.finish(trainer.callback_metrics)
+            findings = found(trainer, cfg, run)
+            log_findings(trainer, findings)
+            save_arrays(run.folder / ARRAYS, findings.arrays)
+            run.finish(findings.metrics)
         trainer.strategy.barrier()  # the others end when the result is written
 
 
@@ -48,5 +53,5 @@ if __name__ == "__main__":
     with plain_errors("train"):
         main()
     if outcomes.finished and is_first_process():
-        show(table(outcomes.finished))
+        show(runs(outcomes.finished))
     outcomes.leave()

@@ -5,18 +5,16 @@ quartiles, of the time relative to the literal way in the same round: circular `
 ``F.pad``, depthwise convolution at stride 2.
 """
 
-import argparse
-import time
 from collections.abc import Callable
-from statistics import quantiles
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from benchmarks.timing import Options, describe, positive, quartiles, take_turns
 from lit_shift.filters import lowpass
 from lit_shift.pool import MaxPool, MaxPoolBlurDS
 
@@ -41,38 +39,33 @@ CANDIDATES: dict[str, tuple[Callable[[Tensor], Tensor], torch.memory_format]] = 
 }
 
 
-def seconds(pool: Callable[[Tensor], Tensor], x: Tensor) -> float:
+def forward_backward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
     """One forward and backward pass."""
     x = x.detach().requires_grad_()
-    start = time.perf_counter()
     y = pool(x)
     y.backward(torch.ones_like(y))
-    return time.perf_counter() - start
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--tiny", action="store_true", help="only see that it works")
+    parser = Options(__doc__, rounds=20)
+    parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
     options = parser.parse_args()
     batch, rounds = (2, 2) if options.tiny else (options.batch, options.rounds)
 
-    table = Table("forward + backward", title=f"time relative to the literal way, batch {batch}, float32, CPU")
+    cpu = torch.device("cpu")
+    title = f"time relative to the literal way, batch {batch}, rounds {rounds}, float32, {describe(cpu)}"
+    table = Table("forward + backward", title=title)
     cells: dict[str, list[str]] = {name: [] for name in CANDIDATES}
-    for channels, side in track(SHAPES, "measuring", console=Console(stderr=True)):
+    for channels, side in SHAPES:
         table.add_column(f"{channels} x {side} x {side}", justify="right")
         x = torch.randn(batch, channels, side, side)
         inputs = {name: x.contiguous(memory_format=layout) for name, (_, layout) in CANDIDATES.items()}
         for name in ("MaxPoolBlurDS, NCHW", "MaxPoolBlurDS, channels_last"):
             torch.testing.assert_close(CANDIDATES[name][0](inputs[name]), literal(x))
-        times: dict[str, list[float]] = {name: [] for name in CANDIDATES}
-        for _ in range(rounds + 1):  # the first round warms up
-            for name, (pool, _) in CANDIDATES.items():
-                times[name].append(seconds(pool, inputs[name]))
+        passes = {name: partial(forward_backward, pool, inputs[name]) for name, (pool, _) in CANDIDATES.items()}
+        times = take_turns(passes, rounds, cpu, f"{channels} x {side} x {side}")
         for name, measured in times.items():
-            low, middle, high = quantiles([a / b for a, b in zip(measured[1:], times["literal"][1:], strict=True)])
-            cells[name].append(f"{middle:.3f} ({low:.3f}-{high:.3f})")
+            cells[name].append(quartiles(measured / times["literal"], ".2f"))
     for name, row in cells.items():
         table.add_row(name, *row)
     Console(width=130).print(table)

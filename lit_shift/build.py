@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from lit_shift.callbacks import History, Progress, StopOnDivergence, StopOnSignal
+from lit_shift.callbacks import History, KeepMeasured, Progress, StopOnDivergence, StopOnSignal
 from lit_shift.checkpoint import AtomicCheckpointIO
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
@@ -95,6 +95,11 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
     if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise InputError("A run of a sweep (-m) takes one device; start runs on several devices one by one.")
     return trainer
+
+
+def build_testing(cfg: DictConfig) -> pl.Trainer:
+    """A trainer that measures, and keeps what it has measured when it is interrupted."""
+    return build_trainer(cfg, [*build_measures(cfg), KeepMeasured()])
 
 
 def build_measures(cfg: DictConfig) -> list[pl.Callback]:

@@ -65,7 +65,9 @@ def plain_errors(config_name: str) -> Iterator[None]:
         # Lightning turns a Ctrl-C outside of the training loop into a silent exit.
         if not isinstance(error.__context__ or error, KeyboardInterrupt):
             raise
-        say("Interrupted. The same command continues from the last checkpoint.")
+        say(
+            "Interrupted." + (" The same command continues from the last checkpoint." if config_name == "train" else "")
+        )
         sys.exit(130)
     except Exception as error:
         report(error, config_name)
@@ -132,9 +134,10 @@ def use_config_of_run(overrides: list[str]) -> None:
         InputError: no ``ckpt``, no such file, or no config.yaml of a run.
     """
     given = dict(override.partition("=")[::2] for override in overrides)
-    defaults: list[Any] = [{"data": None}, "_self_", {"override hydra/help": "eval"}]
+    # What has been added to the measures since the training is measured too.
+    defaults: list[Any] = [{"data": None}, {"callbacks": "default"}, "_self_", {"override hydra/help": "eval"}]
     defaults += [{f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")]
-    config: dict[str, Any] = {"ckpt": "???", "out": None}
+    config: dict[str, Any] = {"ckpt": "???", "out": None, "images": None}
     config["hydra"] = {"output_subdir": None, "run": {"dir": "."}}
     if "ckpt" in given:
         run: Any = OmegaConf.to_container(Run.of(given["ckpt"]).config())
@@ -146,6 +149,9 @@ def use_config_of_run(overrides: list[str]) -> None:
         if "data" in given:
             del run["data"]  # nothing of the run's own data is to mix with the other's
             run["choices"]["data"] = given["data"]
+        shown = run["callbacks"].get("shown_images", {})
+        if shown is not None:
+            run["callbacks"]["shown_images"] = shown | {"images": "${images}"}
         config = run | config
     elif not any(override.startswith("-") for override in overrides):  # --help needs none
         raise InputError("ckpt must be given: type ckpt=RUN/checkpoints/last.ckpt.")

@@ -53,9 +53,9 @@ def settle(cfg: DictConfig) -> DictConfig:
     return resolved
 
 
-def label(cfg: DictConfig) -> str:
-    """What tells a run from its neighbours: pool, filter, augmentation, seed."""
-    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug", f"s{cfg.seed}"]
+def label(cfg: DictConfig, seed: bool = True) -> str:
+    """What tells a run from its neighbours: pool, filter, augmentation and, if wanted, seed."""
+    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug", f"s{cfg.seed}" if seed else None]
     return "-".join(part for part in parts if part)
 
 

@@ -7,6 +7,7 @@ which case the unbiased form of a measure is taken.
 
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,8 +20,12 @@ def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
 
 def shift_counts(logits: Tensor) -> Tensor:
     """How many shifts of each image are classified as each class: (N, ..., K) -> (N, K) int64."""
-    predictions = logits.flatten(1, -2).argmax(-1)
-    return F.one_hot(predictions, logits.shape[-1]).sum(1)
+    return class_counts(logits.argmax(-1), logits.shape[-1])
+
+
+def class_counts(predictions: Tensor, num_classes: int) -> Tensor:
+    """How often each class is predicted: (N, ...) int -> (N, K) int64."""
+    return F.one_hot(predictions.flatten(1).long(), num_classes).sum(1)
 
 
 def accuracy_random(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -54,10 +59,28 @@ def consistency(logits: Tensor, sampled: bool = False, reduction: Reduction = "m
 
     Source: Zhang, section 4.2.2.
     """
-    counts = shift_counts(logits).double()
+    return _reduce(pair_agreement(shift_counts(logits), sampled), reduction)
+
+
+def pair_agreement(counts: Tensor, sampled: bool = False) -> Tensor:
+    """Probability that two predictions of an image agree: (N, K) counts by class -> (N,) float64."""
+    counts = counts.double()
     shifts, itself = counts.sum(1), float(sampled)
-    pairs = (counts * (counts - itself)).sum(1)
-    return _reduce(pairs / (shifts * (shifts - itself)), reduction)
+    return (counts * (counts - itself)).sum(1) / (shifts * (shifts - itself))
+
+
+def correct_probability(logits: Tensor, target: Tensor) -> Tensor:
+    """The probability given to the correct class.
+
+    Args:
+        logits: (N, ..., K)
+        target: (N,) int, the labels.
+
+    Returns:
+        (N, ...) float64 in [0, 1].
+    """
+    probabilities = logits.double().softmax(-1)
+    return probabilities[torch.arange(len(target), device=target.device), ..., target]
 
 
 def variation(logits: Tensor, target: Tensor, sampled: bool = False, reduction: Reduction = "mean") -> Tensor:
@@ -72,9 +95,60 @@ def variation(logits: Tensor, target: Tensor, sampled: bool = False, reduction: 
 
     Source: Zhang, section 4.2.3 and Fig. 6.
     """
-    probabilities = logits.double().flatten(1, -2).softmax(-1)
-    correct = probabilities.gather(2, target[:, None, None].expand(-1, probabilities.shape[1], 1)).squeeze(2)
+    correct = correct_probability(logits.flatten(1, -2), target)
     return _reduce(correct.var(1, correction=int(sampled)), reduction)
+
+
+def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
+    """Cosine distance of each pair of arrays, all their entries taken as one vector.
+
+    Args:
+        a: (N, ...)
+        b: likewise.
+
+    Returns:
+        (N,) float64 in [0, 2]. Two arrays of zeros are at 0, one of them is at 1 from everything else.
+    """
+    a, b = a.double().flatten(1), b.double().flatten(1)
+    return _cosine_distance((a * b).sum(1), a.square().sum(1), b.square().sum(1))
+
+
+def _cosine_distance(dot: Tensor, squares_a: Tensor, squares_b: Tensor) -> Tensor:
+    norms = (squares_a * squares_b).sqrt()
+    return torch.where(norms > 0, 1 - dot / norms, (squares_a != squares_b).double()).clamp(min=0)
+
+
+def equivariance_distance(phases: Tensor) -> Tensor:
+    """Cosine distance between a layer's shifted map and its map of the shifted image, at every shift.
+
+    A subsampled map is brought to the image's resolution by repeating each sample S times, S being the layer's stride.
+    Then both sides shift alike by multiples of S, so that the distance depends on the shift modulo S alone. Shifting
+    the repeated map by less mixes neighbouring samples in proportion to their overlap: what the map at phase s is
+    compared with is the map at phase 0, linearly interpolated to where s lies.
+
+    Args:
+        phases: (N, S, S, C, h, w), the map of image n rolled by ``(-r, -c)`` at ``[n, r, c]``, as from
+            :func:`lit_shift.orbit.layer_phases`.
+
+    Returns:
+        (N, S, S) float64 in [0, 2]: ``[n, h, w]`` for the shifts ``(h, w)`` modulo S.
+
+    Source: Zhang, section 4.2.1 and Fig. 4.
+    """
+    n, stride = phases.shape[:2]
+    maps = phases.double()
+    origin = maps[:, 0, 0]
+    neighbours = torch.stack([origin.roll((-i, -j), (2, 3)) for i in (0, 1) for j in (0, 1)], dim=1)
+    maps = maps.reshape(n, stride**2, -1)
+    dots = (maps @ neighbours.reshape(n, 4, -1).mT).view(n, stride, stride, 2, 2)
+    ahead = torch.arange(stride, dtype=dots.dtype, device=dots.device) / stride
+    weights = torch.stack([1 - ahead, ahead], dim=1)
+    dot = torch.einsum("nrcij,ri,cj->nrc", dots, weights, weights)
+    squares = maps.square().sum(2).view(n, stride, stride)
+    distance = _cosine_distance(dot, squares, squares[:, :1, :1])
+    distance[:, 0, 0] = 0  # both sides are one map, which rounding is not to tell apart
+    back = -torch.arange(stride, device=dots.device) % stride
+    return distance[:, back[:, None], back]
 
 
 def total_variation(weight: Tensor) -> Tensor:

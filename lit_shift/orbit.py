@@ -1,4 +1,4 @@
-"""Logits at every circular shift of an image, exactly, at the cost of one network without subsampling.
+"""What a network holds at every circular shift of an image, exactly, at the cost of one network without subsampling.
 
 With circular boundaries every layer commutes with shifts but the subsampling, which keeps one of four phases. So keep
 all four, stacked in the batch, at each pool: what reaches the end is the network's output at every shift. For VGG13 on
@@ -9,6 +9,8 @@ phase ``s mod 2`` of an axis, displaced by ``s // 2``: the phases taken at succe
 first.
 """
 
+from collections.abc import Container, Iterator
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -25,17 +27,38 @@ def is_circular(model: nn.Module) -> bool:
     return all(padding == "circular" for padding in pools + convolutions)
 
 
+def layer_names(model: Any, every: bool = False) -> list[str]:
+    """The layers of Zhang's Fig. 4, in order: ``pixels, conv1_2, pool1_dense, pool1_ds, ... classifier, softmax``.
+
+    A pool counts as two layers, its dense operation and its subsampled output (blurred, where it blurs).
+
+    Args:
+        model: has ``features``, a sequence of named layers and pools, and ``classify``.
+        every: all layers, not only those that a pool comes after.
+    """
+    children = list(model.features.named_children())
+    names = ["pixels"]
+    for (name, layer), (_, following) in pairwise([*children, ("classifier", None)]):
+        if isinstance(layer, Pool):
+            names += [f"{name}_dense", f"{name}_ds"]
+        elif every or isinstance(following, Pool):
+            names.append(name)
+    return [*names, "classifier", "softmax"]
+
+
 @torch.no_grad()
-def orbit_logits(model: Any, x: Tensor) -> Tensor:
-    """Logits at all circular shifts; ``out[n, h, w]`` is ``model(roll(x[n], (h, w)))`` to rounding.
+def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tuple[str, Tensor]]:
+    """Each layer's map at all circular shifts, one layer after the other.
 
     Args:
         model: in eval mode, all boundaries circular. Any network will do that has ``features``, a sequence of
             shift-equivariant layers and pools, and ``classify``, which averages over the map.
         x: (N, C, H, W)
+        layers: names from :func:`layer_names` of those that are wanted.
 
-    Returns:
-        (N, H, W, K)
+    Yields:
+        The name of a layer and its phases (N, S, S, C, h, w), S being its total stride. ``[n, r, c]`` is the map of
+        ``x[n]`` rolled by ``(-r, -c)``; a shift by multiples of S only rolls it.
 
     Raises:
         ValueError: a boundary that is not circular, a layer other than a pool that subsamples, or a model in training
@@ -45,26 +68,56 @@ def orbit_logits(model: Any, x: Tensor) -> Tensor:
         raise ValueError("All shifts at once need circular boundaries everywhere; sample shifts instead.")
     if model.training:
         raise ValueError("Batch norm mixes the shifts of a batch in training mode; call model.eval() first.")
-    n, _, height, width = x.shape
+    n = len(x)
     maps = x.contiguous(memory_format=torch.channels_last)
     pools = 0
-    for layer in model.features:
+    if "pixels" in layers:
+        yield "pixels", _by_phase(maps, n, pools)
+    for name, layer in model.features.named_children():
         if isinstance(layer, Pool):
             check_even(maps)
-            maps = split_phases(layer.blur(layer.dense(maps), stride=1))
+            maps = layer.dense(maps)
+            if f"{name}_dense" in layers:
+                yield f"{name}_dense", _by_phase(maps, n, pools)
+            maps = split_phases(layer.blur(maps, stride=1))
             pools += 1
+            name = f"{name}_ds"
         else:
             maps = layer(maps)
-    if (maps.shape[-2] * 2**pools, maps.shape[-1] * 2**pools) != (height, width):
+        if name in layers:
+            yield name, _by_phase(maps, n, pools)
+    if (maps.shape[-2] * 2**pools, maps.shape[-1] * 2**pools) != x.shape[-2:]:
         raise ValueError("A layer that is no Pool changes the size of the map; sample shifts instead.")
-    logits = model.classify(maps)
+    logits = model.classify(maps)[:, :, None, None]
+    if "classifier" in layers:
+        yield "classifier", _by_phase(logits, n, pools)
+    if "softmax" in layers:
+        yield "softmax", _by_phase(logits.double().softmax(1), n, pools)
+
+
+def _by_phase(maps: Tensor, n: int, pools: int) -> Tensor:
+    """(N S S, C, h, w), stacked by successive pools, as (N, S, S, C, h, w)."""
     # The batch index reads (n, row bit 0, column bit 0, row bit 1, column bit 1, ...), lowest bits first.
-    bits = logits.view(n, *[2] * (2 * pools), -1)
+    bits = maps.reshape(n, *[2] * (2 * pools), *maps.shape[1:])
     row_bits, col_bits = (range(2 * pools - first, 0, -2) for first in (1, 0))
     stride = 2**pools
-    phases = bits.permute(0, *row_bits, *col_bits, -1).reshape(n, stride, stride, -1)
-    rows, cols = (-torch.arange(side, device=x.device) % stride for side in (height, width))
-    return phases[:, rows[:, None], cols]
+    return bits.permute(0, *row_bits, *col_bits, -3, -2, -1).reshape(n, stride, stride, *maps.shape[1:])
+
+
+def orbit_logits(model: Any, x: Tensor) -> Tensor:
+    """Logits at all circular shifts; ``out[n, h, w]`` is ``model(roll(x[n], (h, w)))`` to rounding.
+
+    Args:
+        model: as for :func:`layer_phases`, which also says what it raises.
+        x: (N, C, H, W)
+
+    Returns:
+        (N, H, W, K)
+    """
+    ((_, phases),) = layer_phases(model, x, ["classifier"])
+    stride = phases.shape[1]
+    rows, cols = (-torch.arange(side, device=x.device) % stride for side in x.shape[-2:])
+    return phases[:, rows[:, None], cols, :, 0, 0]
 
 
 def has_exact_orbit(model: nn.Module, x: Tensor) -> bool:

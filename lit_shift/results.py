@@ -1,56 +1,118 @@
-"""Finished runs side by side."""
+"""Runs in the paper's Table 1, beside the published numbers: ``python -m lit_shift.results runs/``; see ``--help``."""
 
-import json
-from collections.abc import Iterable, Mapping
+import argparse
+import re
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
-from rich.table import Column, Table
+from rich.console import Console
 
-from lit_shift.run import scalars
+from lit_shift import content, formats, page, table1
+from lit_shift.console import say, show
+from lit_shift.errors import InputError
+from lit_shift.files import atomic_text
+from lit_shift.findings import Findings, read_history
+from lit_shift.report import save_figures
 
-RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
+TEXTS = {"csv": formats.comma_separated, "markdown": formats.markdown, "latex": formats.latex}
 
 
-def table(folders: Iterable[Path]) -> Table:
-    """A row for each finished run: rates in percent, variation (a variance of probabilities) in thousandths."""
-    rows = []
+def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
+    """Finished runs, and the name and state of each unfinished one.
+
+    Args:
+        paths: run folders, or folders that hold them at whatever depth.
+
+    Raises:
+        InputError: a path that does not exist or holds no run, or no finished run at all.
+    """
+    folders = [folder for path in paths for folder in _runs_in(Path(path))]
+    folders = sorted(dict.fromkeys(folder.resolve() for folder in folders))
+    names = _names(folders)
+    finished, unfinished = [], []
     for folder in folders:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-        metrics = json.loads((folder / "metrics.json").read_text())
-        choices = config["choices"]
-        row = {
-            "data": f"{choices['data']}, {choices['model']}, {config['trainer']['max_epochs']} epochs",
-            "pool": choices["pool"],
-            "filter": config["pool"].get("filter", "-"),
-            "aug": "yes" if config["aug"] else "no",
-            "seed": str(config["seed"]),
-        }
-        row |= {name: _cell(metrics, key, 100, 1) for key, name in RATES.items()}
-        rows.append(row | {"variation": _cell(metrics, "test/variation", 1000, 2)})
-    shown = Table(caption="random: accuracy under random shifts. Rates in percent, variation x 1000.")
-    data = {row["data"] for row in rows}
-    if len(data) == 1:  # then it is no column but a title
-        shown.title = data.pop()
-        rows = [{name: cell for name, cell in row.items() if name != "data"} for row in rows]
-    for name in rows[0]:
-        shown.add_column(name, justify="right" if name in (*RATES.values(), "variation") else "left", no_wrap=True)
-    for row in rows:
-        shown.add_row(*row.values())
-    return shown
+        if (folder / "metrics.json").exists():
+            finished.append(Findings.load(folder, names[folder]))
+        else:
+            epochs = yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"]
+            done = read_history(folder / "history.csv")
+            unfinished.append((names[folder], f"unfinished: epoch {len(done)} of {epochs}"))
+    if not finished:
+        states = "; ".join(f"{name} is {state}" for name, state in unfinished)
+        raise InputError(f"There is no finished run yet: {states}.")
+    return finished, unfinished
 
 
-def _cell(metrics: dict[str, float], key: str, factor: float, decimals: int) -> str:
-    return f"{factor * metrics[key]:.{decimals}f}" if key in metrics else "-"
+def _runs_in(path: Path) -> list[Path]:
+    """The run folders at or below a path: those in which a training has noted its config and environment."""
+    if not path.exists():
+        raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
+    found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
+    if not found:
+        raise InputError(f"{path} holds no run: train one with 'python train.py runs={path}'.")
+    return found
 
 
-def measures(logged: Mapping[str, Any]) -> Table:
-    """Every measure, with the 95% interval of those that have one."""
-    metrics = scalars(logged)
-    shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
-    for name, value in sorted(metrics.items()):
-        if not name.endswith("_ci95"):
-            half = metrics.get(f"{name}_ci95")
-            shown.add_row(name, f"{value:.6g}", f"± {half:.2g}" if half else "")
-    return shown
+def _names(folders: Sequence[Path]) -> dict[Path, str]:
+    """The shortest form of the folders' names that tells them apart."""
+    short = {folder: re.sub(r"^[^-]+-|-[0-9a-f]{8}(?=$|-\d+$)", "", folder.name) for folder in folders}
+    for names in (short, {folder: folder.name for folder in folders}):  # the first without data and hash
+        if len(set(names.values())) == len(folders):
+            return names
+    return {folder: str(folder) for folder in folders}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m lit_shift.results", description=__doc__.partition(":")[0] + ".")
+    parser.add_argument("runs", nargs="*", default=["runs"], help="folders of runs, or that hold runs [runs]")
+    parser.add_argument(
+        "--format",
+        choices=["table", *TEXTS, "html"],
+        default="table",
+        help="html is one page with the table, every figure and a shift explorer [table]",
+    )
+    parser.add_argument("--out", type=Path, help="file to write [standard output; for html RUNS/results.html]")
+    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
+    options = parser.parse_args(arguments)
+    try:
+        report(options.runs, options.format, options.out, options.figures)
+    except InputError as error:
+        say(f"error: {error}")
+        sys.exit(2)
+    except OSError as error:
+        say(f"error: {error.strerror}: {error.filename}.")
+        sys.exit(2)
+
+
+def report(paths: Sequence[str], format: str, out: Path | None, figures: Path | None) -> None:
+    """Gather the runs and write the table, or the page, and the figures."""
+    runs, unfinished = gather(paths)
+    rows = table1.build(runs)
+    if format == "html":
+        out = out or Path(paths[0]) / "results.html"
+        atomic_text(out, page.render(content.content(runs, rows, unfinished)))
+    elif format in TEXTS:
+        text = TEXTS[format](rows)
+        if out:
+            atomic_text(out, text)
+        else:
+            print(text, end="" if text.endswith("\n") else "\n")
+    elif out:
+        with out.open("w") as file:
+            Console(file=file, width=120).print(formats.terminal(rows))
+    else:
+        show(formats.terminal(rows))
+    for name, state in unfinished:
+        say(f"{name}: {state}; it is in no row.")
+    if figures:
+        save_figures(runs, figures)
+    for written in (out, figures):
+        if written:
+            say(f"written: {written}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 """What a shift is, and where random shifts come from (Zhang, section 4.2, eq. 4)."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -50,3 +52,31 @@ def shift(x: Tensor, offsets: Tensor, padding: Padding) -> Tensor:
     if padding == "zeros":
         out *= ((rows >= 0)[:, :, None] & (cols >= 0)[:, None, :])[:, None]
     return out
+
+
+def fourier_shift(x: Tensor, h: float, w: float) -> Tensor:
+    """Shift images circularly by any fraction of a pixel, as the band-limited signal that their samples determine.
+
+    Whole offsets do what :func:`roll` does. Of the Nyquist frequency, of which samples hold one phase only, a shift by
+    d leaves the fraction cos(pi d).
+
+    Args:
+        x: (N, C, H, W) of floats.
+        h: rows.
+        w: columns.
+
+    Returns:
+        (N, C, H, W), real; values may ring beyond the range of ``x``.
+
+    Source: Michaeli et al. 2023, *Alias-Free Convnets*; at h, w = 1/2, 3/2 ... these are its half-pixel shifts, which
+    go by way of twice the resolution.
+    """
+    spectrum = torch.fft.fft2(x)
+    for axis, offset in ((2, h), (3, w)):
+        size = x.shape[axis]
+        frequencies = torch.fft.fftfreq(size, dtype=torch.float64)
+        ramp = torch.exp(-2j * torch.pi * frequencies * offset)
+        if size % 2 == 0:
+            ramp[size // 2] = math.cos(math.pi * offset)
+        spectrum = spectrum * ramp.to(spectrum).view(-1, *[1] * (3 - axis))
+    return torch.fft.ifft2(spectrum).real

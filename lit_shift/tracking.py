@@ -2,32 +2,38 @@
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 from urllib.request import getproxies
 from uuid import uuid4
 
+import numpy as np
 from hydra.utils import instantiate
+from matplotlib.figure import Figure
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
-from torch import Tensor
 
 from lit_shift.config import label
 from lit_shift.console import say
 from lit_shift.files import atomic_text
 
 
-def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, config: DictConfig) -> WandbLogger:
+def wandb_logger(
+    mode: str, project: str, group: str | None, name: str, folder: Path, config: DictConfig
+) -> WandbLogger:
     """W&B through Lightning's logger; a resumed run continues under its id.
 
     Args:
         mode: ``offline`` needs no account and no network; ``online`` falls back to it, saying why, where there is no
             login or no network.
         project: W&B's project.
-        group: runs that W&B shows together.
+        group: runs that W&B shows together; None puts those that differ by their seeds together.
         name: shown for the run.
         folder: the run's folder, which keeps its id.
         config: shown as the run's configuration.
@@ -45,7 +51,8 @@ def wandb_logger(mode: str, project: str, group: str, name: str, folder: Path, c
         name=name,
         id=identity.read_text(),
         project=project,
-        group=group,
+        group=group or label(config, seed=False),
+        job_type=f"{config.choices.data}, {config.choices.model}, {config.trainer.max_epochs} epochs",
         save_dir=str(folder),
         config=OmegaConf.to_container(config),
         mode=mode,
@@ -68,32 +75,51 @@ def logged(trainer: Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
 
 def log_again(trainer: Trainer, rows: list[dict[str, float]]) -> None:
     """Log the epochs before a resumption: each offline session of W&B has a file of its own, and one must hold all."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger) and trainer.is_global_zero and logger.experiment.offline:
+    for logger in wandb_loggers(trainer):
+        if logger.experiment.offline:
             for row in rows:
                 step = int(row["epoch"] * trainer.num_training_batches) - 1
                 logger.log_metrics(row | {"epoch": row["epoch"] - 1}, step)
 
 
-def log_histogram(trainer: Trainer, key: str, values: Tensor) -> None:
-    """A histogram for W&B, where that is the logger."""
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-            import wandb
+def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
+    """The trainer's W&B loggers, in the first process."""
+    return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger) and trainer.is_global_zero]
 
-            logger.experiment.log({key: wandb.Histogram(values.tolist())})
+
+def log_histogram(trainer: Trainer, key: str, values: np.ndarray) -> None:
+    """A histogram for W&B, where that is the logger."""
+    for logger in wandb_loggers(trainer):
+        import wandb
+
+        logger.experiment.log({key: wandb.Histogram(values.tolist())})
+
+
+def log_media(trainer: Trainer, figures: Mapping[str, Figure], rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Figures as images ``figures/<name>`` and rows as tables of one row, where W&B is the logger."""
+    for logger in wandb_loggers(trainer):
+        import wandb
+
+        media: dict[str, Any] = {f"figures/{name}": wandb.Image(_png(figure)) for name, figure in figures.items()}
+        media |= {name: wandb.Table(columns=list(row), data=[list(row.values())]) for name, row in rows.items()}
+        logger.experiment.log(media)
+
+
+def _png(figure: Figure) -> Image.Image:
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=120)
+    return Image.open(content)
 
 
 def _close(trainer: Trainer, exit_code: int) -> None:
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-            import wandb
+    if wandb_loggers(trainer):
+        import wandb
 
-            if wandb.run is not None:  # what failed may have failed before it began
-                folder, offline = Path(wandb.run.dir).parent, wandb.run.offline
-                wandb.finish(exit_code)
-                if offline:
-                    say(f"W&B has logged offline; to upload: wandb sync {os.path.relpath(folder)}")
+        if wandb.run is not None:  # what failed may have failed before it began
+            folder, offline = Path(wandb.run.dir).parent, wandb.run.offline
+            wandb.finish(exit_code)
+            if offline:
+                say(f"W&B has logged offline; to upload: wandb sync {os.path.relpath(folder)}")
 
 
 def _unreachable() -> str | None:

@@ -12,14 +12,20 @@ from lit_shift.padding import Padding, check_padding, pad
 from lit_shift.pool import Pool
 
 
-class Conv3x3(nn.Conv2d):
-    """3x3 convolution at stride 1 whose border follows ``padding``; no bias, as a batch norm comes next."""
+class ConvNormReLU(nn.Conv2d):
+    """3x3 convolution at stride 1 whose border follows ``padding``, batch norm, ReLU; what Fig. 4 calls ``conv1_1``."""
 
     def __init__(self, in_channels: int, out_channels: int, padding: Padding) -> None:
         check_padding(padding)
+        # No bias: the batch norm has one.
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.convolve(x)), inplace=True)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The convolution alone."""
         if self.padding_mode == "zeros":
             return super().forward(x)
         return F.conv2d(pad(x, 1, 1, self.padding_mode), self.weight)  # type: ignore[arg-type]
@@ -29,7 +35,7 @@ class VGG13(nn.Module):
     """Five blocks of two (3x3 convolution, batch norm, ReLU) and a pool, then one linear layer on the mean of the map.
 
     On a 32x32 image the last map is 1x1 and its mean is itself. Layers are named as in Zhang's Fig. 4: ``conv1_1``,
-    ``conv1_2``, ``pool1``, ... ``pool5`` in ``features``, then ``classifier``.
+    ``conv1_2`` (each with its batch norm and ReLU), ``pool1``, ... ``pool5`` in ``features``, then ``classifier``.
 
     Args:
         pool: called without arguments for each of the five pools.
@@ -48,9 +54,7 @@ class VGG13(nn.Module):
         channels = 3
         for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):
             for i in (1, 2):
-                layers[f"conv{block}_{i}"] = Conv3x3(channels, multiple * width, padding)
-                layers[f"norm{block}_{i}"] = nn.BatchNorm2d(multiple * width)
-                layers[f"relu{block}_{i}"] = nn.ReLU(inplace=True)
+                layers[f"conv{block}_{i}"] = ConvNormReLU(channels, multiple * width, padding)
                 channels = multiple * width
             layers[f"pool{block}"] = pool()
         self.features = nn.Sequential(layers)

@@ -12,15 +12,28 @@ from tests.conftest import TINY
 ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
-    ["errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published"],
-    ["pool", "metrics", "data.loader", "data.module", "data.cifar10", "data.digits", "data.imagefolder", "data"],
+    ["errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"],
+    [
+        "pool",
+        "metrics",
+        "readings",
+        "figures",
+        "findings",
+        "data.loader",
+        "data.module",
+        "data.cifar10",
+        "data.digits",
+        "data.imagefolder",
+        "data",
+    ],
     ["vgg", "orbit"],
     ["classifier", "checkpoint", "config", "tracking", "run"],
     [
-        *("callbacks.divergence", "callbacks.history", "callbacks.progress", "callbacks.filter_tv"),
-        *("callbacks.shift_measures", "callbacks.stop", "callbacks"),
+        *("callbacks.divergence", "callbacks.history", "callbacks.stop", "callbacks.progress", "callbacks.probe"),
+        *("callbacks.filter_tv", "callbacks.shift_measures", "callbacks.equivariance", "callbacks.shown_images"),
+        *("callbacks.consistency_readings", "callbacks"),
     ],
-    ["build", "results", "cli"],
+    ["build", "table1", "gallery", "formats", "tables", "report", "content", "results", "cli"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 

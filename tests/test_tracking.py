@@ -53,15 +53,24 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     finished = run("train.py", *arguments)
     assert finished.code == 0, finished.err
     (folder,) = (tmp_path / "runs").iterdir()
-    last, config, names = stored(folder)
+    last, config, identities = stored(folder)
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics.keys() <= last.keys()
     assert {"train/loss", "train/accuracy", "lr", "subset/consistency", "tv/conv1_1"} <= last.keys()
     assert last["test/consistency"] == pytest.approx(metrics["test/consistency"])
     assert last["test/variation_std._type"] == "histogram"
     assert sum(last["test/variation_std.values"]) == metrics["test/images"]
+    drawn = {key.split(".")[0] for key, value in last.items() if value == "image-file"}
+    names = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
+    assert drawn == {f"figures/{name}" for name in names}
+    (table,) = folder.glob("wandb/offline-run-*/files/media/table/table1_*.json")
+    table = json.loads(table.read_text())
+    row = dict(zip(table["columns"], table["data"][0], strict=True))
+    assert (row["pool"], row["filter"], row["aug"], row["seed"]) == ("blur", "rect2", True, 3)
+    assert row["consistency"] == metrics["test/consistency"]
+    assert row["consistency_published"] == 0.976
     assert config["pool"]["filter"] == "rect2"
-    assert names == {("blur-rect2-aug-s3", "imagefolder")}
+    assert identities == {("blur-rect2-aug-s3", "blur-rect2-aug")}
     (offline,) = folder.glob("wandb/offline-run-*")
     assert f"wandb sync {offline.relative_to(tmp_path)}\n" in finished.err
     assert "wandb:" not in finished.err + finished.out
@@ -123,4 +132,4 @@ def test_two_runs_of_one_config_have_different_ids(run, arguments, tmp_path):
 def test_each_run_of_a_sweep_is_a_run_of_its_own(run, arguments, tmp_path):
     assert run("train.py", "-m", *arguments, "seed=1,2").code == 0
     names = [stored(folder)[2] for folder in sorted((tmp_path / "runs").glob("imagefolder-*"))]
-    assert names == [{("blur-rect2-aug-s1", "imagefolder")}, {("blur-rect2-aug-s2", "imagefolder")}]
+    assert names == [{("blur-rect2-aug-s1", "blur-rect2-aug")}, {("blur-rect2-aug-s2", "blur-rect2-aug")}]

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from itertools import takewhile
 from typing import Any
 
 from pytorch_lightning import LightningModule, Trainer
@@ -9,6 +10,8 @@ from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
+
+from lit_shift.callbacks.stop import interrupted
 
 
 class Progress(ProgressBar):
@@ -79,10 +82,12 @@ class Progress(ProgressBar):
     def track(self, batches: Any, description: str) -> Iterator[Any]:
         """Iterate under a bar of its own."""
         task = self._add(description, len(batches))
-        for batch in batches:
-            yield batch
-            self.bars.advance(task)
-        self._remove(task)
+        try:
+            for batch in batches:
+                yield batch
+                self.bars.advance(task)
+        finally:
+            self._remove(task)
 
     def _describe(self, trainer: Trainer, loss: Any, accuracy: Any) -> tuple[str, str]:
         state = f"loss {float(loss):.3f}  accuracy {float(accuracy):.1%}  {self.speed:,.0f} images/s"
@@ -101,3 +106,10 @@ class Progress(ProgressBar):
     def _stop(self) -> None:
         if self.bars.live.is_started:
             self.bars.stop()
+
+
+def tracked(trainer: Trainer, batches: Any, description: str) -> Iterator[Any]:
+    """Iterate over what a callback measures by itself, until interrupted, under a bar where the trainer has ours."""
+    bar = trainer.progress_bar_callback
+    rest = bar.track(batches, description) if isinstance(bar, Progress) else batches
+    return takewhile(lambda _: not interrupted(trainer), rest)

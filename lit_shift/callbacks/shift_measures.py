@@ -1,22 +1,19 @@
 """Random accuracy, consistency and variation (Zhang, section 4.2)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
-from torchmetrics import CatMetric
 
 from lit_shift import functional
-from lit_shift.callbacks.progress import Progress
+from lit_shift.callbacks.probe import Probe
+from lit_shift.callbacks.progress import tracked
 from lit_shift.classifier import Classifier
 from lit_shift.data.loader import Batch, Images
 from lit_shift.errors import at_least
-from lit_shift.metrics import Consistency, MeanOverImages, RandomAccuracy, Variation
-from lit_shift.orbit import has_exact_orbit, orbit_logits, sampled_logits
+from lit_shift.metrics import Consistency, MeanOverImages, PerImage, RandomAccuracy, Variation
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.tracking import log_histogram
 
@@ -33,10 +30,11 @@ class ShiftMeasures(Callback):
     During training, every ``every_n_epochs``, on a fixed seeded subset of the evaluation images, as ``subset/...``;
     at the end on the whole test set, as ``test/...``. All shifts of each image, exactly, where that is what the network
     answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
-    whatever the training's precision: bf16 moves logits by more than the shifts of an anti-aliased network do.
+    whatever the training's precision.
 
-    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95%
-    interval, and ``shifts``, the number of shifts of each image.
+    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95% interval, ``images``,
+    ``shifts``, the number of shifts of each image, and ``exact``, 1 where they are all. The end leaves in ``arrays``,
+    by test image: ``labels``, ``variation`` and ``diagonal``, the probability of the correct class at shifts (d, d).
 
     Args:
         every_n_epochs: how often during training.
@@ -50,77 +48,64 @@ class ShiftMeasures(Callback):
         self.images = at_least(2, "images", images)
         self.shifts = at_least(2, "shifts", shifts)
         self.seed = seed
+        self.arrays: dict[str, np.ndarray] = {}
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
-        loader = trainer.datamodule.subset_dataloader(self.images, self.seed)  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        loader = data.subset_dataloader(data.held_out, self.images, self.seed)
         pl_module.eval()
         self._start(pl_module, loader.images)
-        bar = trainer.progress_bar_callback
-        for batch in bar.track(loader, "measuring a subset") if isinstance(bar, Progress) else loader:
-            self._update(batch)
+        for batch in tracked(trainer, loader, "measuring a subset"):
+            self._measure(batch)
         self._log("subset")
         pl_module.train()
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
+        self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, *_: int) -> None:
-        self._update(batch)
+        logits = self._measure(batch)
+        n, (height, width) = len(batch.pixels), batch.pixels.shape[2:]
+        steps = torch.arange(max(height, width))
+        if self.probe.exact:
+            along = logits[:, steps % height, steps % width]
+        else:
+            along = self.probe.sampled(batch.pixels, torch.stack([steps, steps], dim=1).expand(n, -1, -1))
+        variation = functional.variation(logits, batch.labels, not self.probe.exact, reduction="none")
+        self.per_image["labels"].update(batch.places, batch.labels)
+        self.per_image["variation"].update(batch.places, variation.float())
+        self.per_image["diagonal"].update(batch.places, functional.correct_probability(along, batch.labels).float())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._log("test")
-        log_histogram(trainer, "test/variation_std", self.std.compute())
+        self.arrays = {name: metric.compute().cpu().numpy() for name, metric in self.per_image.items()}
+        log_histogram(trainer, "test/variation_std", np.sqrt(self.arrays["variation"]))
 
     def _start(self, module: Classifier, images: Images) -> None:
-        self.module = module
-        self.net = module.net
-        if next(self.net.parameters()).dtype in (torch.float16, torch.bfloat16):
-            self.net = deepcopy(self.net).float()
         n, _, height, width = images.pixels.shape
-        with full_precision(module.device):
-            self.sampled = not has_exact_orbit(self.net, self._input(images.pixels[:1].to(module.device)))
-        self.shifts_measured = height * width
-        if self.sampled:
-            self.shifts_measured = self.shifts
+        self.probe = Probe(module, images.pixels)
+        self.shifts_measured = height * width if self.probe.exact else self.shifts
+        if not self.probe.exact:
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
-        self.metrics = {name: metric(self.sampled).to(module.device) for name, metric in MEASURES.items()}
-        self.std = CatMetric().to(module.device)
+        self.metrics = {name: metric(not self.probe.exact).to(module.device) for name, metric in MEASURES.items()}
 
-    def _input(self, pixels: Tensor) -> Tensor:
-        return self.module.normalize(pixels, next(self.net.parameters()).dtype)
-
-    def _update(self, batch: Batch) -> None:
-        with full_precision(self.module.device):
-            x = self._input(batch.pixels)
-            if self.sampled:
-                logits = sampled_logits(self.net, x, self.offsets[batch.places.cpu()])
-            else:
-                logits = orbit_logits(self.net, x)
+    def _measure(self, batch: Batch) -> Tensor:
+        """Update the metrics with a batch; the logits at its shifts."""
+        if self.probe.exact:
+            logits = self.probe.orbit(batch.pixels)
+        else:
+            logits = self.probe.sampled(batch.pixels, self.offsets[batch.places.cpu()])
         for metric in self.metrics.values():
             metric.update(logits, batch.labels)
-        self.std.update(functional.variation(logits, batch.labels, self.sampled, reduction="none").sqrt())
+        return logits
 
     def _log(self, stage: str) -> None:
+        log = self.probe.module.log_dict
         estimates = {name: metric.compute() for name, metric in self.metrics.items()}
         for name, estimate in estimates.items():
-            self.module.log_dict({f"{stage}/{name}": estimate.mean, f"{stage}/{name}_ci95": estimate.ci95})
-        images = estimates["consistency"].images
-        self.module.log_dict({f"{stage}/images": images, f"{stage}/shifts": float(self.shifts_measured)})
-
-
-@contextmanager
-def full_precision(device: torch.device) -> Iterator[None]:
-    """Neither autocast nor TensorFloat32."""
-    with (
-        torch.no_grad(),
-        torch.autocast(device.type, enabled=False),
-        torch.backends.cudnn.flags(
-            enabled=True,
-            benchmark=torch.backends.cudnn.benchmark,
-            deterministic=torch.backends.cudnn.deterministic,
-            allow_tf32=False,
-        ),
-    ):
-        yield
+            log({f"{stage}/{name}": estimate.mean, f"{stage}/{name}_ci95": estimate.ci95})
+        log({f"{stage}/images": estimates["consistency"].images})
+        log({f"{stage}/shifts": float(self.shifts_measured), f"{stage}/exact": float(self.probe.exact)})

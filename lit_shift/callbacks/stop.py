@@ -1,4 +1,4 @@
-"""Ctrl-C and the scheduler's SIGTERM: checkpoint, then leave."""
+"""Ctrl-C and the scheduler's SIGTERM: a training checkpoints, then leaves; a measurement keeps what it has."""
 
 import signal
 import threading
@@ -61,3 +61,43 @@ class StopOnSignal(Callback):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+class KeepMeasured(Callback):
+    """Ends a measurement early when it is interrupted, such that what has been measured is computed and kept.
+
+    It must come after every callback that measures. A second signal leaves at once, as does the first where several
+    processes share the work, who would have to agree on the batch.
+    """
+
+    def __init__(self) -> None:
+        self.received = False
+        self._previous: dict[int, Any] = {}
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.world_size == 1:
+            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+
+    def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        if self.received:
+            raise StopIteration  # which is how Lightning's loop learns that there are no more batches
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self.received = True
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+
+def interrupted(trainer: Trainer) -> bool:
+    """Whether a measurement is to end early."""
+    return any(isinstance(callback, KeepMeasured) and callback.received for callback in trainer.callbacks)  # type: ignore[attr-defined]

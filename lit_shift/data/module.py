@@ -104,13 +104,17 @@ class ImageDataModule(LightningDataModule, ABC):
     def test_dataloader(self) -> BatchLoader:
         return self._loader(self.test, self.eval_batch_size)
 
-    def subset_dataloader(self, size: int, seed: int) -> BatchLoader:
-        """A fixed random subset of the evaluation images: of the held-out ones where there are any, else of the test's.
+    @property
+    def held_out(self) -> Images:
+        """What is measured during training: the held-out images where there are any, else the test's.
 
-        Nothing is selected by what is measured on it.
+        Nothing is selected by what is measured on them.
         """
-        images = self.val or self.test
-        chosen = torch.randperm(len(images.labels), generator=seeded(seed))[:size].sort().values
+        return self.val or self.test
+
+    def subset_dataloader(self, images: Images, size: int | None, seed: int) -> BatchLoader:
+        """A fixed random subset of ``images`` in random order, so that neighbours are random pairs; None takes all."""
+        chosen = torch.randperm(len(images.labels), generator=seeded(seed))[:size]
         return self._loader(images.select(chosen), self.eval_batch_size)
 
     def _loader(self, images: Images, batch_size: int, augmentation: Augmentation | None = None) -> BatchLoader:

@@ -101,7 +101,7 @@ def test_during_training_a_subset_every_n_epochs_without_touching_the_training(d
     class Watched(ShiftMeasures):
         def _log(self, stage):
             super()._log(stage)
-            seen.setdefault(stage, []).append(self.module.current_epoch + 1)
+            seen.setdefault(stage, []).append(self.probe.module.current_epoch + 1)
 
     measured, plain = classifier(data, "circular"), classifier(data, "circular")
     options = {"max_epochs": 3, "limit_train_batches": 2}

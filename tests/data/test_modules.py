@@ -53,15 +53,24 @@ class TestShared:
             make(Digits, val_size=val_size)
 
     def test_subset_is_fixed_by_its_own_seed(self):
-        subset = make(Digits).subset_dataloader(32, seed=0).images
-        assert len(subset.labels) == 32
-        assert torch.equal(subset.pixels, make(Digits, seed=5).subset_dataloader(32, seed=0).images.pixels)
-        assert not torch.equal(subset.pixels, make(Digits).subset_dataloader(32, seed=1).images.pixels)
+        def subset(data, seed):
+            return data.subset_dataloader(data.test, 32, seed).images
 
-    def test_subset_is_of_the_held_out_images_where_there_are_any(self):
+        chosen = subset(make(Digits), 0)
+        assert len(chosen.labels) == 32
+        assert torch.equal(chosen.pixels, subset(make(Digits, seed=5), 0).pixels)
+        assert not torch.equal(chosen.pixels, subset(make(Digits), 1).pixels)
+
+    def test_a_subset_may_be_all_in_random_order(self):
+        data = make(Digits)
+        images = data.subset_dataloader(data.test, None, seed=0).images
+        assert not torch.equal(images.labels, data.test.labels)
+        assert torch.equal(images.labels.sort().values, data.test.labels.sort().values)
+
+    def test_held_out_images_are_measured_in_training_where_there_are_any(self):
         data = make(Digits, val_size=100)
-        assert torch.equal(data.subset_dataloader(10**6, seed=0).images.pixels, data.val.pixels)
-        assert torch.equal(make(Digits).subset_dataloader(10**6, seed=0).images.pixels, data.test.pixels)
+        assert torch.equal(data.held_out.pixels, data.val.pixels)
+        assert torch.equal(make(Digits).held_out.pixels, data.test.pixels)
 
 
 class TestDigits:

@@ -1,0 +1,93 @@
+"""Logits at all 1,024 circular shifts: all at once against a pass for each: ``python -m benchmarks.orbit``.
+
+Ways and batch sizes take turns. A ratio is the median, with quartiles, of the time of brute force, at its best batch
+size, relative to the time in the same round.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from benchmarks.timing import Options, describe, network, quartiles, take_turns
+from lit_shift.filters import FILTERS
+from lit_shift.orbit import orbit_logits, sampled_logits
+from lit_shift.pool import MaxPool, MaxPoolBlurDS
+from lit_shift.shifts import draw_offsets, seeded
+from lit_shift.vgg import VGG13
+
+SIDE = 32
+ALL, EACH = "all shifts at once", "brute force"
+
+
+def brute_force(model: VGG13, image: Tensor, offsets: Tensor, batch: int) -> Tensor:
+    """Logits of one image (1, C, H, W) at offsets (S, 2), ``batch`` of them in a pass: (S, K)."""
+    return sampled_logits(model, image.expand(batch, -1, -1, -1), offsets.view(batch, -1, 2)).flatten(0, 1)
+
+
+def ways(model: VGG13, images: Tensor, offsets: Tensor) -> dict[str, tuple[Callable[[], Tensor], float]]:
+    """Each way with each batch size: the work, and how many images it is done with afterwards."""
+    works: dict[str, tuple[Callable[[], Tensor], float]] = {}
+    for n in (1, 4, 8, 16):
+        works[f"{ALL}, {n} images"] = partial(orbit_logits, model, images[:n]), n
+    shifts = len(offsets)
+    for n in (shifts // 8, shifts // 4, shifts // 2, shifts):
+        works[f"{EACH}, {n} shifts"] = partial(brute_force, model, images[:1], offsets, n), shifts / SIDE**2
+    return works
+
+
+def main() -> None:
+    parser = Options(__doc__, rounds=5)
+    parser.add_argument("--pool", choices=("max", "blur"), default="blur")
+    parser.add_argument("--filter", choices=FILTERS, metavar="FILTER", help="of --pool blur, tri5 by default")
+    parser.add_device()
+    options = parser.parse_args()
+    if options.pool == "max" and options.filter:
+        parser.error("--filter needs --pool blur, as max pooling has none.")
+    name = options.filter or "tri5"
+    pool, title = (MaxPool, "MaxPool") if options.pool == "max" else (partial(MaxPoolBlurDS, name), f"blur {name}")
+    widths, rounds = ((4,), 1) if options.tiny else ((64, 16), options.rounds)
+    # On a CPU a part of the shifts takes long enough; a GPU is at its best with all of them in one batch.
+    shifts = 128 if options.device.type == "cpu" else SIDE**2
+
+    table = Table(
+        "in a batch",
+        title=f"Logits of VGG13 with {title} at all {SIDE**2:,} shifts, rounds {rounds}, {describe(options.device)}",
+        caption=f"Seconds are per 1,000 images. Brute force was timed on {shifts:,} shifts of an image and scaled.",
+    )
+    cells: dict[str, list[str]] = {}
+    notes = []
+    images = torch.randn(16, 3, SIDE, SIDE, generator=seeded(0)).to(options.device)
+    offsets = draw_offsets((shifts,), SIDE, SIDE, seeded(0)).to(options.device)
+    rows, cols = offsets.unbind(1)
+    for width in widths:
+        model = network(pool, width, options.device)
+        works = ways(model, images, offsets)
+        times = take_turns({name: work for name, (work, _) in works.items()}, rounds, options.device, f"width {width}")
+        times = {name: 1000 * measured / works[name][1] for name, measured in times.items()}
+        orbit, brute = (
+            min((name for name in times if name.startswith(way)), key=lambda name: np.median(times[name]))
+            for way in (ALL, EACH)
+        )
+        for column in (f"width {width}:\nseconds", "times\nas fast"):
+            table.add_column(column, justify="right")
+        for name, measured in times.items():
+            figures = f"{np.median(measured):,.1f}", quartiles(times[brute] / measured, ".2f")
+            cells.setdefault(name, []).extend(figures)
+        exact, forced = orbit_logits(model, images[:1])[0, rows, cols], works[brute][0]()
+        notes += [
+            f"Width {width}: best with {orbit} and with {brute}.",
+            f"Width {width}: logits differ by at most {(exact - forced).abs().max():.1e} between the two ways; "
+            f"they vary with the shift by {forced.std(0).mean():.1e}.",
+        ]
+    for name, row in cells.items():
+        table.add_row(name, *row)
+    Console(width=130).print(table, *notes, sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What the benchmarks share: their options, networks, and candidates that take turns.
+
+Machines are shared and their speed drifts, so only times of the same round are compared.
+"""
+
+import argparse
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import nn
+
+from lit_shift.pool import Pool
+from lit_shift.vgg import VGG13
+
+
+class Options(argparse.ArgumentParser):
+    """Command line with ``--rounds`` and ``--tiny``; what is wrong with it is said in a sentence, exit code 2."""
+
+    def __init__(self, description: str | None, rounds: int) -> None:
+        super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+        self.add_argument("--rounds", type=positive, default=rounds, help=f"measurements of each, {rounds} by default")
+        self.add_argument("--tiny", action="store_true", help="only see that it works")
+
+    def add_device(self) -> None:
+        """Add ``--device``: the GPU where there is one, unless told otherwise."""
+        default = "cuda" if torch.cuda.is_available() else "cpu"
+        self.add_argument("--device", type=usable_device, default=default, metavar="cpu|cuda")
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}\n")
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text} must be a whole number, 1 or more.")
+    return int(text)
+
+
+def usable_device(text: str) -> torch.device:
+    """``cpu``, or ``cuda`` where there is a GPU."""
+    if text not in ("cpu", "cuda"):
+        raise argparse.ArgumentTypeError(f"{text} must be cpu or cuda.")
+    if text == "cuda" and not torch.cuda.is_available():
+        raise argparse.ArgumentTypeError("cuda needs a GPU that PyTorch can use, and there is none.")
+    return torch.device(text)
+
+
+def describe(device: torch.device) -> str:
+    """The device's name, for a title."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, threads {torch.get_num_threads()}"
+
+
+def network(pool: Callable[[], Pool], width: int, device: torch.device) -> VGG13:
+    """VGG13 in eval mode with seeded weights, scaled so that what an image shows lives on to the logits."""
+    torch.manual_seed(0)
+    model = VGG13(pool, width=width)
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return model.eval().to(device)
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Time of one call, to its end on the device."""
+    if device.type == "cuda":
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        start.record()
+        work()
+        end.record()
+        end.synchronize()
+        return start.elapsed_time(end) / 1000
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def take_turns(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, title: str
+) -> dict[str, np.ndarray]:
+    """Seconds of each candidate in each round, after a round of warming up.
+
+    Every round has an order of its own, so that no candidate always finds the caches as the same neighbour left them.
+    """
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    order, shuffler = list(candidates), random.Random(0)
+    for _ in track(range(rounds + 1), title, console=Console(stderr=True)):
+        shuffler.shuffle(order)
+        for name in order:
+            times[name].append(seconds(candidates[name], device))
+    return {name: np.array(measured[1:]) for name, measured in times.items()}
+
+
+def quartiles(values: np.ndarray, form: str) -> str:
+    """The median, with the lower and upper quartile in brackets."""
+    low, middle, high = (f"{value:{form}}" for value in np.percentile(values, [25, 50, 75]))
+    return f"{middle} ({low}-{high})"

@@ -1,0 +1,61 @@
+"""Other readings of consistency, from the same model."""
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from lit_shift.callbacks.probe import Probe
+from lit_shift.callbacks.progress import tracked
+from lit_shift.classifier import Classifier
+from lit_shift.console import say
+from lit_shift.errors import at_least
+from lit_shift.metrics import PerImage
+from lit_shift.orbit import orbit_logits
+from lit_shift.readings import READINGS, Predictions, crop_offsets, once_per_batch
+from lit_shift.shifts import fourier_shift, shift
+
+
+class ConsistencyReadings(Callback):
+    """Logs ``consistency/<reading>`` of every reading in :mod:`lit_shift.readings`, with its interval, at the end.
+
+    Networks that do not commute with circular shifts have no such measures.
+
+    Args:
+        images: size of the seeded subset of test images, or ``all``.
+        seed: of the subset.
+    """
+
+    def __init__(self, images: int | str, seed: int) -> None:
+        self.images = None if images == "all" else at_least(2, "images", images)  # type: ignore[arg-type]
+        self.seed = seed
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        loader = data.subset_dataloader(data.test, self.images, self.seed)
+        probe = Probe(pl_module, loader.images.pixels)
+        if not probe.exact:
+            say("Other readings of consistency are not measured: they need circular boundaries everywhere.")
+            return
+        gathered = {name: PerImage().to(pl_module.device) for name in ("labels", "circular", "half", "crops")}
+        for batch in tracked(trainer, loader, "measuring other readings of consistency"):
+            with probe.full_precision():
+                x = probe.input(batch.pixels)
+                crops = [shift(x, offset.expand(len(x), 2), "zeros") for offset in crop_offsets()]
+                classes = {
+                    "labels": batch.labels,
+                    "circular": orbit_logits(probe.net, x).argmax(3),
+                    "half": orbit_logits(probe.net, fourier_shift(x, 0.5, 0.5)).argmax(3),
+                    "crops": torch.stack([probe.net(crop).argmax(1) for crop in crops], dim=1),
+                }
+            for name, values in classes.items():
+                gathered[name].update(batch.places, values)
+        if not gathered["labels"].update_called:  # interrupted before the first batch
+            return
+        predictions = Predictions(len(data.classes), **{name: metric.compute() for name, metric in gathered.items()})
+        for name, reading in READINGS.items():
+            values = reading.measure(predictions)
+            self._log(pl_module, name, values.mean(), values.std() / len(values) ** 0.5)
+        passes = once_per_batch(predictions.circular)
+        self._log(pl_module, "once_per_batch", passes.mean(), passes.std())
+
+    def _log(self, module: Classifier, name: str, mean: torch.Tensor, deviation: torch.Tensor) -> None:
+        module.log_dict({f"consistency/{name}": mean, f"consistency/{name}_ci95": 1.96 * deviation})

@@ -1,0 +1,74 @@
+"""How far each layer is from shifting with the image (Zhang, section 4.2.1 and Fig. 4)."""
+
+from typing import Any
+
+import numpy as np
+from pytorch_lightning import Callback, Trainer
+
+from lit_shift.callbacks.probe import Probe
+from lit_shift.callbacks.progress import tracked
+from lit_shift.classifier import Classifier
+from lit_shift.console import say
+from lit_shift.data.loader import Images
+from lit_shift.errors import at_least
+from lit_shift.metrics import FeatureDistance
+from lit_shift.orbit import layer_names, layer_phases
+
+
+class Equivariance(Callback):
+    """Logs ``equivariance/<layer>``: the cosine distance between shifted features and those of the shifted image.
+
+    The mean over images and over all shifts, every ``every_n_epochs`` of training and at the end, which leaves in
+    ``arrays``, for each layer, the mean at every shift as ``equivariance/<layer>`` (H, W), the mean distance between
+    different images as ``between_images/<layer>``, and (height, width) of the layer's map as ``resolution/<layer>``.
+    Networks that do not commute with shifts (a boundary that is not circular) have no such measure.
+
+    Args:
+        every_n_epochs: how often during training.
+        images: size of the seeded subset of evaluation images (at the end, of test images), or ``all``.
+        seed: of the subset.
+        every_layer: also measure the layers that Fig. 4 leaves out.
+    """
+
+    def __init__(self, every_n_epochs: int, images: int | str, seed: int, every_layer: bool) -> None:
+        self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
+        self.images = None if images == "all" else at_least(2, "images", images)  # type: ignore[arg-type]
+        self.seed = seed
+        self.every_layer = every_layer
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
+            pl_module.eval()
+            self._measure(trainer, pl_module, trainer.datamodule.held_out)  # type: ignore[attr-defined]
+            pl_module.train()
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
+            say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
+
+    def _measure(self, trainer: Trainer, module: Classifier, images: Images) -> bool:
+        """Log the layers' scalars and keep their arrays; False where the network has no such measure."""
+        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed)  # type: ignore[attr-defined]
+        probe = Probe(module, loader.images.pixels)
+        if not probe.exact:
+            return False
+        net: Any = probe.net
+        height, width = images.pixels.shape[-2:]
+        names = layer_names(net, self.every_layer)
+        metrics = {name: FeatureDistance(height, width).to(module.device) for name in names}
+        resolutions = {}
+        for batch in tracked(trainer, loader, "measuring every layer"):
+            with probe.full_precision():
+                for name, phases in layer_phases(net, probe.input(batch.pixels), names):
+                    metrics[name].update(phases)
+                    resolutions[name] = phases.shape[-2:]
+        if not resolutions:  # interrupted before the first batch
+            return True
+        for name, metric in metrics.items():
+            by_shift, between_images, _ = metric.compute()
+            module.log(f"equivariance/{name}", by_shift.mean())
+            self.arrays[f"equivariance/{name}"] = by_shift.cpu().numpy()
+            self.arrays[f"between_images/{name}"] = between_images.cpu().numpy()
+            self.arrays[f"resolution/{name}"] = np.array(resolutions[name])
+        return True

@@ -1,0 +1,65 @@
+"""The network as the shift measures see it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from lit_shift.classifier import Classifier
+from lit_shift.orbit import has_exact_orbit, orbit_logits, sampled_logits
+
+
+class Probe:
+    """A classifier's network in float32 or better, whatever the training's precision.
+
+    bf16 moves logits by more than the shifts of an anti-aliased network do. ``exact`` says whether all shifts can be
+    had at once; it is tried on an image.
+
+    Args:
+        module: in eval mode.
+        pixels: uint8 images (N, 3, H, W) like those that are to be measured.
+    """
+
+    def __init__(self, module: Classifier, pixels: Tensor) -> None:
+        self.module = module
+        self.net = module.net
+        if next(self.net.parameters()).dtype in (torch.float16, torch.bfloat16):
+            self.net = deepcopy(self.net).float()
+        with self.full_precision():
+            self.exact = has_exact_orbit(self.net, self.input(pixels[:1].to(module.device)))
+
+    def input(self, pixels: Tensor) -> Tensor:
+        """uint8 images as the network takes them."""
+        return self.module.normalize(pixels, next(self.net.parameters()).dtype)
+
+    def sampled(self, pixels: Tensor, offsets: Tensor) -> Tensor:
+        """Logits (N, S, K) at the circular shifts ``offsets`` (N, S, 2) of uint8 images."""
+        with self.full_precision():
+            return sampled_logits(self.net, self.input(pixels), offsets)
+
+    def orbit(self, pixels: Tensor) -> Tensor:
+        """Logits (N, H, W, K) at every circular shift of uint8 images, by brute force where there is no other way."""
+        n, _, height, width = pixels.shape
+        if self.exact:
+            with self.full_precision():
+                return orbit_logits(self.net, self.input(pixels))
+        every = torch.tensor(list(product(range(height), range(width))))
+        return self.sampled(pixels, every.expand(n, -1, -1)).unflatten(1, (height, width))
+
+    @contextmanager
+    def full_precision(self) -> Iterator[None]:
+        """Neither gradients nor autocast nor TensorFloat32."""
+        with (
+            torch.no_grad(),
+            torch.autocast(self.module.device.type, enabled=False),
+            torch.backends.cudnn.flags(
+                enabled=True,
+                benchmark=torch.backends.cudnn.benchmark,
+                deterministic=torch.backends.cudnn.deterministic,
+                allow_tf32=False,
+            ),
+        ):
+            yield

@@ -1,0 +1,131 @@
+"""What the page shows of some runs, as plain numbers and text for its JSON. Needs no torch."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import asdict
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from lit_shift import gallery
+from lit_shift.findings import Findings
+from lit_shift.formats import by_protocol
+from lit_shift.table1 import MEASURES, PUBLISHED, Row, agreement, family, filter_of, taps
+
+BINS = np.linspace(0, 0.5, 101)  # of the standard deviation of a probability; a sample's may be a little higher
+
+
+def content(runs: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The argument of :func:`lit_shift.page.render`.
+
+    Args:
+        runs: what is drawn.
+        rows: the table, made of them.
+        unfinished: name and state of each run that is in no row.
+
+    Raises:
+        InputError: runs of other image sizes, or measured on other test images.
+    """
+    gallery.check_comparable(runs)
+    protocols = {run.name: row.protocol for row in rows for run in row.runs}
+    shown = sorted({place for run in runs for place in _kept(run)})
+    pixels = {place: gallery.pixels(runs, place) for place in shown}
+    labels = next((run.arrays["labels"] for run in runs if "labels" in run.arrays), np.array([]))
+    return {
+        "title": f"lit_shift: {len(runs)} run{'s' * (len(runs) != 1)}",
+        "rows": [_row(row) for row in rows],
+        "unfinished": [{"run": name, "note": note} for name, note in unfinished],
+        "foot": [_foot(protocol, members) for protocol, members in by_protocol(rows).items()],
+        "published": [
+            {"filter": filter, "family": family(filter), "taps": taps(filter), "aug": aug}
+            | {measure: float(row[measure]) / 100 for measure in MEASURES}
+            for (filter, aug), row in PUBLISHED.items()
+        ],
+        "runs": [_run(run, protocols[run.name], shown) for run in runs if run.name in protocols],
+        "images": [{"index": place, "label": int(labels[place]), "png": _png(pixels[place])} for place in shown],
+        "classes": list(runs[0].config["classes"]),
+        "size": list(next(iter(pixels.values())).shape[1:]) if pixels else [],
+    }
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "pool": row.pool,
+        "filter": row.filter,
+        "family": family(row.filter),
+        "taps": taps(row.filter),
+        "aug": row.aug,
+        "n": len(row.runs),
+        "protocol": row.protocol,
+        "notes": row.notes,
+        "runs": [run.name for run in row.runs],
+        **{measure: asdict(cell) if cell else None for measure, cell in row.cells.items()},
+    }
+
+
+def _foot(protocol: str, rows: Sequence[Row]) -> dict[str, Any]:
+    agreements = {measure: agreement(rows, measure) for measure in MEASURES}
+    return {
+        "protocol": protocol,
+        "rows": max((a.rows for a in agreements.values() if a), default=0),
+        **{measure: asdict(a) if a else None for measure, a in agreements.items()},
+    }
+
+
+def _run(run: Findings, protocol: str, shown: Sequence[int]) -> dict[str, Any]:
+    arrays = run.arrays
+    tv, course = run.under("tv"), gallery.filter_tv_course(run)
+    orbits = dict(zip(_kept(run), arrays.get("probabilities", ()), strict=False))
+    counts = None
+    if "variation" in arrays:
+        counts = np.histogram(np.sqrt(arrays["variation"]).clip(BINS[0], BINS[-1]), BINS)[0].tolist()
+    return {
+        "id": run.name,
+        "name": run.name,
+        "pool": run.config["choices"]["pool"],
+        "filter": filter_of(run.config),
+        "aug": run.config["aug"],
+        "seed": run.config["seed"],
+        "protocol": protocol,
+        "images": run.metrics.get("test/images"),
+        "shifts": run.metrics.get("test/shifts"),
+        "variation": run.metrics.get("test/variation"),
+        "tv": {
+            "layers": list(tv),
+            "final": list(tv.values()),
+            "epochs": course["epoch"].tolist() if course else [],
+            "course": [course[layer].tolist() for layer in tv] if course else [],
+        },
+        "equivariance": [
+            {
+                "layer": layer,
+                "resolution": list(distance.resolution),
+                "top": distance.between_images,
+                "map": np.round(distance.by_shift, 5).tolist(),
+            }
+            for layer, distance in gallery.layer_distances(run).items()
+        ],
+        "variation_std": None if counts is None else {"edges": BINS.tolist(), "counts": counts},
+        "stability": {
+            str(place): np.round(arrays["diagonal"][place], 4).tolist() for place in shown if "diagonal" in arrays
+        },
+        "probabilities": {str(place): _base64(np.rint(255 * values)) for place, values in orbits.items()},
+        "predictions": {str(place): _base64(values.argmax(-1)) for place, values in orbits.items()},
+    }
+
+
+def _kept(run: Findings) -> list[int]:
+    """The images that a run can show at every shift; a class is a byte in the page."""
+    return run.arrays["shown"].tolist() if "shown" in run.arrays and len(run.config["classes"]) <= 256 else []
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.astype(np.uint8).tobytes()).decode()
+
+
+def _png(pixels: np.ndarray) -> str:
+    file = BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(file, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

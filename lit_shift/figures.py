@@ -1,0 +1,275 @@
+"""The papers' figures: arrays in, a matplotlib figure out.
+
+Models are told apart by name: a mapping from name to data draws each in a colour of its own, in order.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
+FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
+LENGTH_MARKERS = {1: "x", 2: "d", 3: "^", 4: "s", 5: "p", 6: "h", 7: "o"}
+
+
+class LayerDistance(NamedTuple):
+    """What :func:`equivariance` draws of a layer.
+
+    ``by_shift`` (H, W), the mean distance at shift (h, w); ``between_images``, that between different images;
+    ``resolution`` (height, width) of the layer's map.
+    """
+
+    by_shift: Array
+    between_images: float
+    resolution: tuple[int, int]
+
+
+def equivariance(models: Mapping[str, Mapping[str, LayerDistance]], columns: int = 6) -> Figure:
+    """A heat map for each layer: how far its shifted features are from the features of the shifted image.
+
+    No shift is in the middle. Blue is 0, red is half of the layer's mean distance between different images. Models are
+    drawn above each other, layer by layer.
+
+    Source: Zhang, Fig. 4.
+    """
+    layers = list(dict.fromkeys(layer for model in models.values() for layer in model))
+    bands = -(-len(layers) // columns)
+    figure = Figure(figsize=(1.75 * columns, (1.6 * len(models) + 0.5) * bands + 0.8), layout="constrained")
+    axes = figure.subplots(bands * len(models), columns, squeeze=False)
+    image = None
+    for ax in axes.flat:
+        ax.set_axis_off()
+    for place, layer in enumerate(layers):
+        band, column = divmod(place, columns)
+        for row, (name, model) in enumerate(models.items()):
+            ax = axes[band * len(models) + row, column]
+            if layer in model:
+                image = _heat_map(ax, model[layer])
+            if row == 0:
+                height, width = next(model[layer] for model in models.values() if layer in model).resolution
+                ax.set_title(f"{layer} [{height}x{width}]", fontsize=8)
+            if column == 0:
+                ax.text(-0.12, 0.5, name, rotation=90, ha="right", va="center", transform=ax.transAxes, fontsize=8)
+    if image is not None:
+        bar = figure.colorbar(image, ax=axes, location="bottom", aspect=60, shrink=0.6, ticks=[0, 0.5, 1])
+        bar.ax.set_xticklabels(["0", "cosine distance", "half of that between different images"], fontsize=8)
+    return figure
+
+
+def _heat_map(ax: Axes, layer: LayerDistance) -> Any:
+    height, width = layer.by_shift.shape
+    top = layer.between_images / 2
+    ax.set_axis_on()
+    ax.set_xticks([0], ["0"], fontsize=6)
+    ax.set_yticks([0], ["0"], fontsize=6)
+    return ax.imshow(
+        np.fft.fftshift(layer.by_shift) / (top if top > 0 else 1),
+        cmap="RdYlBu_r",
+        vmin=0,
+        vmax=1,
+        extent=(-width / 2 - 0.5, width / 2 - 0.5, height / 2 - 0.5, -height / 2 - 0.5),
+        interpolation="nearest",
+    )
+
+
+def variation(deviations: Mapping[str, Array], bins: int = 50) -> Figure:
+    """Histogram over images of the standard deviation, over shifts, of the probability of the correct class.
+
+    Args:
+        deviations: (N,) for each model, in [0, 0.5].
+
+    Source: Zhang, section 4.2.3 and Fig. 6.
+    """
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    ax = figure.subplots()
+    edges = np.linspace(0, max(0.5, *(values.max() for values in deviations.values())), bins + 1)
+    for name, values in deviations.items():
+        ax.stairs(np.histogram(values, edges)[0], edges, label=f"{name} (mean {values.mean():.3f})", linewidth=1.5)
+    ax.set(
+        yscale="log",
+        xlabel="standard deviation over shifts of the probability of the correct class",
+        ylabel="test images",
+        xlim=(edges[0], edges[-1]),
+    )
+    ax.set_ylim(bottom=0.5)
+    ax.legend(loc="upper right")
+    return figure
+
+
+def filter_tv(models: Mapping[str, Mapping[str, float]]) -> Figure:
+    """Total variation of the learned filters by layer; lower is smoother.
+
+    Args:
+        models: for each model, the total variation of each layer.
+
+    Source: Zhang, Fig. 7.
+    """
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    ax = figure.subplots()
+    for name, layers in models.items():
+        ax.plot(list(layers), list(layers.values()), "o-", label=name)
+    ax.set(ylabel="total variation of the filters, normalised")
+    ax.tick_params(axis="x", rotation=45)
+    ax.legend()
+    return figure
+
+
+def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
+    """Total variation of each layer's filters over training, a panel for each layer.
+
+    Args:
+        models: for each model, ``epoch`` (E,) and the values (E,) of each layer.
+    """
+    layers = list(dict.fromkeys(layer for model in models.values() for layer in model if layer != "epoch"))
+    columns = min(5, max(1, len(layers)))
+    rows = max(1, -(-len(layers) // columns))
+    figure = Figure(figsize=(2.3 * columns, 2 * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    for ax in axes.flat[len(layers) :]:
+        ax.set_axis_off()
+    for ax, layer in zip(axes.flat, layers, strict=False):
+        for name, model in models.items():
+            if layer in model:
+                ax.plot(model["epoch"], model[layer], ".-", label=name, markersize=4)
+        ax.set_title(layer, fontsize=9)
+        ax.tick_params(labelsize=7)
+    figure.supxlabel("epoch", fontsize=9)
+    figure.supylabel("total variation of the filters", fontsize=9)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(models), fontsize=9)
+    return figure
+
+
+def stability(
+    curves: Mapping[str, Array], pixels: Array, titles: Sequence[str], thumbnails: int = 8, columns: int = 2
+) -> Figure:
+    """Probability of the correct class along a diagonal shift, an image a panel, with the shifted images below.
+
+    Args:
+        curves: for each model (M, D), the probability at the shifts (d, d).
+        pixels: (M, 3, H, W) uint8.
+        titles: of the M panels.
+
+    Source: Zhang, Fig. 2.
+    """
+    columns = min(columns, len(pixels))
+    rows = -(-len(pixels) // columns)
+    figure = Figure(figsize=(5 * columns, 2.7 * rows + 0.4), layout="constrained")
+    panels = np.array(figure.subfigures(rows, columns, squeeze=False)).flat
+    steps = next(iter(curves.values())).shape[1]
+    shown = np.linspace(0, steps, thumbnails, endpoint=False).astype(int)
+    half = 0.48 * steps / thumbnails
+    for panel, image, title, place in zip(panels, pixels, titles, range(len(pixels)), strict=False):
+        ax, strip = panel.subplots(2, 1, height_ratios=(3.2, 1))
+        for name, probabilities in curves.items():
+            ax.plot(np.arange(steps), probabilities[place], label=name, linewidth=1.5)
+        ax.set(ylim=(-0.03, 1.03), ylabel="P(correct class)")
+        ax.set_title(title, fontsize=9)
+        ax.tick_params(labelsize=7)
+        for d in shown:  # each below its place on the curve
+            thumbnail = np.roll(image, (d, d), (1, 2)).transpose(1, 2, 0)
+            strip.imshow(thumbnail, extent=(d - half, d + half, 0, 1), aspect="auto", interpolation="nearest")
+        for axis in (ax, strip):
+            axis.set(xlim=(-half, steps - 1), xticks=shown)
+        strip.set_yticks([])
+        strip.tick_params(labelsize=7)
+        strip.set_xlabel("diagonal shift in pixels", fontsize=8)
+        if place == 0:
+            ax.legend(fontsize=8)
+    return figure
+
+
+class Point(NamedTuple):
+    """A model in :func:`accuracy_consistency`: rates in [0, 1]."""
+
+    name: str
+    family: str
+    taps: int
+    aug: bool
+    accuracy: float
+    consistency: float
+    published: bool
+
+
+def accuracy_consistency(points: Sequence[Point]) -> Figure:
+    """Accuracy against consistency: shape by filter length, colour by family, published points in grey.
+
+    One panel without shift augmentation, one with it.
+
+    Source: Zhang, Fig. 5.
+    """
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax, aug in zip(axes, (False, True), strict=True):
+        for point in sorted(points, key=lambda point: not point.published):
+            if point.aug == aug:
+                ax.scatter(
+                    100 * point.consistency,
+                    100 * point.accuracy,
+                    marker=LENGTH_MARKERS[point.taps],
+                    color="0.75" if point.published else FAMILY_COLOURS[point.family],
+                    s=30 if point.published else 60,
+                    zorder=1 if point.published else 2,
+                )
+                if not point.published:
+                    place = (100 * point.consistency, 100 * point.accuracy)
+                    ax.annotate(point.name, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
+        ax.set(title=f"{'with' if aug else 'without'} shifts in training")
+        ax.set(xlabel="consistency, percent", ylabel="accuracy, percent")
+        ax.grid(alpha=0.3)
+        if not any(point.aug == aug and not point.published for point in points):
+            ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center", color="0.5")
+    families = [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in FAMILY_COLOURS.items()]
+    lengths = [
+        Line2D([], [], color="0.3", marker=m, ls="", label=f"{n} tap{'s' * (n > 1)}") for n, m in LENGTH_MARKERS.items()
+    ]
+    grey = Line2D([], [], color="0.75", marker="o", ls="", label="published")
+    figure.legend(handles=[*families, grey, *lengths], title="family, taps", loc="outside right center", fontsize=8)
+    return figure
+
+
+def downsampling(signal: Array, steps: Mapping[str, Sequence[Array]]) -> Figure:
+    """A one-dimensional signal and what becomes of it and of its shift by one sample, step by step.
+
+    Args:
+        signal: (n,)
+        steps: for each way of pooling, what it makes of the signal and of its shift, two arrays (n / 2,).
+
+    Source: Zhang, Fig. 3.
+    """
+    figure = Figure(figsize=(4 * (len(steps) + 1), 3), layout="constrained")
+    axes = figure.subplots(1, len(steps) + 1, sharey=True)
+    places = np.arange(len(signal))
+    panels = {"input": (signal, np.roll(signal, 1)), **steps}
+    for ax, (name, pair) in zip(axes, panels.items(), strict=True):
+        stride = len(signal) // len(pair[0])
+        for values, label, style in zip(pair, ("signal", "shifted by one"), ("o-", "s--"), strict=True):
+            ax.plot(places[::stride], values, style, label=label)
+        ax.set(title=name, ylim=(-0.1, 1.1), xticks=places)
+    axes[0].legend(fontsize=8)
+    return figure
+
+
+def frequency_responses(filters: Mapping[str, Array], points: int = 256) -> Figure:
+    """Magnitude of filters' frequency responses, from 0 to the Nyquist frequency.
+
+    The dashed line is the ideal filter before a subsampling by 2, which can keep half of the band.
+
+    Args:
+        filters: taps (n,) of each.
+    """
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    ax = figure.subplots()
+    omega = np.linspace(0, np.pi, points)
+    for name, taps in filters.items():
+        ax.plot(omega / np.pi, np.abs(np.exp(-1j * np.outer(omega, np.arange(len(taps)))) @ taps), label=name)
+    ax.plot([0, 0.5, 0.5, 1], [1, 1, 0, 0], "k--", linewidth=1, label="ideal")
+    ax.set(xlabel="frequency / Nyquist frequency", ylabel="gain", xlim=(0, 1))
+    ax.legend()
+    return figure

@@ -1,0 +1,80 @@
+"""What one model's measurement found: numbers for tables, arrays for pictures. Needs no torch."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import yaml
+
+from lit_shift.errors import InputError
+from lit_shift.files import atomic_write
+
+ARRAYS = "arrays.npz"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A model's measurement.
+
+    ``name`` tells it from others; ``config`` is that of its run; ``metrics`` are those of ``metrics.json``; ``history``
+    has a row of numbers for each epoch; ``arrays`` are what the callbacks leave (see
+    :class:`lit_shift.callbacks.ShiftMeasures`, ``Equivariance`` and ``ShownImages``).
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: list[dict[str, float]]
+    arrays: Mapping[str, np.ndarray]
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "Findings":
+        """What is in a run's folder. Arrays come from ``eval/``, where eval.py has measured the run again.
+
+        Raises:
+            InputError: a file that cannot be read.
+        """
+        try:
+            config = yaml.safe_load((folder / "config.yaml").read_text())
+            metrics = json.loads((folder / "metrics.json").read_text())
+            history = read_history(folder / "history.csv")
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise InputError(f"{folder} is no finished run that can be read: {error}.") from error
+        files = [file for file in (folder / "eval" / ARRAYS, folder / ARRAYS) if file.exists()]
+        # The first of the largest: a measurement that was stopped has fewer images.
+        arrays = max(map(load_arrays, files), key=lambda arrays: len(arrays.get("labels", ())), default={})
+        return cls(name, config, metrics, history, arrays)
+
+    def under(self, prefix: str) -> dict[str, float]:
+        """The metrics ``<prefix>/<name>``, by name."""
+        return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``history.csv``, empty cells left out; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open() as file:
+        return [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a compressed ``.npz``, whole or not at all."""
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    atomic_write(path, lambda file: file.write(content.getbuffer()))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read them; an InputError where that cannot be."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, BadZipFile) as error:
+        raise InputError(f"{path} cannot be read ({error}); eval.py writes it anew.") from error

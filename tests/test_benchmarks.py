@@ -1,0 +1,115 @@
+import re
+import sys
+
+import pytest
+import torch
+
+import benchmarks.forward
+import benchmarks.orbit
+import benchmarks.pool
+from benchmarks.timing import quartiles, take_turns
+from lit_shift.published import load
+
+DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
+
+
+@pytest.fixture
+def benchmark(monkeypatch, capsys):
+    """What a benchmark prints: its text, and its table as a dict of rows, by their first cell."""
+
+    def run(module, *arguments):
+        monkeypatch.setattr(sys, "argv", ["benchmark", "--tiny", *arguments])
+        module.main()
+        text = capsys.readouterr().out
+        lines = [line.strip("│").split("│") for line in text.splitlines() if line.startswith("│")]
+        return text, {first.strip(): [cell.strip() for cell in cells] for first, *cells in lines}
+
+    return run
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_forward_has_every_row_beside_the_published_one(benchmark, device):
+    _, rows = benchmark(benchmarks.forward, "--device", device)
+    assert list(rows) == ["baseline", "dense_pool", *[f"dense_pool_filter{taps}" for taps in range(2, 8)]]
+    published = {row["model"]: row["added_percent"] for row in load("zhang_table2")}
+    assert {name: cells[-1] for name, cells in rows.items() if cells[-1]} == published
+    assert rows["baseline"][2:4] == ["1.000 (1.000-1.000)", "0.0"]
+    assert all(float(cells[1]) > 0 for cells in rows.values())
+
+
+def test_dense_pool_is_max_pooling_that_evaluates_every_window(rng, monkeypatch):
+    pool = benchmarks.forward.DensePool()
+    seen = []
+    dense = pool.dense
+    monkeypatch.setattr(pool, "dense", lambda x: seen.append(dense(x)) or seen[-1])
+    x = torch.randn(2, 3, 8, 6, generator=rng).contiguous(memory_format=torch.channels_last)
+    y = pool(x)
+    assert seen[0].shape == x.shape
+    assert torch.equal(y, benchmarks.forward.MaxPool()(x))
+    assert y.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("pool", [["--pool", "max"], ["--filter", "pascal7"]], ids=["max", "pascal7"])
+def test_orbit_has_every_row_and_both_ways_agree(benchmark, pool, device):
+    text, rows = benchmark(benchmarks.orbit, "--device", device, *pool)
+    shifts = (16, 32, 64, 128) if device == "cpu" else (128, 256, 512, 1024)
+    expected = [f"all shifts at once, {images} images" for images in (1, 4, 8, 16)]
+    expected += [f"brute force, {n} shifts" for n in shifts]
+    assert list(rows) == expected
+    assert pool[-1] in text.lower()
+    difference, variation = re.search(r"at most (\S+) between .* by (\S+)\.$", text, re.MULTILINE).groups()
+    assert float(difference) < min(1e-4, float(variation) / 20)
+    best, brute = re.search(r"best with (.*) and with (.*)\.$", text, re.MULTILINE).groups()
+    seconds = {name: float(cells[0]) for name, cells in rows.items()}
+    assert seconds[best] == min(seconds[name] for name in expected[:4])
+    assert seconds[brute] == min(seconds[name] for name in expected[4:])
+    assert rows[brute][1] == "1.00 (1.00-1.00)"
+
+
+def test_pool_has_every_row(benchmark):
+    _, rows = benchmark(benchmarks.pool)
+    assert set(benchmarks.pool.CANDIDATES) <= set(rows)
+    assert rows["literal"] == ["1.00 (1.00-1.00)"] * 5
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "said"),
+    [
+        (benchmarks.forward, ["--batch", "0"], "--batch: 0 must be a whole number, 1 or more"),
+        (benchmarks.forward, ["--width", "-3"], "--width: -3 must be"),
+        (benchmarks.forward, ["--rounds", "0"], "--rounds: 0 must be"),
+        (benchmarks.forward, ["--device", "cuda"], "there is none"),
+        (benchmarks.orbit, ["--rounds", "1.5"], "--rounds: 1.5 must be"),
+        (benchmarks.orbit, ["--device", "tpu"], "tpu must be cpu or cuda"),
+        (benchmarks.orbit, ["--filter", "tri4"], "'tri4'"),
+        (benchmarks.orbit, ["--pool", "max", "--filter", "tri5"], "--filter needs --pool blur"),
+        (benchmarks.pool, ["--batch", "many"], "--batch: many must be"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(module, arguments, said, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["benchmark", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.out) == (2, "")
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert said in printed.err
+
+
+def test_candidates_take_turns_in_changing_order():
+    calls = []
+    candidates = {name: lambda name=name: calls.append(name) for name in "abc"}
+    times = take_turns(candidates, 10, torch.device("cpu"), "")
+    assert {name: len(measured) for name, measured in times.items()} == {"a": 10, "b": 10, "c": 10}
+    turns = [calls[i : i + 3] for i in range(0, len(calls), 3)]
+    assert len(turns) == 11  # one to warm up
+    assert all(sorted(turn) == ["a", "b", "c"] for turn in turns)
+    assert len({tuple(turn) for turn in turns}) > 2
+
+
+def test_median_and_quartiles():
+    assert quartiles(torch.arange(5).numpy(), ".1f") == "2.0 (1.0-3.0)"
+    assert quartiles(torch.ones(1).numpy(), ".1f") == "1.0 (1.0-1.0)"
