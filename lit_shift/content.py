@@ -1,6 +1,8 @@
 """What the page shows of some runs, as plain numbers and text for its JSON. Needs no torch."""
 
 import base64
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from io import BytesIO
@@ -12,7 +14,7 @@ from PIL import Image
 from lit_shift import gallery
 from lit_shift.findings import Findings
 from lit_shift.formats import by_protocol
-from lit_shift.table1 import MEASURES, PUBLISHED, Row, agreement, family, filter_of, taps
+from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, family, filter_of, taps
 
 BINS = np.linspace(0, 0.5, 101)  # of the standard deviation of a probability; a sample's may be a little higher
 
@@ -30,7 +32,9 @@ def content(runs: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[
     """
     gallery.check_comparable(runs)
     protocols = {run.name: row.protocol for row in rows for run in row.runs}
-    shown = sorted({place for run in runs for place in _kept(run)})
+    # First the images that most runs show.
+    count = Counter(place for run in runs for place in _kept(run))
+    shown = sorted(count, key=lambda place: (-count[place], place))
     pixels = {place: gallery.pixels(runs, place) for place in shown}
     labels = next((run.arrays["labels"] for run in runs if "labels" in run.arrays), np.array([]))
     return {
@@ -61,7 +65,7 @@ def _row(row: Row) -> dict[str, Any]:
         "protocol": row.protocol,
         "notes": row.notes,
         "runs": [run.name for run in row.runs],
-        **{measure: asdict(cell) if cell else None for measure, cell in row.cells.items()},
+        **{measure: asdict(cell or Cell(math.nan, None, None)) for measure, cell in row.cells.items()},
     }
 
 

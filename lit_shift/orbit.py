@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from lit_shift.pool import Pool, check_even
 from lit_shift.shifts import draw_offsets, roll, seeded
 
+BATCH = 128  # shifted images that go through a network at once, by brute force
+
 
 def is_circular(model: nn.Module) -> bool:
     """Whether every boundary of the model is circular, so that :func:`orbit_logits` is exact for it."""
@@ -159,4 +161,11 @@ def sampled_logits(model: nn.Module, x: Tensor, offsets: Tensor) -> Tensor:
     Returns:
         (N, S, K)
     """
-    return torch.stack([model(roll(x, shift)) for shift in offsets.unbind(1)], dim=1)
+    at_once = max(1, BATCH // len(x))
+    return torch.cat(
+        [
+            model(roll(x.repeat_interleave(some.shape[1], 0), some.flatten(0, 1))).unflatten(0, some.shape[:2])
+            for some in offsets.split(at_once, dim=1)
+        ],
+        dim=1,
+    )
