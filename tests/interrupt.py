@@ -24,3 +24,14 @@ class Interrupt(Callback):
     def _interrupt(self, trainer):
         if trainer.current_epoch + 1 == self.epoch:
             os.kill(os.getpid(), signal.SIGINT)
+
+
+class InterruptTest(Callback):
+    """Sends SIGINT to this process in a batch (from 0) of a test."""
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if batch_idx == self.batch:
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,15 +1,20 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+import yaml
+from PIL import Image
 
 from lit_shift.data import ImageFolder
+from lit_shift.findings import load_arrays
 from lit_shift.functional import variation
-from lit_shift.orbit import orbit_logits
+from lit_shift.orbit import layer_names, orbit_logits
 from lit_shift.pool import MaxPoolBlurDS
+from lit_shift.readings import DEFINITIONS
 from lit_shift.vgg import VGG13
-from tests.conftest import TINY, save_images
+from tests.conftest import ROOT, TINY, save_images
 
 OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular"}
 OPTIONS |= {"val_size": 0, "seed": 0}
@@ -31,7 +36,69 @@ def test_the_runs_own_numbers_exactly(run, trained):
     finished = run("eval.py", checkpoint(trained))
     assert finished.code == 0, finished.err
     assert (trained / "eval" / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
-    assert "test/consistency" in finished.out
+    for words in ("test/consistency", "pool5_dense", "once_per_batch", "Zhang, section"):
+        assert words in finished.out
+    before, after = (load_arrays(folder / "arrays.npz") for folder in (trained, trained / "eval"))
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_every_measure_and_figure_of_the_shift_paper(run, trained):
+    """From files alone: what eval.py leaves is what a reader of Zhang looks for."""
+    assert run("eval.py", checkpoint(trained)).code == 0
+    names = {"accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability"}
+    for name in names:
+        with Image.open(trained / "eval" / "figures" / f"{name}.png") as image:
+            assert np.asarray(image.convert("L")).std() > 5  # not an empty sheet
+    assert {file.stem for file in (trained / "eval" / "figures").iterdir()} == names
+    metrics = json.loads((trained / "eval" / "metrics.json").read_text())
+    layers = layer_names(VGG13(MaxPoolBlurDS, width=1))
+    assert {key for key in metrics if key.startswith("equivariance/")} == {f"equivariance/{name}" for name in layers}
+    arrays = load_arrays(trained / "eval" / "arrays.npz")
+    for name in layers:
+        assert arrays[f"equivariance/{name}"].shape == (32, 32)
+        assert metrics[f"equivariance/{name}"] == pytest.approx(arrays[f"equivariance/{name}"].mean(), rel=1e-6)
+    assert metrics["test/variation"] == pytest.approx(arrays["variation"].mean(), rel=1e-5)
+    assert {key for key in metrics if key.startswith("consistency/") and "_ci95" not in key} == {
+        f"consistency/{name}" for name in DEFINITIONS
+    }
+
+
+def test_chosen_images(run, trained):
+    assert run("eval.py", checkpoint(trained), "images=[3,7]").code == 0
+    arrays = load_arrays(trained / "eval" / "arrays.npz")
+    assert arrays["chosen"].tolist() == [3, 7]
+    assert "must be a list" in mistake(run, checkpoint(trained), "images=3")
+    assert "numbered from 0 to 39" in mistake(run, checkpoint(trained), "images=[40]")
+    assert "images=-1 must be a whole number" in mistake(run, checkpoint(trained), "images=[-1]")
+
+
+def test_a_run_from_before_a_measure_was_added_is_measured_by_it_with_its_own_settings(run, trained):
+    file = trained / "config.yaml"
+    config = yaml.safe_load(file.read_text())
+    for name in ("equivariance", "consistency_readings", "shown_images"):
+        del config["callbacks"][name]
+    config["callbacks"]["shift_measures"]["seed"] = 5
+    config["callbacks"]["filter_tv"] = None
+    file.write_text(yaml.safe_dump(config))
+    assert run("eval.py", checkpoint(trained)).code == 0
+    metrics = json.loads((trained / "eval" / "metrics.json").read_text())
+    assert "equivariance/softmax" in metrics
+    assert "tv/conv1_1" not in metrics
+    used = yaml.safe_load((trained / "eval" / "config.yaml").read_text())["callbacks"]
+    assert used["shift_measures"]["seed"] == 5
+    assert used["equivariance"]["images"] == 256
+
+
+def test_ctrl_c_keeps_what_has_been_measured(run, trained):
+    interrupt = ["+callbacks.interrupt._target_=tests.interrupt.InterruptTest", "+callbacks.interrupt.batch=1"]
+    finished = run("eval.py", checkpoint(trained), *interrupt, "data.eval_batch_size=8", PYTHONPATH=str(ROOT))
+    assert finished.code == 130
+    assert "Stopped: 16 of the 40 test images are measured" in finished.err
+    metrics = json.loads((trained / "eval" / "metrics.json").read_text())
+    assert metrics["test/images"] == 16
+    assert 0 <= metrics["test/consistency"] <= 1
+    assert (trained / "eval" / "figures" / "variation.png").exists()
 
 
 def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path):

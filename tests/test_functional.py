@@ -3,7 +3,9 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cosine
 
+from lit_shift import functional
 from lit_shift.functional import accuracy_random, consistency, shift_counts, total_variation, variation
 
 SHAPES = [(4, 3, 2, 5), (1, 2, 2, 2), (3, 6, 4), (2, 1, 2, 3)]
@@ -109,3 +111,25 @@ def test_total_variation_at_a_random_start(rng):
     assert abs(total_variation(uniform).item() - 16 / 9) < 0.005
     assert abs(total_variation(normal).item() - 4 / 3 * 2**0.5) < 0.005
     assert total_variation(torch.ones(2, 2, 3, 3)).item() == 0
+
+
+def test_cosine_distance_is_that_of_flat_vectors(rng):
+    a, b = torch.randn(2, 5, 3, 4, generator=rng)
+    expected = [cosine(x.flatten(), y.flatten()) for x, y in zip(a.numpy(), b.numpy(), strict=True)]
+    assert functional.cosine_distance(a, b).tolist() == pytest.approx(expected, abs=1e-6)
+    assert functional.cosine_distance(a, -2 * a).tolist() == pytest.approx([2] * 5)
+    zero = torch.zeros(1, 3)
+    assert functional.cosine_distance(zero, zero) == 0
+    assert functional.cosine_distance(zero, torch.ones(1, 3)) == 1
+
+
+def test_a_dead_layer_is_at_no_distance_from_itself():
+    assert (functional.equivariance_distance(torch.zeros(2, 4, 4, 3, 2, 2)) == 0).all()
+
+
+def test_correct_probability(rng):
+    logits, target = torch.randn(3, 2, 5, 4, generator=rng), torch.tensor([0, 3, 1])
+    probabilities = functional.correct_probability(logits, target)
+    for n, (i, j) in product(range(3), product(range(2), range(5))):
+        expected = logits[n, i, j].double().softmax(0)[target[n]]
+        assert probabilities[n, i, j] == pytest.approx(expected.item())

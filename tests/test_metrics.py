@@ -1,4 +1,5 @@
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lit_shift import functional
-from lit_shift.metrics import Consistency, MeanOverImages, RandomAccuracy, Variation
+from lit_shift.metrics import Consistency, FeatureDistance, MeanOverImages, PerImage, RandomAccuracy, Variation
 
 
 @pytest.fixture
@@ -66,19 +67,57 @@ def test_interval_covers_the_exact_value_about_95_times_in_100():
     assert 0.91 <= hits / 400 <= 0.98
 
 
-def _process(rank: int, folder: Path, logits: torch.Tensor, target: torch.Tensor) -> None:
+def test_values_of_single_images_come_in_their_order(rng):
+    values = torch.randn(10, 2, generator=rng)
+    places = torch.randperm(10, generator=rng)
+    metric = PerImage()
+    for part in places.split(3):
+        metric.update(part, values[part])
+    assert torch.equal(metric.compute(), values)
+
+
+@pytest.fixture
+def phases(rng):
+    return torch.randn(7, 4, 4, 3, 2, 3, generator=rng)
+
+
+@pytest.mark.parametrize("batch", [1, 3, 7])
+def test_feature_distance_is_a_mean_over_images_at_every_shift(phases, batch):
+    metric = FeatureDistance(8, 12)
+    for part in phases.split(batch):
+        metric.update(part)
+    by_shift, between, images = metric.compute()
+    expected = functional.equivariance_distance(phases).mean(0)
+    for h, w in product(range(8), range(12)):
+        assert by_shift[h, w] == pytest.approx(expected[h % 4, w % 4].item())
+    pairs = [functional.cosine_distance(phases[i : i + 1, 0, 0], phases[i + 1 : i + 2, 0, 0]) for i in range(6)]
+    assert between == pytest.approx(torch.cat(pairs).mean().item())
+    assert images == 7
+    metric.reset()
+    metric.update(phases[:1])
+    assert metric.compute().between_images.isnan()  # no image to compare it with
+
+
+def _process(rank: int, folder: Path, logits: torch.Tensor, target: torch.Tensor, phases: torch.Tensor) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    metric = Variation()
-    for part, labels in zip(logits[rank::2].split(4), target[rank::2].split(4), strict=True):
-        metric.update(part, labels)
-    torch.save(tuple(metric.compute()), folder / f"{rank}.pt")
+    variation, single, distance = Variation(), PerImage(), FeatureDistance(8, 12)
+    for places in torch.arange(len(target))[rank::2].split(4):
+        variation.update(logits[places], target[places])
+        single.update(places, logits[places])
+    for part in phases[rank::2].split(2):
+        distance.update(part)
+    by_shift, _, images = distance.compute()
+    torch.save((*variation.compute(), single.compute(), by_shift, images), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
 
-def test_two_processes_are_one(logits, target, tmp_path):
+def test_two_processes_are_one(logits, target, phases, tmp_path):
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    mp.spawn(_process, (tmp_path, logits, target), nprocs=2)
-    whole = Variation()
-    whole.update(logits, target)
+    mp.spawn(_process, (tmp_path, logits, target, phases), nprocs=2)
+    variation, distance = Variation(), FeatureDistance(8, 12)
+    variation.update(logits, target)
+    distance.update(phases)
+    by_shift, _, images = distance.compute()
     for rank in range(2):
-        torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), tuple(whole.compute()))
+        expected = (*variation.compute(), logits, by_shift, images)
+        torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), expected)

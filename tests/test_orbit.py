@@ -5,7 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from lit_shift.orbit import has_exact_orbit, is_circular, orbit_logits, sampled_logits, split_phases
+from lit_shift.functional import cosine_distance, equivariance_distance
+from lit_shift.orbit import (
+    has_exact_orbit,
+    is_circular,
+    layer_names,
+    layer_phases,
+    orbit_logits,
+    sampled_logits,
+    split_phases,
+)
 from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
 from lit_shift.vgg import VGG13
@@ -117,3 +126,75 @@ def test_what_does_not_commute_with_shifts_is_found_out(pool, rng):
 def test_a_layer_that_subsamples_unknown_to_us_is_refused(rng):
     with pytest.raises(ValueError, match="no Pool changes the size"):
         orbit_logits(trained(lambda: nn.MaxPool2d(2)), torch.zeros(1, 3, 32, 32, dtype=torch.float64))
+
+
+def maps_of(model, x):
+    """Every layer's map of one pass, by hand: no phases, and the dense operation a pass of its own."""
+    maps = {"pixels": x}
+    for name, layer in model.features.named_children():
+        if name.startswith("pool"):
+            maps[f"{name}_dense"] = layer.dense(x)
+            name = f"{name}_ds"
+        x = maps[name] = layer(x)
+    maps["classifier"] = model.classifier(x.mean((2, 3)))[:, :, None, None]
+    maps["softmax"] = maps["classifier"].softmax(1)
+    return maps
+
+
+def at_resolution(maps, height, width):
+    return maps.repeat_interleave(height // maps.shape[2], 2).repeat_interleave(width // maps.shape[3], 3)
+
+
+FIG_4 = ["pixels"]
+FIG_4 += [name for b in range(1, 6) for name in (f"conv{b}_2", f"pool{b}_dense", f"pool{b}_ds")]
+FIG_4 += ["classifier", "softmax"]
+
+
+def test_layers_are_named_as_in_figure_4():
+    assert layer_names(VGG13(MaxPool, width=1)) == FIG_4
+    every = layer_names(VGG13(MaxPool, width=1), every=True)
+    assert [name for name in every if not name.endswith("_1")] == FIG_4
+    assert {f"conv{block}_1" for block in range(1, 6)} <= set(every)
+
+
+@pytest.mark.parametrize("pool", [MaxPool, AvgPool, partial(MaxPoolBlurDS, "rect2"), partial(MaxPoolBlurDS, "pascal7")])
+@pytest.mark.parametrize("size", [(32, 32), (32, 64)])
+def test_distances_of_every_layer_are_those_of_shifted_passes(pool, size, rng):
+    """Zhang's definition word for word, at odd shifts, even ones, and multiples of each stride."""
+    model = trained(pool)
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=rng)
+    names = layer_names(model, every=True)
+    distances = {name: equivariance_distance(phases) for name, phases in layer_phases(model, x, names)}
+    assert list(distances) == names
+    with torch.no_grad():
+        unshifted = maps_of(model, x)
+        for h, w in ((1, 0), (0, 31), (3, 5), (2, 2), (16, 8), (31, 17), (4, 12), (-7, 40)):
+            shifted = maps_of(model, roll(x, torch.tensor([[h, w]] * 2)))
+            for name in names:
+                expected = cosine_distance(
+                    at_resolution(unshifted[name], *size).roll((h, w), (2, 3)), at_resolution(shifted[name], *size)
+                )
+                stride = distances[name].shape[1]
+                at_shift = distances[name][:, h % stride, w % stride]
+                torch.testing.assert_close(at_shift, expected, rtol=0, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS])
+def test_distances_are_exactly_zero_before_subsampling_and_at_multiples_of_the_stride(pool, rng):
+    model = trained(pool).float()
+    x = torch.randn(2, 3, 32, 32, generator=rng)
+    strides = {}
+    for name, phases in layer_phases(model, x, FIG_4):
+        distance = equivariance_distance(phases)
+        strides[name] = distance.shape[1]
+        assert (distance[:, 0, 0] == 0).all(), name
+        if name in ("pixels", "conv1_2", "pool1_dense"):
+            assert (distance == 0).all(), name
+        else:
+            assert (distance[:, [0, 1, 1], [1, 0, 1]] > 0).all(), name
+    assert list(strides.values()) == [1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32]
+
+
+def test_only_the_layers_asked_for(rng):
+    x = torch.randn(1, 3, 32, 32, dtype=torch.float64, generator=rng)
+    assert [name for name, _ in layer_phases(trained(MaxPool), x, ["pool3_ds", "conv1_2"])] == ["conv1_2", "pool3_ds"]

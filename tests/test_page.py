@@ -15,7 +15,10 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from lit_shift.content import content as made
 from lit_shift.page import render
+from lit_shift.table1 import build
+from tests.findings import arrays, findings
 
 H = W = 32
 MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
@@ -532,6 +535,25 @@ def test_one_run_of_many_classes(show: Callable[..., Page]) -> None:
     assert shown[0] == "class 0"
     assert all(40 <= int(name.split()[1]) < 60 for name in shown[1:])
     page.close()
+
+
+def test_findings_of_runs_as_they_are_gathered(show: Callable[..., Page]) -> None:
+    """From measurement to page: two runs that share images, one that has been measured on numbers alone."""
+    runs = [
+        findings("max", pool="max", arrays=arrays(0)),
+        findings("tri5", arrays=arrays(1)),
+        findings("bare", filter="rect3"),
+    ]
+    del runs[2].metrics["test/consistency"]
+    page = show(made(runs, build(runs), []))
+    assert column(page, "ours")[0] == "90.0"
+    assert set(names(page, "#fig2")) == {"max", "tri5"}
+    assert len([trace for trace in data(page, "#fig4") if trace["type"] == "heatmap"]) == 4
+    assert page.locator("#stage .panel").count() == 2
+    page.close()
+    bare = show(made(runs[2:], build(runs[2:]), []))
+    assert "eval.py" in bare.inner_text("#explorer")
+    bare.close()
 
 
 def test_page_is_package_data() -> None:

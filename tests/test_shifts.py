@@ -1,11 +1,13 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
+from scipy.signal import resample
 from scipy.stats import chisquare
 
 from lit_shift.padding import PADDINGS, source
-from lit_shift.shifts import draw_offsets, roll, seeded, shift
+from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded, shift
 
 OFFSETS = torch.tensor([[0, 0], [1, 0], [-1, 7], [5, -3], [40, 41]])
 
@@ -57,3 +59,41 @@ def test_draws_depend_on_every_part_of_the_key_and_on_nothing_else():
     assert torch.equal(first, draw(0, 1))
     for other in ((0, 2), (1, 1), (1, 0), (0,), (0, 1, 1)):
         assert not torch.equal(first, draw(*other))
+
+
+def interpolated(samples, offset):
+    """The trigonometric polynomial through real samples, read ``offset`` further back; Nyquist as a cosine."""
+    n = len(samples)
+    coefficients = np.fft.rfft(samples) / n
+    out = np.zeros(n)
+    for place in range(n):
+        for k, c in enumerate(coefficients):
+            once = k == 0 or 2 * k == n
+            out[place] += (1 if once else 2) * (c * np.exp(2j * np.pi * k * (place - offset) / n)).real
+    return out
+
+
+@pytest.mark.parametrize("size", [2, 7, 8])
+@pytest.mark.parametrize("offset", [0.5, 1.5, -0.25])
+def test_a_fraction_of_a_pixel_reads_the_band_limited_signal_between_its_samples(size, offset, rng):
+    x = torch.randn(1, 1, size, 6, dtype=torch.float64, generator=rng)
+    shifted = fourier_shift(x, offset, 0)
+    for column in range(6):
+        expected = interpolated(x[0, 0, :, column].numpy(), offset)
+        np.testing.assert_allclose(shifted[0, 0, :, column], expected, atol=1e-12)
+    transposed = fourier_shift(x.mT, 0, offset).mT
+    torch.testing.assert_close(transposed, shifted, rtol=0, atol=1e-12)
+
+
+def test_whole_pixels_are_rolls(rng):
+    x = torch.randn(2, 3, 8, 5, dtype=torch.float64, generator=rng)
+    expected = roll(x, torch.tensor([[3, -2]] * 2))
+    torch.testing.assert_close(fourier_shift(x, 3, -2), expected, rtol=0, atol=1e-12)
+
+
+def test_half_pixels_are_odd_rolls_at_twice_the_resolution(rng):
+    """As in Alias-Free Convnets: interpolate by 2 in the Fourier domain, roll by an odd number, keep every second."""
+    x = torch.randn(1, 1, 8, 8, dtype=torch.float64, generator=rng)
+    fine = torch.from_numpy(resample(resample(x.numpy(), 16, axis=2), 16, axis=3))
+    expected = fine.roll((1, 5), (2, 3))[:, :, ::2, ::2]
+    torch.testing.assert_close(fourier_shift(x, 0.5, 2.5), expected, rtol=0, atol=1e-12)

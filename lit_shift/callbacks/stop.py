@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(SystemExit):
-    """A training was asked to stop and has saved where it is. Exits with 128 + the signal's number."""
+    """A program was asked to stop and has saved what it has. Exits with 128 + the signal's number."""
 
 
 class StopOnSignal(Callback):
@@ -96,6 +96,15 @@ class KeepMeasured(Callback):
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}
+
+
+def leave_if_interrupted(trainer: Trainer) -> None:
+    """End the program as an interrupted one, once what has been measured is kept."""
+    if interrupted(trainer):
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        measured = trainer.callback_metrics.get("test/images", 0)
+        say(f"Stopped: {measured:.0f} of the {len(data.test.labels)} test images are measured.")
+        raise Stopped(128 + signal.SIGINT)
 
 
 def interrupted(trainer: Trainer) -> bool:

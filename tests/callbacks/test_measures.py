@@ -1,19 +1,22 @@
 """What is logged is the measure of the right images, computed by brute force here."""
 
+import os
+import signal
 from functools import partial
 from itertools import product
 
+import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback, Trainer
 
 from lit_shift import functional
-from lit_shift.callbacks import FilterTV, ShiftMeasures
+from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, KeepMeasured, ShiftMeasures, ShownImages
 from lit_shift.classifier import Classifier
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
 from lit_shift.pool import MaxPool
-from lit_shift.shifts import draw_offsets, roll, seeded
+from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
 from lit_shift.vgg import VGG13
 
 
@@ -78,6 +81,7 @@ def test_all_shifts_of_the_whole_test_set(data):
     assert logged["test/accuracy"] == pytest.approx(correct.item())
     assert logged["test/images"] == 7
     assert logged["test/shifts"] == 1024
+    assert logged["test/exact"] == 1
     for block, i in product(range(1, 6), (1, 2)):
         weight = getattr(module.net.features, f"conv{block}_{i}").weight
         assert logged[f"tv/conv{block}_{i}"] == pytest.approx(functional.total_variation(weight).item())
@@ -92,6 +96,7 @@ def test_a_seeded_sample_of_shifts_where_boundaries_are_not_circular(data):
     for name, value in values.items():
         assert run.callback_metrics[f"test/{name}"].item() == pytest.approx(value, rel=1e-4)
     assert run.callback_metrics["test/shifts"] == 8
+    assert run.callback_metrics["test/exact"] == 0
 
 
 def test_during_training_a_subset_every_n_epochs_without_touching_the_training(data):
@@ -110,3 +115,165 @@ def test_during_training_a_subset_every_n_epochs_without_touching_the_training(d
     assert seen == {"subset": [2]}
     weights = zip(measured.net.state_dict().values(), plain.net.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_arrays_of_every_test_image_in_order(data):
+    module, measures = classifier(data, "circular"), ShiftMeasures(1, 4, 8, 0)
+    trainer(measures).test(module, data, verbose=False)
+    offsets = torch.tensor([[d, d] for d in range(32)]).expand(7, -1, -1)
+    probabilities = logits_at(module.eval(), data.test.pixels, offsets).double().softmax(2)
+    correct = probabilities[torch.arange(7), :, data.test.labels]
+    np.testing.assert_allclose(measures.arrays["diagonal"], correct, rtol=1e-4)
+    assert measures.arrays["labels"].tolist() == data.test.labels.tolist()
+    every = torch.tensor(list(product(range(32), repeat=2))).expand(7, -1, -1)
+    logits = logits_at(module, data.test.pixels, every)
+    expected = functional.variation(logits, data.test.labels, reduction="none")
+    np.testing.assert_allclose(measures.arrays["variation"], expected, rtol=1e-3)
+
+
+def test_without_circular_boundaries_the_diagonal_is_measured_shift_by_shift(data):
+    module, measures = classifier(data, "zeros"), ShiftMeasures(1, 4, 8, 0)
+    trainer(measures).test(module, data, verbose=False)
+    offsets = torch.tensor([[d, d] for d in range(32)]).expand(7, -1, -1)
+    logits = logits_at(module.eval(), data.test.pixels, offsets)
+    expected = functional.correct_probability(logits, data.test.labels)
+    np.testing.assert_allclose(measures.arrays["diagonal"], expected, rtol=1e-4)
+
+
+def features_of(module, pixels):
+    """Every layer of Fig. 4, by hooks on plain passes; the dense operations by calling them."""
+    seen = {"pixels": module.normalize(pixels)}
+    hooks = []
+    for name, layer in module.net.features.named_children():
+
+        def hook(layer, inputs, output, name=name):
+            if name.startswith("pool"):
+                seen[f"{name}_dense"], name = layer.dense(inputs[0]), f"{name}_ds"
+            seen[name] = output.clone()
+
+        hooks.append(layer.register_forward_hook(hook))
+    with torch.no_grad():
+        seen["classifier"] = module(pixels)
+    seen["softmax"] = seen["classifier"].softmax(1)
+    for handle in hooks:
+        handle.remove()
+    return {
+        name: maps.flatten(1).unflatten(1, (maps.shape[1], -1)) if maps.ndim == 4 else maps[:, :, None]
+        for name, maps in seen.items()
+    }, {name: maps.shape[2:] or (1, 1) for name, maps in seen.items()}
+
+
+def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
+    module, callback = classifier(data, "circular"), Equivariance(1, 5, 0, every_layer=False)
+    run = trainer(callback)
+    run.test(module, data, verbose=False)
+    images = data.subset_dataloader(data.test, 5, 0).images.pixels
+    unshifted, sizes = features_of(module.eval(), images)
+
+    def at_resolution(maps, size):
+        maps = maps.unflatten(2, size)
+        return maps.repeat_interleave(32 // size[0], 2).repeat_interleave(32 // size[1], 3)
+
+    names = [key.removeprefix("equivariance/") for key in callback.arrays if key.startswith("equivariance/")]
+    assert names[0], names[-1] == ("pixels", "softmax")
+    for h, w in ((1, 0), (5, 6), (16, 16), (31, 2)):
+        shifted, _ = features_of(module, images.roll((h, w), (2, 3)))
+        for name in names:
+            ours = at_resolution(unshifted[name], sizes[name]).roll((h, w), (2, 3))
+            distance = functional.cosine_distance(ours, at_resolution(shifted[name], sizes[name])).mean()
+            assert callback.arrays[f"equivariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
+    for name in names:
+        mean = callback.arrays[f"equivariance/{name}"].mean()
+        assert run.callback_metrics[f"equivariance/{name}"].item() == pytest.approx(mean)
+        assert tuple(callback.arrays[f"resolution/{name}"]) == tuple(sizes[name])
+        pairs = functional.cosine_distance(unshifted[name][:-1], unshifted[name][1:]).mean()
+        assert callback.arrays[f"between_images/{name}"] == pytest.approx(pairs.item(), abs=2e-6)
+
+
+def test_networks_that_do_not_commute_with_shifts_have_no_equivariance_and_one_reading_less(data, capsys):
+    run = trainer(Equivariance(1, 5, 0, False), ConsistencyReadings(5, 0))
+    run.test(classifier(data, "zeros"), data, verbose=False)
+    assert not [key for key in run.callback_metrics if key.startswith(("equivariance", "consistency"))]
+    assert capsys.readouterr().err.count("circular boundaries everywhere") == 2
+
+
+def test_readings_of_consistency_from_single_passes(data):
+    module = classifier(data, "circular")
+    run = trainer(ConsistencyReadings("all", 0))
+    run.test(module, data, verbose=False)
+    module.eval()
+    pixels, labels = data.test.pixels, data.test.labels
+    every = torch.tensor(list(product(range(32), repeat=2))).expand(7, -1, -1)
+    circular = logits_at(module, pixels, every).argmax(2)
+    logged = {key: value.item() for key, value in run.callback_metrics.items()}
+    same = (circular[:, :, None] == circular[:, None]).double().mean((1, 2))
+    assert logged["consistency/pairs"] == pytest.approx(same.mean().item())
+    assert logged["consistency/pairs_ci95"] == pytest.approx(1.96 * same.std().item() / 7**0.5)
+    correct = (circular == labels[:, None]).double().mean(1)
+    assert logged["consistency/same_and_correct"] == pytest.approx(correct.square().mean().item())
+    x = module.normalize(pixels)
+    half = []
+    for h, w in product(range(32), repeat=2):
+        with torch.no_grad():
+            half.append(module.net(fourier_shift(x, h + 0.5, w + 0.5)).argmax(1))
+    unshifted = (torch.stack(half, 1) == circular[:, :1]).double().mean()
+    assert logged["consistency/half_pixel"] == pytest.approx(unshifted.item(), abs=2 / (7 * 1024))
+    padded = torch.nn.functional.pad(x, (3, 3, 3, 3))
+    with torch.no_grad():
+        crops = [module.net(padded[:, :, a : a + 32, b : b + 32]).argmax(1) for a, b in product(range(6), repeat=2)]
+    crops = torch.stack(crops, 1)
+    agreeing = (crops[:, :, None] == crops[:, None]).double().mean()
+    assert logged["consistency/zero_padded_crops"] == pytest.approx(agreeing.item())
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+def test_shown_images_at_every_shift(data, padding):
+    module, callback = classifier(data, padding), ShownImages([6, 2], 8, 2, 0)
+    trainer(callback).test(module, data, verbose=False)
+    shown = callback.arrays["shown"].tolist()
+    assert callback.arrays["chosen"].tolist() == shown[:2] == [6, 2]
+    assert np.array_equal(callback.arrays["pixels"], data.test.pixels[shown])
+    every = torch.tensor(list(product(range(32), repeat=2))).expand(len(shown), -1, -1)
+    expected = logits_at(module.eval(), data.test.pixels[shown], every).softmax(2).unflatten(1, (32, 32))
+    np.testing.assert_allclose(callback.arrays["probabilities"], expected, atol=1e-5)
+
+
+def test_the_least_stable_are_shown_where_none_is_chosen(data):
+    measures, callback = ShiftMeasures(1, 4, 8, 0), ShownImages(None, 3, 2, 0)
+    trainer(measures, callback).test(classifier(data, "circular"), data, verbose=False)
+    variation = measures.arrays["variation"]
+    assert callback.arrays["chosen"].tolist() == sorted(range(7), key=lambda place: -variation[place])[:3]
+    again = ShownImages(None, 0, 2, 0)
+    trainer(again).test(classifier(data, "circular"), data, verbose=False)
+    assert set(again.arrays["shown"]) <= set(callback.arrays["shown"])  # the sample is that of every model
+
+
+@pytest.mark.parametrize("moment", ["first batch", "layers", "readings", "images"])
+def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
+    class Interrupt(Callback):
+        """Ctrl-C after the first batch, or while a callback measures by itself."""
+
+        def on_test_batch_end(self, *_):
+            if moment == "first batch":
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def on_test_epoch_end(self, *_):
+            if moment != "first batch":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    callbacks = [ShiftMeasures(1, 4, 8, 0)]
+    parts = {"layers": Equivariance(1, 7, 0, False), "readings": ConsistencyReadings(7, 0)}
+    parts["images"] = ShownImages([0], 0, 2, 0)
+    for name, callback in parts.items():
+        callbacks += [Interrupt(), callback] if name == moment else [callback]
+    callbacks += [Interrupt()] if moment == "first batch" else []
+    before = signal.getsignal(signal.SIGINT)
+    run = trainer(*callbacks, KeepMeasured())
+    run.test(classifier(data, "circular"), data, verbose=False)
+    assert signal.getsignal(signal.SIGINT) == before
+    logged = {key.split("/")[0] for key in run.callback_metrics}
+    first = moment == "first batch"
+    assert run.callback_metrics["test/images"] == (3 if first else 7)
+    assert ("equivariance" in logged) == (moment not in ("first batch", "layers"))
+    assert ("consistency" in logged) == (moment == "images")
+    assert "shown" not in parts["images"].arrays

@@ -1,0 +1,135 @@
+"""Figures hold the data that they are given: artists' values, not pixels."""
+
+import numpy as np
+import pytest
+
+from lit_shift import figures
+from lit_shift.figures import LayerDistance, Point
+
+RNG = np.random.default_rng(0)
+
+
+def layer(top, resolution=(16, 16)):
+    return LayerDistance(RNG.random((32, 32)), top, resolution)
+
+
+def test_equivariance_centres_no_shift_and_scales_to_half_the_distance_between_images():
+    models = {
+        "max": {"pixels": layer(0.8), "pool1_ds": layer(0.3)},
+        "tri5": {"pixels": layer(0.7), "pool1_ds": layer(0.2)},
+    }
+    figure = figures.equivariance(models, columns=2)
+    drawn = [ax for ax in figure.axes if ax.images]
+    assert [ax.get_title() for ax in drawn] == ["pixels [16x16]", "pool1_ds [16x16]", "", ""]
+    expected = [models[name][key] for name in models for key in ("pixels", "pool1_ds")]
+    for ax, distance in zip(drawn, expected, strict=True):
+        (image,) = ax.images
+        assert image.get_clim() == (0, 1)
+        left, right, bottom, top = image.get_extent()
+        values = image.get_array()
+        for h, w in ((0, 0), (1, 0), (0, -16), (15, 15), (-3, 7)):
+            row = round((h - top - 0.5) * 32 / (bottom - top))
+            column = round((w - left - 0.5) * 32 / (right - left))
+            assert values[row, column] == pytest.approx(distance.by_shift[h, w] / (distance.between_images / 2))
+        blue, red = image.cmap(0.0), image.cmap(1.0)
+        assert blue[2] > 0.5 > blue[0]
+        assert red[0] > 0.5 > red[2]
+    names = [text.get_text() for ax in drawn for text in ax.texts]
+    assert names == ["max", "tri5"]
+
+
+def test_equivariance_of_many_layers_goes_on_below_and_leaves_no_empty_frames():
+    figure = figures.equivariance({"a": {f"layer{i}": layer(1) for i in range(5)}}, columns=3)
+    assert sum(bool(ax.images) for ax in figure.axes) == 5
+    assert sum(ax.axison and not ax.images for ax in figure.axes) == 1  # the colour bar
+
+
+def test_variation_counts_every_image_once_on_a_log_axis():
+    deviations = {"max": RNG.random(500) / 2, "tri5": np.r_[RNG.random(300) / 9, 0.55]}
+    (ax,) = figures.variation(deviations, bins=20).axes
+    assert ax.get_yscale() == "log"
+    for patch, (name, values) in zip(ax.patches, deviations.items(), strict=True):
+        counts, edges, _ = patch.get_data()
+        assert counts.sum() == len(values)
+        for count, low, high in zip(counts[:-1], edges[:-2], edges[1:-1], strict=True):
+            assert count == ((values >= low) & (values < high)).sum()
+        assert patch.get_label().startswith(name)
+
+
+def test_filter_tv_is_a_line_for_each_run():
+    models = {"max": {"conv1_1": 1.2, "conv1_2": 1.1}, "tri5": {"conv1_1": 0.9, "conv1_2": 0.8}}
+    (ax,) = figures.filter_tv(models).axes
+    for line, (name, layers) in zip(ax.lines, models.items(), strict=True):
+        assert line.get_label() == name
+        assert list(line.get_xdata()) == list(layers)
+        assert list(line.get_ydata()) == list(layers.values())
+
+
+def test_filter_tv_course_has_a_panel_for_each_layer():
+    models = {
+        "max": {"epoch": np.array([1, 2]), "conv1_1": np.array([1.7, 1.5]), "conv1_2": np.array([1.6, 1.4])},
+        "tri5": {"epoch": np.array([1, 2, 3]), "conv1_1": np.array([1.8, 1.2, 1.1])},
+    }
+    figure = figures.filter_tv_course(models)
+    panels = {ax.get_title(): ax for ax in figure.axes}
+    assert panels.keys() == {"conv1_1", "conv1_2"}
+    assert [list(line.get_ydata()) for line in panels["conv1_1"].lines] == [[1.7, 1.5], [1.8, 1.2, 1.1]]
+    assert list(panels["conv1_1"].lines[1].get_xdata()) == [1, 2, 3]
+    assert len(panels["conv1_2"].lines) == 1
+
+
+def test_stability_draws_curves_above_the_shifted_image():
+    curves = {"max": RNG.random((3, 32)), "tri5": RNG.random((3, 32))}
+    pixels = RNG.integers(0, 256, (3, 3, 32, 32), dtype=np.uint8)
+    figure = figures.stability(curves, pixels, ["cat", "dog", "ship"], thumbnails=4)
+    above, below = figure.axes[::2], figure.axes[1::2]
+    assert [ax.get_title() for ax in above] == ["cat", "dog", "ship"]
+    for place, (ax, strip) in enumerate(zip(above, below, strict=True)):
+        for line, probabilities in zip(ax.lines, curves.values(), strict=True):
+            assert np.array_equal(line.get_ydata(), probabilities[place])
+        assert ax.get_xlim() == strip.get_xlim()
+        for image, d in zip(strip.images, (0, 8, 16, 24), strict=True):
+            left, right, *_ = image.get_extent()
+            assert (left + right) / 2 == d
+            shifted = image.get_array()
+            for i, j in ((0, 0), (5, 30)):  # Shift(X)[i, j] = X[i - d, j - d]
+                assert np.array_equal(shifted[i, j], pixels[place][:, (i - d) % 32, (j - d) % 32])
+
+
+def test_accuracy_against_consistency_in_two_panels():
+    points = [
+        Point("max", "delta", 1, False, 0.9, 0.8, published=False),
+        Point("tri5", "tri", 5, False, 0.92, 0.97, published=False),
+        Point("tri5", "tri", 5, True, 0.93, 0.98, published=True),
+    ]
+    without, with_shifts = figures.accuracy_consistency(points).axes
+    places = [tuple(scatter.get_offsets()[0]) for scatter in without.collections]
+    assert places == [(80, 90), (97, 92)]
+    black, orange = (scatter.get_facecolor()[0] for scatter in without.collections)
+    assert tuple(black[:3]) == (0, 0, 0)
+    assert orange[0] > orange[2]
+    (grey,) = with_shifts.collections
+    assert len(set(grey.get_facecolor()[0][:3])) == 1
+    paths = [scatter.get_paths()[0].vertices for scatter in without.collections]
+    assert paths[0].shape != paths[1].shape  # another length, another shape
+    assert [text.get_text() for text in without.texts] == ["max", "tri5"]
+    assert [text.get_text() for text in with_shifts.texts] == ["no run"]
+
+
+def test_downsampling_shows_signal_shift_and_what_becomes_of_them():
+    signal = np.array([0, 0, 1, 1, 0, 0, 1, 1.0])
+    pooled = (np.array([0, 1, 0, 1.0]), np.array([1, 1, 1, 1.0]))
+    raw, plain = figures.downsampling(signal, {"max": pooled}).axes
+    assert [list(line.get_ydata()) for line in raw.lines] == [list(signal), [1, 0, 0, 1, 1, 0, 0, 1]]
+    assert [list(line.get_ydata()) for line in plain.lines] == [[0, 1, 0, 1], [1, 1, 1, 1]]
+    assert list(plain.lines[0].get_xdata()) == [0, 2, 4, 6]
+
+
+def test_frequency_responses_are_transforms_of_the_taps():
+    """A triangle is a box twice: its response is the square of the box's."""
+    box, triangle = np.ones(3) / 3, np.array([1, 2, 3, 2, 1]) / 9
+    (ax,) = figures.frequency_responses({"rect3": box, "tri5": triangle}).axes
+    first, second, _ = ax.lines
+    omega = np.pi * first.get_xdata()
+    np.testing.assert_allclose(first.get_ydata(), np.abs(1 + 2 * np.cos(omega)) / 3, atol=1e-12)
+    np.testing.assert_allclose(second.get_ydata(), first.get_ydata() ** 2, atol=1e-12)

@@ -1,0 +1,151 @@
+"""``python -m lit_shift.results`` on folders as training leaves them."""
+
+import base64
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from lit_shift import content, table1
+from lit_shift.errors import InputError
+from lit_shift.findings import ARRAYS, Findings, load_arrays, save_arrays
+from lit_shift.results import gather, main
+from tests.findings import arrays, findings
+
+
+def save(folder, run, finished=True):
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(run.config))
+    (folder / "environment.json").write_text("{}")
+    (folder / "history.csv").write_text("epoch,train/loss\n1,2.0\n2,1.5\n")
+    if finished:
+        (folder / "metrics.json").write_text(json.dumps(run.metrics))
+        save_arrays(folder / ARRAYS, run.arrays)
+
+
+@pytest.fixture
+def runs(tmp_path):
+    folder = tmp_path / "runs"
+    save(folder / "cifar10-max-noaug-s0-0a1b2c3d", findings(pool="max", arrays=arrays(0)))
+    save(folder / "cifar10-blur-tri5-noaug-s0-1a1b2c3d", findings(arrays=arrays(1)))
+    save(folder / "cifar10-blur-tri5-noaug-s1-2a1b2c3d", findings(seed=1), finished=False)
+    return folder
+
+
+def test_finished_runs_by_short_names_and_unfinished_ones_by_their_state(runs):
+    finished, unfinished = gather([runs])
+    assert [run.name for run in finished] == ["blur-tri5-noaug-s0", "max-noaug-s0"]
+    assert unfinished == [("blur-tri5-noaug-s1", "unfinished: epoch 2 of 200")]
+    assert finished[0].history == [{"epoch": 1, "train/loss": 2.0}, {"epoch": 2, "train/loss": 1.5}]
+    assert np.array_equal(finished[0].arrays["diagonal"], arrays(1)["diagonal"])
+    single, _ = gather([runs / "cifar10-max-noaug-s0-0a1b2c3d", runs / "cifar10-max-noaug-s0-0a1b2c3d"])
+    assert len(single) == 1
+
+
+def test_names_that_would_be_alike_are_longer(runs):
+    save(runs / "cifar10-max-noaug-s0-3a1b2c3d", findings(pool="max"))
+    finished, _ = gather([runs])
+    assert [run.name for run in finished][1:] == ["cifar10-max-noaug-s0-0a1b2c3d", "cifar10-max-noaug-s0-3a1b2c3d"]
+
+
+def test_what_eval_has_measured_comes_before_what_the_training_left_unless_it_was_cut_short(runs):
+    folder = runs / "cifar10-max-noaug-s0-0a1b2c3d"
+    save_arrays(folder / "eval" / ARRAYS, arrays(5))
+    assert np.array_equal(Findings.load(folder, "x").arrays["variation"], arrays(5)["variation"])
+    save_arrays(folder / "eval" / ARRAYS, arrays(6, images=4, shown=(1,), chosen=(1,)))
+    assert np.array_equal(Findings.load(folder, "x").arrays["variation"], arrays(0)["variation"])
+
+
+def mistake(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit:
+        main([str(argument) for argument in arguments])
+    assert exit.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    return err
+
+
+def test_mistakes_are_said_in_a_sentence(runs, capsys, tmp_path):
+    assert "There is no folder" in mistake(capsys, tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    assert "holds no run" in mistake(capsys, tmp_path / "empty")
+    unfinished = runs / "cifar10-blur-tri5-noaug-s1-2a1b2c3d"
+    assert "no finished run yet: blur-tri5-noaug-s1 is unfinished" in mistake(capsys, unfinished)
+    (runs / "cifar10-max-noaug-s0-0a1b2c3d" / "metrics.json").write_text("{")
+    assert "is no finished run that can be read" in mistake(capsys, runs)
+
+
+def test_a_truncated_file_of_arrays(runs, capsys):
+    file = runs / "cifar10-max-noaug-s0-0a1b2c3d" / ARRAYS
+    file.write_bytes(file.read_bytes()[:1000])
+    assert "eval.py writes it anew" in mistake(capsys, runs)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_arrays(file)
+
+
+def test_runs_of_other_image_sizes_share_a_table_but_no_page(runs, capsys):
+    larger = findings(filter="rect3", arrays=arrays(2) | {"pixels": np.zeros((2, 3, 64, 64), np.uint8)})
+    save(runs / "cifar10-blur-rect3-noaug-s0-4a1b2c3d", larger)
+    main([str(runs)])
+    assert "rect3" in capsys.readouterr().out
+    assert "images of other sizes" in mistake(capsys, runs, "--format", "html")
+
+
+@pytest.mark.parametrize("format", ["table", "csv", "markdown", "latex"])
+def test_formats_on_standard_output_and_in_a_file(runs, capsys, tmp_path, format):
+    main([str(runs), "--format", format])
+    out, err = capsys.readouterr()
+    assert "blur-tri5-noaug-s1: unfinished: epoch 2 of 200" in err
+    main([str(runs), "--format", format, "--out", str(tmp_path / "file")])
+    assert "tri5" in (tmp_path / "file").read_text()
+    if format == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert [row["pool"] for row in rows] == ["max", "blur"]
+        assert (tmp_path / "file").read_text() == out
+
+
+def test_figures(runs, tmp_path):
+    main([str(runs), "--figures", str(tmp_path / "figures")])
+    names = {file.name for file in (tmp_path / "figures").iterdir()}
+    assert {"equivariance.png", "variation.png", "stability.png", "filter_tv.png"} <= names
+    for file in (tmp_path / "figures").iterdir():
+        with Image.open(file) as image:
+            assert min(image.size) > 300
+
+
+def test_page_file_holds_the_runs(runs, capsys):
+    main([str(runs), "--format", "html"])
+    text = (runs / "results.html").read_text()
+    assert "blur-tri5-noaug-s1" in text
+    assert "plotly" in text
+    assert f"written: {runs / 'results.html'}" in capsys.readouterr().err.replace("\n", "")
+
+
+def test_content_of_the_page_is_what_was_found():
+    models = [findings("max", pool="max", arrays=arrays(0, shown=(2, 1))), findings("tri5", arrays=arrays(1))]
+    made = content.content(models, table1.build(models), [("other", "unfinished: epoch 1 of 2")])
+    assert [image["index"] for image in made["images"]] == [1, 2, 4]  # what both show comes first
+    assert made["images"][0]["label"] == 1
+    assert made["size"] == [32, 32]
+    assert len(made["published"]) == 38
+    for run, model in zip(made["runs"], models, strict=True):
+        shown = model.arrays["shown"].tolist()
+        assert run["probabilities"].keys() == {str(place) for place in shown}
+        for place, probabilities in zip(shown, model.arrays["probabilities"], strict=True):
+            bytes_ = np.frombuffer(base64.b64decode(run["probabilities"][str(place)]), np.uint8)
+            assert np.abs(bytes_.reshape(32, 32, 3) / 255 - probabilities).max() <= 0.5 / 255 + 1e-6
+            classes = np.frombuffer(base64.b64decode(run["predictions"][str(place)]), np.uint8)
+            assert np.array_equal(classes.reshape(32, 32), probabilities.argmax(-1))
+            np.testing.assert_allclose(run["stability"][str(place)], model.arrays["diagonal"][place], atol=1e-4)
+        assert sum(run["variation_std"]["counts"]) == 6
+        assert [layer["layer"] for layer in run["equivariance"]] == ["pixels", "pool1_ds"]
+        np.testing.assert_allclose(run["equivariance"][1]["map"], model.arrays["equivariance/pool1_ds"], atol=1e-5)
+    file = io.BytesIO(base64.b64decode(made["images"][2]["png"].partition(",")[2]))
+    expected = models[1].arrays["pixels"][1].transpose(1, 2, 0)
+    with Image.open(file) as image:
+        assert np.array_equal(np.asarray(image), expected)

@@ -1,0 +1,162 @@
+import csv
+import io
+from statistics import mean, stdev
+
+import pytest
+
+from lit_shift import formats, published, table1
+from lit_shift.filters import FILTERS
+from tests.findings import findings
+
+
+def all_published(**changes):
+    """Runs that found exactly what was published, in no order."""
+    rows = published.load("zhang_table1")[::-1]
+    return [
+        findings(
+            f"{row['filter']}-{row['aug']}",
+            accuracy=float(row["accuracy"]) / 100,
+            consistency=float(row["consistency"]) / 100,
+            pool="max" if row["filter"] == "delta" else "blur",
+            filter=row["filter"],
+            aug=row["aug"] == "true",
+            **changes,
+        )
+        for row in rows
+    ]
+
+
+def test_the_papers_own_numbers_agree_with_themselves_in_the_papers_order():
+    rows = table1.build(all_published())
+    assert [(row.filter, row.aug) for row in rows] == [(f, aug) for f in FILTERS for aug in (False, True)]
+    assert not any(row.notes for row in rows)
+    for measure in ("accuracy", "consistency"):
+        agreement = table1.agreement(rows, measure)
+        assert agreement == table1.Agreement(38, pytest.approx(1), pytest.approx(0, abs=1e-9))
+    # The paper's average is of numbers that were not rounded.
+    assert table1.agreement(rows, "average").mean_absolute_difference < 0.0006
+
+
+def test_a_reversed_order_has_rank_correlation_minus_one():
+    runs = all_published()
+    for run in runs:
+        run.metrics["test/consistency"] = 1 - run.metrics["test/consistency"]
+    assert table1.agreement(table1.build(runs), "consistency").rank_correlation == pytest.approx(-1)
+
+
+def test_seeds_are_averaged():
+    values = [0.91, 0.93, 0.95]
+    (row,) = table1.build([findings(f"s{seed}", accuracy=v, seed=seed) for seed, v in enumerate(values)])
+    cell = row.cells["accuracy"]
+    assert (cell.mean, cell.std) == (pytest.approx(mean(values)), pytest.approx(stdev(values)))
+    assert cell.published == 0.933
+    assert len(row.runs) == 3
+    assert row.cells["average"].mean == pytest.approx((mean(values) + 0.8) / 2)
+
+
+def test_the_same_seed_twice_counts_once_and_is_noted():
+    (row,) = table1.build([findings("old", accuracy=0.5), findings("new", accuracy=0.9)])
+    assert [run.name for run in row.runs] == ["new"]
+    assert row.notes == ["seed 0 was trained several times: the last counts"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"trainer__max_epochs": 20}, "20 epochs"),
+        ({"model__width": 16}, "vgg13 of width 16"),
+        ({"padding": "zeros"}, "padding zeros"),
+        ({"choices": {"data": "digits", "model": "vgg13", "pool": "blur"}}, "digits"),
+        ({"optimizer__lr": 0.05}, "optimizer.lr=0.05"),
+        ({"data__val_size": 5000}, "data.val_size=5000"),
+        ({"trainer__limit_test_batches": 0.1}, "trainer.limit_test_batches=0.1"),
+    ],
+)
+def test_runs_of_another_protocol_are_never_mixed(change, said):
+    usual = [findings(f"s{seed}", seed=seed) for seed in range(2)]
+    rows = table1.build([*usual, findings("other", seed=2, **change)])
+    assert sorted(len(row.runs) for row in rows) == [1, 2]
+    (other,) = (row for row in rows if len(row.runs) == 1)
+    assert said in other.protocol
+    assert said not in next(row.protocol for row in rows if row is not other)
+
+
+def test_what_does_not_change_the_result_does_not_tell_protocols_apart():
+    runs = [findings("a"), findings("b", seed=1, trainer__devices=2, runs="elsewhere", logger={"mode": "online"})]
+    assert len(table1.build(runs)) == 1
+
+
+def test_what_keeps_a_row_from_comparing_is_noted():
+    sampled = findings("sampled", filter="rect2", padding="zeros")
+    sampled.metrics.update({"test/exact": 0, "test/shifts": 64})
+    fewer = findings("fewer", filter="rect3")
+    fewer.metrics["test/images"] = 10
+    lacking = findings("lacking", filter="rect5")
+    del lacking.metrics["test/consistency"]
+    usual = [findings("usual", filter="tri5"), findings("usual2", filter="tri7")]
+    notes = {row.filter: " ".join(row.notes) for row in table1.build([sampled, fewer, lacking, *usual])}
+    assert "a sample of 64 shifts" in notes["rect2"]
+    assert "not the paper's protocol" in notes["rect2"]
+    assert notes["rect3"] == "measured on 10 images"
+    assert "consistency was not measured" in notes["rect5"]
+    assert notes["tri5"] == ""
+
+
+def test_the_best_three_of_an_augmentation_are_marked():
+    rates = {"rect2": 0.91, "rect3": 0.95, "rect4": 0.92, "rect5": 0.94, "rect6": 0.9}
+    runs = [findings(filter, accuracy=rate, filter=filter) for filter, rate in rates.items()]
+    rows = table1.build([*runs, findings("aug", accuracy=0.5, aug=True)])
+    assert {row.filter for row in rows if row.cells["accuracy"].best} == {"rect3", "rect5", "rect4"}
+    assert not any(row.cells["accuracy"].best for row in table1.build(runs[:3]))  # of three, all would be
+
+
+def test_average_pooling_has_nothing_published():
+    (row,) = table1.build([findings(pool="avg")])
+    assert (row.pool, row.filter) == ("avg", "rect6")
+    assert row.cells["accuracy"].published is None
+    assert table1.agreement([row], "accuracy") is None
+
+
+MEASURES = ("accuracy", "accuracy_random", "consistency", "average")
+
+
+def test_csv():
+    runs = [findings(f"s{seed}", accuracy=0.9 + 0.02 * seed, seed=seed) for seed in range(2)]
+    text = formats.comma_separated(table1.build([*runs, findings("avg", pool="avg")]))
+    columns = ["pool", "filter", "aug", "n"]
+    columns += [f"{measure}{suffix}" for measure in MEASURES for suffix in ("", "_std", "_published")]
+    assert text.splitlines()[0] == ",".join([*columns, "protocol", "notes"])
+    average, blur = csv.DictReader(io.StringIO(text))
+    assert (blur["pool"], blur["filter"], blur["aug"], blur["n"]) == ("blur", "tri5", "false", "2")
+    assert float(blur["accuracy"]) == pytest.approx(0.91)
+    assert float(blur["accuracy_std"]) == pytest.approx(stdev([0.9, 0.92]), rel=1e-5)
+    assert float(blur["accuracy_published"]) == 0.933
+    assert average["accuracy_std"] == average["accuracy_published"] == ""
+
+
+def test_markdown_and_latex_mark_the_best_and_say_what_is_noted():
+    rates = {"rect2": 0.91, "rect3": 0.95, "rect4": 0.92, "rect5": 0.94}
+    rows = table1.build([findings(f, accuracy=rate, filter=f, trainer__max_epochs=20) for f, rate in rates.items()])
+    text = formats.markdown(rows)
+    assert "| rect3" in text
+    assert "**95.0** (93.4, +1.6)" in text
+    assert "91.0 (92.8, -1.8)" in text
+    assert "all rows: not the paper's protocol" in text
+    tex = formats.latex(rows)
+    assert r"\textbf{95.0} (93.4, +1.6)" in tex
+    assert r"\begin{tabular}" in tex
+    assert "±" not in tex.replace(formats.CAPTION, "")
+
+
+def test_terminal_holds_a_table_for_each_protocol_in_80_columns():
+    from rich.console import Console
+
+    console = Console(width=80, record=True, file=io.StringIO())
+    runs = [*all_published(), findings("short", trainer__max_epochs=20)]
+    console.print(formats.terminal(table1.build(runs)))
+    text = console.export_text()
+    assert "cifar10, vgg13 of width 64, 200 epochs" in text
+    assert "cifar10, vgg13 of width 64, 20 epochs" in text
+    assert "rank corr." in text
+    assert "1.00" in text
+    assert "…" not in text
