@@ -24,11 +24,12 @@ def main(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> None:
     """Test the checkpoint, show what is measured and write it to the ``out`` folder, with the config behind it."""
+    from lit_shift import gallery
     from lit_shift.build import build_classifier, build_data, build_testing, check_classes
     from lit_shift.callbacks.stop import leave_if_interrupted
     from lit_shift.checkpoint import load_weights
     from lit_shift.findings import ARRAYS, save_arrays
-    from lit_shift.report import found, save_figures
+    from lit_shift.report import found
 
     run, other = Run.of(cfg.ckpt), HydraConfig.get().runtime.choices.get("data")
     out = Path(cfg.out or run.folder / ("eval" if other is None else f"eval-{other}"))
@@ -46,7 +47,7 @@ def evaluate(cfg: DictConfig) -> None:
         OmegaConf.save(cfg, out / "config.yaml")
         save_arrays(out / ARRAYS, findings.arrays)
         write_metrics(out / "metrics.json", findings.metrics)
-        save_figures([findings], out / "figures")
+        gallery.save([findings], out / "figures")
         say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
     leave_if_interrupted(trainer)
 

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
@@ -60,7 +61,8 @@ def equivariance(models: Mapping[str, Mapping[str, LayerDistance]], columns: int
                 ax.text(-0.12, 0.5, name, rotation=90, ha="right", va="center", transform=ax.transAxes, fontsize=8)
     if image is not None:
         bar = figure.colorbar(image, ax=axes, location="bottom", aspect=60, shrink=0.6, ticks=[0, 0.5, 1])
-        bar.ax.set_xticklabels(["0", "cosine distance", "half of that between different images"], fontsize=8)
+        bar.ax.set_xticklabels(["0", "1/4", "1/2"], fontsize=8)
+        bar.set_label("cosine distance, in units of that between different images", fontsize=8)
     return figure
 
 
@@ -141,6 +143,7 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
                 ax.plot(model["epoch"], model[layer], ".-", label=name, markersize=4)
         ax.set_title(layer, fontsize=9)
         ax.tick_params(labelsize=7)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("total variation of the filters", fontsize=9)
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(models), fontsize=9)
@@ -181,8 +184,7 @@ def stability(
         strip.set_yticks([])
         strip.tick_params(labelsize=7)
         strip.set_xlabel("diagonal shift in pixels", fontsize=8)
-        if place == 0:
-            ax.legend(fontsize=8)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(curves), fontsize=9)
     return figure
 
 
@@ -218,12 +220,16 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
                     s=30 if point.published else 60,
                     zorder=1 if point.published else 2,
                 )
-                if not point.published:
-                    place = (100 * point.consistency, 100 * point.accuracy)
-                    ax.annotate(point.name, place, xytext=(5, 4), textcoords="offset points", fontsize=8)
         ax.set(title=f"{'with' if aug else 'without'} shifts in training")
         ax.set(xlabel="consistency, percent", ylabel="accuracy, percent")
         ax.grid(alpha=0.3)
+        middle = sum(ax.get_xlim()) / 2
+        for point in points:
+            if point.aug == aug and not point.published:
+                place = (100 * point.consistency, 100 * point.accuracy)
+                left = place[0] > middle  # names stay within the panel
+                offset, side = ((-6, 4), "right") if left else ((6, 4), "left")
+                ax.annotate(point.name, place, offset, textcoords="offset points", ha=side, fontsize=8)
         if not any(point.aug == aug and not point.published for point in points):
             ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center", color="0.5")
     families = [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in FAMILY_COLOURS.items()]

@@ -1,14 +1,19 @@
 """Every figure of Zhang's paper for one model or several, from what was found of them. Needs no torch."""
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import track
 
 from lit_shift import figures, table1
 from lit_shift.errors import InputError
 from lit_shift.figures import LayerDistance, Point
+from lit_shift.files import atomic_write
 from lit_shift.findings import Findings
 
 MOST_IMAGES = 8
@@ -33,6 +38,16 @@ def draw(models: Sequence[Findings]) -> dict[str, Figure]:
     if chosen := chosen_images(models):
         drawn["stability"] = stability(models, chosen)
     return drawn
+
+
+def save(models: Sequence[Findings], folder: Path) -> None:
+    """Draw every figure into ``<folder>/<name>.png``; what it raises, :func:`draw` does."""
+    console = Console(stderr=True)
+    drawn = draw(models)
+    for name, figure in track(
+        drawn.items(), "drawing", console=console, disable=not console.is_terminal, transient=True
+    ):
+        atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
 
 
 def check_comparable(models: Sequence[Findings]) -> None:

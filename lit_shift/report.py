@@ -1,17 +1,12 @@
-"""What a test has found, kept: arrays, figures and metrics in files, pictures and the table's row in W&B."""
+"""What a test has found, from the trainer that ran it, and to W&B."""
 
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
-from rich.console import Console
-from rich.progress import track
 
 from lit_shift import gallery, table1
 from lit_shift.config import label
-from lit_shift.files import atomic_write
 from lit_shift.findings import Findings, read_history
 from lit_shift.run import Run, scalars
 from lit_shift.tracking import log_media, wandb_loggers
@@ -25,16 +20,6 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     config: Any = OmegaConf.to_container(cfg)
     config.setdefault("classes", trainer.datamodule.classes)  # type: ignore[attr-defined]
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
-
-
-def save_figures(findings: list[Findings], folder: Path) -> None:
-    """Draw every figure as ``<folder>/<name>.png``."""
-    console = Console(stderr=True)
-    drawn = gallery.draw(findings)
-    for name, figure in track(
-        drawn.items(), "drawing", console=console, disable=not console.is_terminal, transient=True
-    ):
-        atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
 
 
 def log_findings(trainer: Trainer, findings: Findings) -> None:

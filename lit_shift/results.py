@@ -9,12 +9,11 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from lit_shift import content, formats, page, table1
+from lit_shift import content, formats, gallery, page, table1
 from lit_shift.console import say, show
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 from lit_shift.findings import Findings, read_history
-from lit_shift.report import save_figures
 
 TEXTS = {"csv": formats.comma_separated, "markdown": formats.markdown, "latex": formats.latex}
 
@@ -108,7 +107,7 @@ def report(paths: Sequence[str], format: str, out: Path | None, figures: Path | 
     for name, state in unfinished:
         say(f"{name}: {state}; it is in no row.")
     if figures:
-        save_figures(runs, figures)
+        gallery.save(runs, figures)
     for written in (out, figures):
         if written:
             say(f"written: {written}")
