@@ -90,6 +90,7 @@ def report(paths: Sequence[str], format: str, out: Path | None, figures: Path | 
     """Gather the runs and write the table, or the page, and the figures."""
     runs, unfinished = gather(paths)
     rows = table1.build(runs)
+    runs = [run for row in rows for run in row.runs]  # the table's order, the baseline first
     if format == "html":
         out = out or Path(paths[0]) / "results.html"
         atomic_text(out, page.render(content.content(runs, rows, unfinished)))
