@@ -133,3 +133,40 @@ def test_frequency_responses_are_transforms_of_the_taps():
     omega = np.pi * first.get_xdata()
     np.testing.assert_allclose(first.get_ydata(), np.abs(1 + 2 * np.cos(omega)) / 3, atol=1e-12)
     np.testing.assert_allclose(second.get_ydata(), first.get_ydata() ** 2, atol=1e-12)
+
+
+def test_measured_gains_lie_beside_the_curve_of_their_filter():
+    gains = (np.array([0, 1]), np.array([1, 0.3]))
+    (ax,) = figures.frequency_responses({"a": np.ones(1), "b": np.ones(2) / 2}, {"b": gains}).axes
+    dots = ax.lines[-1]
+    assert dots.get_color() == ax.lines[1].get_color() != ax.lines[0].get_color()
+    assert [list(values) for values in dots.get_data()] == [[0, 1], [1, 0.3]]
+
+
+def test_filter_families_have_a_panel_each_with_the_same_curves():
+    filters = {"tri3": np.array([1, 2, 1]) / 4, "tri5": np.array([1, 2, 3, 2, 1]) / 9}
+    panel, empty, alone = figures.filter_families({"tri": filters, "none": {}, "delta": {"delta": np.ones(1)}}).axes
+    (together,) = figures.frequency_responses(filters).axes
+    for ours, theirs in zip(panel.lines, together.lines, strict=True):
+        assert np.array_equal(ours.get_data(), theirs.get_data())
+    assert (panel.get_title(), len(empty.lines)) == ("tri", 1)  # the ideal filter
+    assert alone.lines[0].get_ydata() == pytest.approx(1)
+
+
+def test_aliasing_puts_samples_where_they_were_taken():
+    curve = np.sin(np.arange(64))
+    above, below = figures.aliasing(curve, {"all": curve[::8], "every second": curve[::16]}).axes
+    for ax, step in ((above, 8), (below, 16)):
+        fine, samples = ax.lines
+        for x, y in zip(*samples.get_data(), strict=True):
+            assert y == fine.get_ydata()[list(fine.get_xdata()).index(x)]
+        assert len(samples.get_xdata()) == 64 // step
+
+
+def test_maps_share_one_scale_of_grey():
+    models = {"a": {"left": RNG.random((4, 4)), "right": RNG.random((2, 2))}, "b": {"left": 3 * np.ones((4, 4))}}
+    axes = figures.maps(models).axes
+    drawn = [ax.images[0] for ax in axes if ax.images]
+    assert [image.get_clim() for image in drawn] == [(0, 3)] * 3
+    assert np.array_equal(drawn[1].get_array(), models["a"]["right"])
+    assert [axes[0].get_ylabel(), axes[2].get_ylabel()] == ["a", "b"]

@@ -151,6 +151,20 @@ def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, tiny, t
     assert_same_run(whole, broken)
 
 
+def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes_it_anew(run, tiny, tmp_path):
+    arguments = [*tiny, "trainer.max_epochs=1", "data.eval_batch_size=8", "+callbacks.interrupt.batch=1"]
+    arguments += ["+callbacks.interrupt._target_=tests.interrupt.InterruptTest", "+callbacks.interrupt.number=SIGTERM"]
+    stopped = run("train.py", *arguments)
+    assert stopped.code == 128 + signal.SIGTERM
+    assert "The same command measures it again" in stopped.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert not (folder / "metrics.json").exists()
+    assert run("train.py", *arguments).code == 0
+    assert run("train.py", *arguments, "runs=whole").code == 0
+    (whole,) = (tmp_path / "whole").iterdir()
+    assert_same_run(whole, folder)
+
+
 def test_two_processes_stopped_within_an_epoch_continue_there(command, tiny, tmp_path):
     """Started as torchrun would, each with its rank: forked, they need not import torch again."""
     arguments = [*tiny, "trainer.max_epochs=2", "trainer.strategy=ddp", "trainer.devices=2"]

@@ -20,7 +20,8 @@ class StopOnSignal(Callback):
     """Finishes the batch, writes a checkpoint to ``path`` and leaves; a second signal leaves at once.
 
     The checkpoint holds the place within the epoch, and the same command continues from there. An epoch's last batch
-    is not the place: measures and history are still to come, and then the epoch's own checkpoint.
+    is not the place: measures and history are still to come, and then the epoch's own checkpoint. After the training, a
+    scheduler's signal leaves the measurement, which the same command makes again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,6 +38,14 @@ class StopOnSignal(Callback):
         if self._asked(trainer):  # in the last epoch, whose checkpoint has been written
             self._leave(trainer)
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # Lightning would let the scheduler's signal pass unheeded; Ctrl-C leaves by itself.
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._leave_test)}
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore()
+
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._restore()
 
@@ -52,6 +61,11 @@ class StopOnSignal(Callback):
     def _leave(self, trainer: Trainer) -> None:
         say(f"\nStopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
         raise Stopped(128 + (self.received or signal.SIGINT))
+
+    def _leave_test(self, number: int, frame: Any) -> None:
+        self._restore()
+        say("\nStopped while measuring the trained network. The same command measures it again.")
+        raise Stopped(128 + number)
 
     def _receive(self, number: int, frame: Any) -> None:
         self.received = number
