@@ -123,6 +123,11 @@ class ImageDataModule(LightningDataModule, ABC):
             device = self.trainer.strategy.root_device
             images = Images(*(tensor.to(device) for tensor in images))
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        if world_size > min(batch_size, len(images.labels)):
+            raise InputError(
+                f"{world_size} processes cannot share batches of {batch_size} of {len(images.labels)} images: "
+                "each needs one of every batch."
+            )
         return BatchLoader(images, batch_size, augmentation, self.seed, rank, world_size)
 
 
