@@ -7,6 +7,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from threading import Thread
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -271,3 +272,12 @@ def test_epochs_of_a_data_module_differ():
         loader.set_epoch(epoch)
         orders.append(next(iter(loader)).places.tolist())
     assert all(a != b for a, b in pairwise(orders))
+
+
+def test_more_processes_than_images_of_a_batch_are_refused():
+    data = make(Digits)
+    data.trainer = SimpleNamespace(
+        strategy=SimpleNamespace(root_device=torch.device("cpu")), global_rank=0, world_size=64
+    )
+    with pytest.raises(InputError, match="64 processes cannot share batches of"):
+        data.test_dataloader()
