@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.cli import Outcomes, plain_errors, use_config_of_run
@@ -31,8 +30,8 @@ def evaluate(cfg: DictConfig) -> None:
     from lit_shift.findings import ARRAYS, save_arrays
     from lit_shift.report import found
 
-    run, other = Run.of(cfg.ckpt), HydraConfig.get().runtime.choices.get("data")
-    out = Path(cfg.out or run.folder / ("eval" if other is None else f"eval-{other}"))
+    run = Run.of(cfg.ckpt)
+    out = Path(cfg.out or run.evaluation(cfg))
     data = build_data(cfg)
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)

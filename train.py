@@ -31,9 +31,9 @@ def train(cfg: DictConfig, run: Run) -> None:
         trainer.test(classifier, data, verbose=False)
         if trainer.is_global_zero:
             findings = found(trainer, cfg, run)
-            log_findings(trainer, findings)
             save_arrays(run.folder / ARRAYS, findings.arrays)
             run.finish(findings.metrics)
+            log_findings(trainer, findings)
         trainer.strategy.barrier()  # the others end when the result is written
 
 

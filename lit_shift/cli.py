@@ -13,17 +13,16 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import CompactHydraException, MissingConfigException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
+from lit_shift.config import CONF
 from lit_shift.console import say
 from lit_shift.errors import InputError, unknown
 from lit_shift.run import Run
 
 # Groups of a run's config that do not change the network that was trained.
 EVAL_MAY_CHANGE = {"data", "trainer", "callbacks"}
-
-CONF = Path(__file__).parents[1] / "conf"
 
 
 class Outcomes:
@@ -140,7 +139,7 @@ def use_config_of_run(overrides: list[str]) -> None:
     config: dict[str, Any] = {"ckpt": "???", "out": None, "images": None}
     config["hydra"] = {"output_subdir": None, "run": {"dir": "."}}
     if "ckpt" in given:
-        run: Any = OmegaConf.to_container(Run.of(given["ckpt"]).config())
+        run = Run.of(given["ckpt"]).config()
         for key in given:
             if key.lstrip("+~").split(".")[0] in run.keys() - EVAL_MAY_CHANGE:
                 raise InputError(

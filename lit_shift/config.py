@@ -3,12 +3,15 @@
 import hashlib
 import json
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_shift.errors import InputError
+
+CONF = Path(__file__).parents[1] / "conf"
 
 # What does not change what a run computes.
 NOT_IDENTITY = ("logger", "runs", "fresh")
@@ -53,9 +56,20 @@ def settle(cfg: DictConfig) -> DictConfig:
     return resolved
 
 
-def label(cfg: DictConfig, seed: bool = True) -> str:
-    """What tells a run from its neighbours: pool, filter, augmentation and, if wanted, seed."""
-    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug", f"s{cfg.seed}" if seed else None]
+def label(cfg: DictConfig) -> str:
+    """What tells a run from its neighbours: pool, filter, augmentation, seed."""
+    return f"{_label(cfg)}-s{cfg.seed}"
+
+
+def group(cfg: DictConfig) -> str:
+    """What a run shares with those that differ from it by seed alone."""
+    alike = cfg.copy()
+    alike.seed = alike.data.seed = None
+    return f"{_label(cfg)}-{identity(alike)}"
+
+
+def _label(cfg: DictConfig) -> str:
+    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug"]
     return "-".join(part for part in parts if part)
 
 

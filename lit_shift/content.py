@@ -13,8 +13,7 @@ from PIL import Image
 
 from lit_shift import gallery
 from lit_shift.findings import Findings
-from lit_shift.formats import by_protocol
-from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, family, filter_of, taps
+from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, by_protocol, family, filter_of, taps
 
 BINS = np.linspace(0, 0.5, 101)  # of the standard deviation of a probability; a sample's may be a little higher
 
@@ -35,8 +34,7 @@ def content(runs: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[
     # First the images that most runs show.
     count = Counter(place for run in runs for place in _kept(run))
     shown = sorted(count, key=lambda place: (-count[place], place))
-    pixels = {place: gallery.pixels(runs, place) for place in shown}
-    labels = next((run.arrays["labels"] for run in runs if "labels" in run.arrays), np.array([]))
+    images = {place: gallery.show(runs, place) for place in shown}
     return {
         "title": f"lit_shift: {len(runs)} run{'s' * (len(runs) != 1)}",
         "rows": [_row(row) for row in rows],
@@ -48,9 +46,9 @@ def content(runs: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[
             for (filter, aug), row in PUBLISHED.items()
         ],
         "runs": [_run(run, protocols[run.name], shown) for run in runs if run.name in protocols],
-        "images": [{"index": place, "label": int(labels[place]), "png": _png(pixels[place])} for place in shown],
+        "images": [{"index": place, "label": label, "png": _png(pixels)} for place, (pixels, label) in images.items()],
         "classes": list(runs[0].config["classes"]),
-        "size": list(next(iter(pixels.values())).shape[1:]) if pixels else [],
+        "size": list(next(iter(images.values()))[0].shape[1:]) if images else [],
     }
 
 
@@ -113,7 +111,9 @@ def _run(run: Findings, protocol: str, shown: Sequence[int]) -> dict[str, Any]:
         ],
         "variation_std": None if counts is None else {"edges": BINS.tolist(), "counts": counts},
         "stability": {
-            str(place): np.round(arrays["diagonal"][place], 4).tolist() for place in shown if "diagonal" in arrays
+            str(place): np.round(arrays["diagonal"][place], 4).tolist()
+            for place in shown
+            if place < len(arrays.get("diagonal", ()))
         },
         "probabilities": {str(place): _base64(np.rint(255 * values)) for place, values in orbits.items()},
         "predictions": {str(place): _base64(values.argmax(-1)) for place, values in orbits.items()},

@@ -4,6 +4,7 @@ Models are told apart by name: a mapping from name to data draws each in a colou
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,11 @@ Array = NDArray[Any]
 FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
 FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
 LENGTH_MARKERS = {1: "x", 2: "d", 3: "^", 4: "s", 5: "p", 6: "h", 7: "o"}
+
+
+# For models: ten colours, then the same dashed and dotted.
+STYLES = [(f"C{number % 10}", dash) for dash in ("-", "--", ":", "-.") for number in range(10)]
+LEGEND_COLUMNS = 4
 
 
 class LayerDistance(NamedTuple):
@@ -93,8 +99,9 @@ def variation(deviations: Mapping[str, Array], bins: int = 50) -> Figure:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     edges = np.linspace(0, max(0.5, *(values.max() for values in deviations.values())), bins + 1)
-    for name, values in deviations.items():
-        ax.stairs(np.histogram(values, edges)[0], edges, label=f"{name} (mean {values.mean():.3f})", linewidth=1.5)
+    for (name, values), (colour, dash) in zip(deviations.items(), cycle(STYLES), strict=False):
+        counts, label = np.histogram(values, edges)[0], f"{name} (mean {values.mean():.3f})"
+        ax.stairs(counts, edges, label=label, color=colour, linestyle=dash, linewidth=1.5)
     ax.set(
         yscale="log",
         xlabel="standard deviation over shifts of the probability of the correct class",
@@ -102,7 +109,7 @@ def variation(deviations: Mapping[str, Array], bins: int = 50) -> Figure:
         xlim=(edges[0], edges[-1]),
     )
     ax.set_ylim(bottom=0.5)
-    ax.legend(loc="upper right")
+    _legend_below(figure, ax, columns=2)
     return figure
 
 
@@ -116,12 +123,21 @@ def filter_tv(models: Mapping[str, Mapping[str, float]]) -> Figure:
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
-    for name, layers in models.items():
-        ax.plot(list(layers), list(layers.values()), "o-", label=name)
+    for (name, layers), (colour, dash) in zip(models.items(), cycle(STYLES), strict=False):
+        ax.plot(list(layers), list(layers.values()), marker="o", color=colour, linestyle=dash, label=name)
     ax.set(ylabel="total variation of the filters, normalised")
     ax.tick_params(axis="x", rotation=45)
-    ax.legend()
+    _legend_below(figure, ax, columns=2)
     return figure
+
+
+def _legend_below(figure: Figure, ax: Axes, columns: int = LEGEND_COLUMNS) -> None:
+    """The models' names below the panels, in a sheet that is higher for many."""
+    handles, names = ax.get_legend_handles_labels()
+    columns = min(columns, len(names))
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * -(-len(names) // columns))
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
 
 
 def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
@@ -138,15 +154,16 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
     for ax, layer in zip(axes.flat, layers, strict=False):
-        for name, model in models.items():
+        for (name, model), (colour, dash) in zip(models.items(), cycle(STYLES), strict=False):
             if layer in model:
-                ax.plot(model["epoch"], model[layer], ".-", label=name, markersize=4)
+                line = {"color": colour, "linestyle": dash, "marker": ".", "markersize": 4}
+                ax.plot(model["epoch"], model[layer], label=name, **line)
         ax.set_title(layer, fontsize=9)
         ax.tick_params(labelsize=7)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.supxlabel("epoch", fontsize=9)
     figure.supylabel("total variation of the filters", fontsize=9)
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(models), fontsize=9)
+    _legend_below(figure, axes.flat[0])
     return figure
 
 
@@ -171,8 +188,8 @@ def stability(
     half = 0.48 * steps / thumbnails
     for panel, image, title, place in zip(panels, pixels, titles, range(len(pixels)), strict=False):
         ax, strip = panel.subplots(2, 1, height_ratios=(3.2, 1))
-        for name, probabilities in curves.items():
-            ax.plot(np.arange(steps), probabilities[place], label=name, linewidth=1.5)
+        for (name, probabilities), (colour, dash) in zip(curves.items(), cycle(STYLES), strict=False):
+            ax.plot(np.arange(steps), probabilities[place], color=colour, linestyle=dash, label=name, linewidth=1.5)
         ax.set(ylim=(-0.03, 1.03), ylabel="P(correct class)")
         ax.set_title(title, fontsize=9)
         ax.tick_params(labelsize=7)
@@ -184,7 +201,7 @@ def stability(
         strip.set_yticks([])
         strip.tick_params(labelsize=7)
         strip.set_xlabel("diagonal shift in pixels", fontsize=8)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside upper center", ncols=len(curves), fontsize=9)
+    _legend_below(figure, ax, columns=2)
     return figure
 
 
@@ -215,8 +232,8 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
                 ax.scatter(
                     100 * point.consistency,
                     100 * point.accuracy,
-                    marker=LENGTH_MARKERS[point.taps],
-                    color="0.75" if point.published else FAMILY_COLOURS[point.family],
+                    marker=LENGTH_MARKERS.get(point.taps, "*"),
+                    color="0.75" if point.published else FAMILY_COLOURS.get(point.family, "tab:brown"),
                     s=30 if point.published else 60,
                     zorder=1 if point.published else 2,
                 )

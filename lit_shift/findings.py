@@ -10,10 +10,10 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import yaml
 
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_write
+from lit_shift.run import Run
 
 ARRAYS = "arrays.npz"
 
@@ -35,33 +35,43 @@ class Findings:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Findings":
-        """What is in a run's folder. Arrays come from ``eval/``, where eval.py has measured the run again.
+        """What is in a run's folder; its arrays from ``eval/``, where eval.py has measured the whole test set again.
 
         Raises:
             InputError: a file that cannot be read.
         """
-        try:
-            config = yaml.safe_load((folder / "config.yaml").read_text())
-            metrics = json.loads((folder / "metrics.json").read_text())
-            history = read_history(folder / "history.csv")
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise InputError(f"{folder} is no finished run that can be read: {error}.") from error
-        files = [file for file in (folder / "eval" / ARRAYS, folder / ARRAYS) if file.exists()]
-        # The first of the largest: a measurement that was stopped has fewer images.
-        arrays = max(map(load_arrays, files), key=lambda arrays: len(arrays.get("labels", ())), default={})
-        return cls(name, config, metrics, history, arrays)
+        run = Run(folder)
+        metrics, again = read_metrics(run.metrics), folder / "eval" / "metrics.json"
+        arrays = load_arrays(folder / ARRAYS)
+        if again.exists() and read_metrics(again).get("test/complete") == 1:
+            arrays |= load_arrays(folder / "eval" / ARRAYS)
+        return cls(name, run.config(), metrics, read_history(run.history), arrays)
 
     def under(self, prefix: str) -> dict[str, float]:
         """The metrics ``<prefix>/<name>``, by name."""
         return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
 
 
+def read_metrics(path: Path) -> dict[str, float]:
+    """What is in a ``metrics.json``; an InputError where that cannot be read."""
+    try:
+        metrics = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}).") from error
+    if not isinstance(metrics, dict):
+        raise InputError(f"{path} holds no measures by name.")
+    return metrics
+
+
 def read_history(path: Path) -> list[dict[str, float]]:
     """The rows of a ``history.csv``, empty cells left out; none where there is no file."""
     if not path.exists():
         return []
-    with path.open() as file:
-        return [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+    try:
+        with path.open() as file:
+            return [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}).") from error
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -72,7 +82,9 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read them; an InputError where that cannot be."""
+    """Read them, none where there is no file; an InputError where that cannot be."""
+    if not path.exists():
+        return {}
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)

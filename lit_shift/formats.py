@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from lit_shift.table1 import MEASURES, Cell, Row, agreement
+from lit_shift.table1 import MEASURES, Cell, Row, agreement, by_protocol
 
 HEADS = {"accuracy": "accuracy", "accuracy_random": "random", "consistency": "consistency", "average": "average"}
 CAPTION = (
@@ -66,14 +66,6 @@ def notes(rows: Sequence[Row]) -> list[str]:
     return [f"{DAGGER} {names}: {note}" for note, names in who.items()]
 
 
-def by_protocol(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Rows in groups that may be compared."""
-    groups: dict[str, list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.protocol, []).append(row)
-    return groups
-
-
 def _foot(rows: Sequence[Row]) -> list[list[str]]:
     """Rank correlation and mean absolute difference, where anything can be compared with the paper."""
     agreements = [agreement(rows, measure) for measure in MEASURES]
@@ -108,12 +100,14 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def latex(rows: Sequence[Row]) -> str:
-    """A LaTeX tabular for each protocol, under a comment that names it."""
+    """A LaTeX table for each protocol."""
     tables = []
     for protocol, members in by_protocol(rows).items():
-        table = _tabulated(members, "latex_raw", r"\textbf{{{}}}").replace("±", r"$\pm$").replace(DAGGER, r"$\dagger$")
-        tables.append("\n".join([f"% {protocol}", table, f"% {CAPTION}", *(f"% {note}" for note in notes(members))]))
-    return "\n\n".join(tables)
+        caption = " ".join([f"{protocol}.", CAPTION, *(f"{note}." for note in notes(members))])
+        table = _tabulated(members, "latex_raw", r"\textbf{{{}}}")
+        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{caption}}}", r"\end{table}"]))
+    symbols: dict[str, str | int | None] = {"±": r"$\pm$", DAGGER: r"$\dagger$", "_": r"\_", "|": "$|$"}
+    return "\n\n".join(tables).translate(str.maketrans(symbols))
 
 
 def _tabulated(rows: Sequence[Row], style: str, bold: str) -> str:

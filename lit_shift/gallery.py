@@ -16,6 +16,7 @@ from lit_shift.figures import LayerDistance, Point
 from lit_shift.files import atomic_write
 from lit_shift.findings import Findings
 
+NAMES = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
 MOST_IMAGES = 8
 
 
@@ -44,6 +45,9 @@ def save(models: Sequence[Findings], folder: Path) -> None:
     """Draw every figure into ``<folder>/<name>.png``; what it raises, :func:`draw` does."""
     console = Console(stderr=True)
     drawn = draw(models)
+    for name in NAMES:  # of an earlier drawing
+        if name not in drawn:
+            (folder / f"{name}.png").unlink(missing_ok=True)
     for name, figure in track(
         drawn.items(), "drawing", console=console, disable=not console.is_terminal, transient=True
     ):
@@ -56,21 +60,20 @@ def check_comparable(models: Sequence[Findings]) -> None:
     Raises:
         InputError: images of other sizes, or other test images; names two models.
     """
-    known = [model for model in models if "labels" in model.arrays]
-    for model in known[1:]:
-        first = known[0]
-        for what, ours, theirs in (
-            ("images of other sizes", _size(first), _size(model)),
-            ("other test images", first.arrays["labels"].tolist(), model.arrays["labels"].tolist()),
-        ):
-            if None not in (ours, theirs) and ours != theirs:
-                raise InputError(
-                    f"{first.name} and {model.name} were measured on {what}: compare runs of one data set."
-                )
+    for what, of in (("images of other sizes", _size), ("other test images", _labels)):
+        known = [(model.name, found) for model in models if (found := of(model)) is not None]
+        for name, found in known[1:]:
+            first, expected = known[0]
+            if any(a != b for a, b in zip(found, expected, strict=False)):  # one may have seen fewer images
+                raise InputError(f"{first} and {name} were measured on {what}: compare runs of one data set.")
 
 
 def _size(model: Findings) -> tuple[int, ...] | None:
     return model.arrays["pixels"].shape[2:] if "pixels" in model.arrays else None
+
+
+def _labels(model: Findings) -> list[int] | None:
+    return model.arrays["labels"].tolist() if "labels" in model.arrays else None
 
 
 def accuracy_consistency(models: Sequence[Findings]) -> Figure:
@@ -110,7 +113,7 @@ def filter_tv_course(model: Findings) -> dict[str, np.ndarray]:
 
 def chosen_images(models: Sequence[Findings], most: int = MOST_IMAGES) -> list[int]:
     """Test images for stability curves: each model's choice in turn."""
-    choices = [model.arrays["chosen"].tolist() for model in models if "chosen" in model.arrays]
+    choices = [model.arrays["chosen"].tolist() for model in models if {"chosen", "diagonal"} <= model.arrays.keys()]
     turns = [place for turn in zip_longest(*choices) for place in turn if place is not None]
     return list(dict.fromkeys(turns))[:most]
 
@@ -119,23 +122,25 @@ def stability(models: Sequence[Findings], images: Sequence[int]) -> Figure:
     """Probability of the correct class along a diagonal shift of some test images, models overlaid.
 
     Raises:
-        InputError: an image whose pixels no model keeps.
+        InputError: an image that no model keeps.
     """
-    labels = next(model.arrays["labels"] for model in models if "labels" in model.arrays)
+    shown = [show(models, place) for place in images]
     classes = models[0].config["classes"]
+    last = max(images)
     return figures.stability(
-        {m.name: m.arrays["diagonal"][list(images)] for m in models if "diagonal" in m.arrays},
-        np.stack([pixels(models, place) for place in images]),
-        [f"test image {place}: {classes[labels[place]]}" for place in images],
+        {m.name: m.arrays["diagonal"][list(images)] for m in models if len(m.arrays.get("diagonal", ())) > last},
+        np.stack([pixels for pixels, _ in shown]),
+        [f"test image {place}: {classes[label]}" for place, (_, label) in zip(images, shown, strict=True)],
     )
 
 
-def pixels(models: Sequence[Findings], place: int) -> np.ndarray:
-    """A test image, (3, H, W) uint8; an InputError where no model keeps it."""
+def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
+    """A test image, (3, H, W) uint8, and its label; an InputError where no model keeps it."""
     for model in models:
         shown = model.arrays.get("shown", np.array([])).tolist()
         if place in shown:
-            return model.arrays["pixels"][shown.index(place)]
+            kept = shown.index(place)
+            return model.arrays["pixels"][kept], int(model.arrays["shown_labels"][kept])
     raise InputError(
         f"Test image {place} was not kept: python eval.py ckpt=RUN/checkpoints/last.ckpt images=[{place}]."
     )

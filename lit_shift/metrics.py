@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -61,7 +62,7 @@ class PerImage(Metric):
     """A measure of each image, in the images' order, from all batches and processes.
 
     ``update(places, values)`` takes where images are among all, (N,) int, and a value (N, ...) for each; ``compute``
-    returns the values by place.
+    returns the values by place, as NumPy's array on the CPU.
     """
 
     full_state_update = False
@@ -77,9 +78,9 @@ class PerImage(Metric):
         self.places.append(places)
         self.values.append(values)
 
-    def compute(self) -> Tensor:
+    def compute(self) -> np.ndarray:
         places, values = dim_zero_cat(self.places), dim_zero_cat(self.values)
-        return values[places.argsort()]
+        return values[places.argsort()].cpu().numpy()  # of a tensor of one entry, torchmetrics would make a scalar
 
 
 class Distances(NamedTuple):
@@ -94,8 +95,8 @@ class FeatureDistance(Metric):
     """Mean over images of :func:`lit_shift.functional.equivariance_distance` for one layer.
 
     ``update(phases)`` takes what :func:`lit_shift.orbit.layer_phases` yields; ``compute`` returns :class:`Distances`.
-    The distance between different images is that of each image to the one before it, so the images are to come in
-    random order.
+    The distance between different images is that of each image to the one before it in its process, so the images are
+    to come in random order.
 
     Args:
         height: of the images.

@@ -75,7 +75,7 @@ READINGS = {
         _within(-3, 2),
     ),
     "zero_padded_crops": Reading(
-        "two 32x32 crops of the image padded by 3 with the mean colour, offsets uniform on 0 .. 5",
+        "two crops, of the image's size, of the image padded by 3 with the mean colour; offsets uniform on 0 .. 5",
         "APS, evaluate_random_crop (zeros after normalisation); LPS likewise",
         lambda p: pair_agreement(class_counts(p.crops, p.classes)),
     ),

@@ -30,4 +30,5 @@ def log_findings(trainer: Trainer, findings: Findings) -> None:
         for measure, cell in row.cells.items():
             cells[measure] = cell.mean if cell else None
             cells[f"{measure}_published"] = cell.published if cell else None
-        log_media(trainer, gallery.draw([findings]), {"table1": cells | {"protocol": row.protocol}})
+        cells |= {"protocol": row.protocol, "notes": "; ".join(row.notes)}
+        log_media(trainer, gallery.draw([findings]), {"table1": cells})

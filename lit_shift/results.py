@@ -4,9 +4,9 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from lit_shift import content, formats, gallery, page, table1
@@ -14,12 +14,13 @@ from lit_shift.console import say, show
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 from lit_shift.findings import Findings, read_history
+from lit_shift.run import Run
 
 TEXTS = {"csv": formats.comma_separated, "markdown": formats.markdown, "latex": formats.latex}
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
-    """Finished runs, and the name and state of each unfinished one.
+    """Finished runs in the order in which they ended, and the name and state of each unfinished one.
 
     Args:
         paths: run folders, or folders that hold them at whatever depth.
@@ -28,14 +29,14 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
         InputError: a path that does not exist or holds no run, or no finished run at all.
     """
     folders = [folder for path in paths for folder in _runs_in(Path(path))]
-    folders = sorted(dict.fromkeys(folder.resolve() for folder in folders))
+    folders = sorted({folder.resolve() for folder in folders}, key=lambda folder: (Run(folder).ended, folder))
     names = _names(folders)
     finished, unfinished = [], []
     for folder in folders:
         if (folder / "metrics.json").exists():
             finished.append(Findings.load(folder, names[folder]))
         else:
-            epochs = yaml.safe_load((folder / "config.yaml").read_text())["trainer"]["max_epochs"]
+            epochs = Run(folder).config()["trainer"]["max_epochs"]
             done = read_history(folder / "history.csv")
             unfinished.append((names[folder], f"unfinished: epoch {len(done)} of {epochs}"))
     if not finished:
@@ -46,11 +47,11 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
 
 def _runs_in(path: Path) -> list[Path]:
     """The run folders at or below a path: those in which a training has noted its config and environment."""
-    if not path.exists():
+    if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
     found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
     if not found:
-        raise InputError(f"{path} holds no run: train one with 'python train.py runs={path}'.")
+        raise InputError(f"{path} holds no run: a run's folder has a config.yaml and an environment.json.")
     return found
 
 
@@ -77,6 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
     options = parser.parse_args(arguments)
     try:
+        if options.out and options.out.is_dir():
+            raise InputError(f"--out={options.out} is a folder: name a file.")
         report(options.runs, options.format, options.out, options.figures)
     except InputError as error:
         say(f"error: {error}")
@@ -101,8 +104,9 @@ def report(paths: Sequence[str], format: str, out: Path | None, figures: Path | 
         else:
             print(text, end="" if text.endswith("\n") else "\n")
     elif out:
-        with out.open("w") as file:
-            Console(file=file, width=120).print(formats.terminal(rows))
+        drawn = StringIO()
+        Console(file=drawn, width=120).print(formats.terminal(rows))
+        atomic_text(out, drawn.getvalue())
     else:
         show(formats.terminal(rows))
     for name, state in unfinished:

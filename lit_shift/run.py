@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lit_shift.config import identity, label
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 
+NEEDED = {"choices", "data", "model", "pool", "trainer", "callbacks", "aug", "seed", "padding", "classes"}
 PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
 
 
@@ -62,7 +64,7 @@ class Run:
             raise InputError(f"There is no checkpoint {str(checkpoint)!r}: type ckpt=RUN/checkpoints/last.ckpt.")
         return cls(Path(checkpoint).absolute().parents[1])
 
-    def config(self) -> DictConfig:
+    def config(self) -> dict[str, Any]:
         """The run's config.
 
         Raises:
@@ -70,15 +72,32 @@ class Run:
         """
         path = self.folder / "config.yaml"
         try:
-            config = OmegaConf.load(path)
-        except (OSError, YAMLError) as error:
+            config: Any = OmegaConf.to_container(OmegaConf.load(path))
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
             raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
-        assert isinstance(config, DictConfig)
+        if not isinstance(config, dict) or not config.keys() >= NEEDED:
+            raise InputError(f"{path} is not the config of a run, as train.py writes it.")
         return config
+
+    def evaluation(self, cfg: DictConfig) -> Path:
+        """Where a measurement with this config goes: ``eval``, or ``eval-<data>`` for other data than the run's."""
+        ours, theirs = (
+            {key: value for key, value in data.items() if key != "eval_batch_size"}
+            for data in (self.config()["data"], cfg.data)
+        )
+        return self.folder / ("eval" if ours == theirs else f"eval-{cfg.choices.data}")
 
     @property
     def finished(self) -> bool:
         return self.metrics.exists()
+
+    @property
+    def ended(self) -> str:
+        """When the run was finished, as text that sorts; empty for one that is not."""
+        try:
+            return str(json.loads(self.environment.read_text())["finished"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     @property
     def resume_from(self) -> Path | None:

@@ -1,7 +1,6 @@
 """Zhang's Table 1 from finished runs: seeds averaged, the published value beside each. Needs no torch."""
 
 import math
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,22 +11,13 @@ from scipy.stats import spearmanr
 
 from lit_shift import published
 from lit_shift.findings import Findings
+from lit_shift.protocol import PAPERS, protocol
 
 MEASURES = ("accuracy", "accuracy_random", "consistency", "average")
 BEST = 3
 
 PUBLISHED = {(row["filter"], row["aug"] == "true"): row for row in published.load("zhang_table1")}
 ORDER = list(dict.fromkeys(filter for filter, _ in PUBLISHED))
-
-# What tells rows of one protocol apart, and what does not change what is measured.
-_ROW = ("pool", "filter", "aug", "seed", "choices")
-_NO_MATTER = (
-    *("runs", "fresh", "logger", "compile", "callbacks"),
-    *("trainer.accelerator", "trainer.devices", "trainer.strategy", "data.eval_batch_size"),
-)
-_FOLLOW = ("data._target_", "data.aug", "data.seed", "data.padding", "model.padding", "classes")
-PAPERS = "CIFAR-10, VGG13 of width 64, 200 epochs, circular boundaries"
-_PAPER = {"data": "cifar10", "model.width": 64, "trainer.max_epochs": 200, "padding": "circular", "data.val_size": 0}
 
 
 @dataclass
@@ -100,41 +90,45 @@ def published_rate(pool: str, filter: str, aug: bool, measure: str) -> float | N
     return round(float(row[measure]) / 100, 4) if row else None
 
 
-def build(runs: Sequence[Findings]) -> list[Row]:
-    """Rows in the paper's order, protocol by protocol."""
-    names = protocols(runs)
+def build(runs: Iterable[Findings]) -> list[Row]:
+    """Rows in the paper's order, protocol by protocol; of runs that differ in nothing, the last one counts."""
     groups: dict[tuple[str, str, str, bool], list[Findings]] = defaultdict(list)
-    for run, protocol in zip(runs, names, strict=True):
+    for run in runs:
         config = run.config
-        groups[protocol, config["choices"]["pool"], filter_of(config), config["aug"]].append(run)
-    rows = [_row(Row(*key, *_newest_of_each_seed(members))) for key, members in groups.items()]
+        groups[protocol(config), config["choices"]["pool"], filter_of(config), config["aug"]].append(run)
+    rows = [_row(*key, members) for key, members in groups.items()]
     rows.sort(key=lambda row: (row.protocol, _place(row.filter), row.pool != "max", row.pool, row.aug))
-    images = {id(row): {run.metrics.get("test/images") for run in row.runs} for row in rows}
-    for protocol in {row.protocol for row in rows}:
-        members = [row for row in rows if row.protocol == protocol]
-        usual = Counter(count for row in members for count in images[id(row)]).most_common(1)[0][0]
-        for row in members:
-            if not all(is_papers(run.config) for run in row.runs):
-                row.notes.insert(0, f"not the paper's protocol, which is {PAPERS}")
-            row.notes += [f"measured on {count:,.0f} images" for count in images[id(row)] if count and count != usual]
+    for members in by_protocol(rows).values():
         for aug in (False, True):
             _mark_best([row for row in members if row.aug == aug])
     return rows
+
+
+def by_protocol(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Rows in groups that may be compared."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.protocol].append(row)
+    return groups
 
 
 def _place(filter: str) -> float:
     return ORDER.index(filter) if filter in ORDER else math.inf
 
 
-def _newest_of_each_seed(runs: list[Findings]) -> tuple[list[Findings], dict[str, Any], list[str]]:
-    """The runs that count, no cells yet, and a note where a seed was trained more than once."""
-    newest = {run.config["seed"]: run for run in runs}
-    again = [seed for seed, count in Counter(run.config["seed"] for run in runs).items() if count > 1]
-    notes = [f"seed {seed} was trained several times: the last counts" for seed in sorted(again)]
-    return [newest[seed] for seed in sorted(newest)], {}, notes
-
-
-def _row(row: Row) -> Row:
+def _row(protocol: str, pool: str, filter: str, aug: bool, runs: Sequence[Findings]) -> Row:
+    last = {run.config["seed"]: run for run in runs}
+    row = Row(protocol, pool, filter, aug, [last[seed] for seed in sorted(last)])
+    if protocol != PAPERS:
+        row.notes.append("not the paper's protocol, which is CIFAR-10, VGG13 of width 64, 200 epochs, circular")
+    for seed, count in Counter(run.config["seed"] for run in runs).items():
+        if count > 1:
+            row.notes.append(f"seed {seed} was trained {count} times: the last counts")
+    for run in row.runs:
+        if run.metrics.get("test/complete", 1) == 0:
+            row.notes.append(f"{run.name} was measured on a sample of {run.metrics['test/images']:,.0f} test images")
+    for shifts in {run.metrics["test/shifts"] for run in row.runs if run.metrics.get("test/exact") == 0}:
+        row.notes.append(f"a sample of {shifts:.0f} shifts an image")
     for measure in MEASURES:
         values = [value for run in row.runs if (value := rate(run.metrics, measure)) is not None]
         row.cells[measure] = None
@@ -143,8 +137,6 @@ def _row(row: Row) -> Row:
             row.cells[measure] = Cell(mean(values), std, published_rate(row.pool, row.filter, row.aug, measure))
         else:
             row.notes.append(f"{measure} was not measured in every run")
-    sampled = {run.metrics["test/shifts"] for run in row.runs if run.metrics.get("test/exact") == 0}
-    row.notes += [f"a sample of {shifts:.0f} shifts an image" for shifts in sampled]
     return row
 
 
@@ -153,7 +145,8 @@ def rate(metrics: Mapping[str, float], measure: str) -> float | None:
     if measure == "average":
         both = [rate(metrics, part) for part in ("accuracy", "consistency")]
         return None if None in both else mean(both)  # type: ignore[type-var]
-    return metrics.get(f"test/{measure}")
+    value = metrics.get(f"test/{measure}")
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _mark_best(rows: Sequence[Row]) -> None:
@@ -175,45 +168,3 @@ def agreement(rows: Iterable[Row], measure: str) -> Agreement | None:
     if len(pairs) > 2 and len(set(ours)) > 1 and len(set(theirs)) > 1:
         correlation = float(spearmanr(ours, theirs).statistic)
     return Agreement(len(pairs), correlation, mean(abs(a - b) for a, b in pairs))
-
-
-def protocols(runs: Sequence[Findings]) -> list[str]:
-    """What each run was trained and measured on, in words that differ exactly where the configs do.
-
-    Data, network, epochs and boundary are always named; anything else where it is not the same in all runs.
-    """
-    settings = [_settings(run.config) for run in runs]
-    usual: dict[str, Any] = {}
-    for key in dict.fromkeys(key for setting in settings for key in setting):
-        values = [str(setting.get(key)) for setting in settings]
-        usual[key] = Counter(values).most_common(1)[0][0]
-    names = []
-    for run, setting in zip(runs, settings, strict=True):
-        config, model = run.config, re.sub(r"_slim$", "", run.config["choices"]["model"])
-        parts = [config["choices"]["data"], f"{model} of width {setting.get('model.width')}"]
-        parts.append(f"{setting['trainer.max_epochs']} epochs")
-        if setting["padding"] != "circular":
-            parts.append(f"padding {setting['padding']}")
-        named = ("data", "model.width", "trainer.max_epochs", "padding")
-        others = [key for key in setting if key not in named and str(setting[key]) != usual[key]]
-        parts += [f"{key}={setting[key]}" for key in others]
-        names.append(", ".join(parts))
-    return names
-
-
-def is_papers(config: Mapping[str, Any]) -> bool:
-    """Whether a run followed the paper's protocol, as far as the paper tells it."""
-    setting = _settings(config)
-    return all(setting.get(key) == value for key, value in _PAPER.items())
-
-
-def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What makes the protocol of a run, flat: ``trainer.max_epochs`` and so on."""
-    flat = {"data": config["choices"]["data"]}
-    stack = [(key, value) for key, value in config.items() if key not in (*_ROW, *_NO_MATTER)]
-    for key, value in stack:
-        if isinstance(value, Mapping):
-            stack += [(f"{key}.{name}", inner) for name, inner in value.items()]
-        elif not key.startswith((*_NO_MATTER, *_FOLLOW)) and not (key == "data.root" and flat["data"] == "cifar10"):
-            flat[key] = value
-    return flat

@@ -19,6 +19,7 @@ from PIL import Image
 from pytorch_lightning import Trainer
 from pytorch_lightning.loggers import WandbLogger
 
+from lit_shift.config import group as group_of
 from lit_shift.config import label
 from lit_shift.console import say
 from lit_shift.files import atomic_text
@@ -51,7 +52,7 @@ def wandb_logger(
         name=name,
         id=identity.read_text(),
         project=project,
-        group=group or label(config, seed=False),
+        group=group or group_of(config),
         job_type=f"{config.choices.data}, {config.choices.model}, {config.trainer.max_epochs} epochs",
         save_dir=str(folder),
         config=OmegaConf.to_container(config),

@@ -1,44 +1,47 @@
 """Findings of runs that never were."""
 
-import numpy as np
+from functools import cache
 
+import numpy as np
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from lit_shift.config import CONF
 from lit_shift.findings import Findings
 
 SIZE = 32
 
 
-def config(pool="blur", filter="tri5", aug=False, seed=0, **changes):
-    """A run's config, by default of the paper's protocol; changes as ``trainer__max_epochs=20``."""
-    chosen = {"data": "cifar10", "model": "vgg13", "pool": pool}
-    made = {
-        "choices": chosen,
-        "data": {"_target_": "lit_shift.data.CIFAR10", "root": "data", "batch_size": 128, "aug": aug, "val_size": 0},
-        "model": {"_target_": "lit_shift.vgg.VGG13", "width": 64, "padding": "circular"},
-        "pool": {"_target_": "lit_shift.pool.Pool", "padding": "circular"},
-        "trainer": {"max_epochs": 200, "devices": 1},
-        "optimizer": {"lr": 0.1},
-        "callbacks": {},
-        "logger": {},
-        "padding": "circular",
-        "aug": aug,
-        "seed": seed,
-        "runs": "runs",
-        "classes": ["cat", "dog", "ship"],
-    }
+@cache
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("train", list(overrides))
+
+
+def config(pool="blur", filter="tri5", aug=False, seed=0, data="cifar10", model="vgg13", overrides=(), **changes):
+    """A run's config as train.py writes it, by default of the paper's protocol; changes as ``optimizer__lr=0.05``."""
+    made = composed(f"data={data}", f"model={model}", f"pool={pool}", *overrides).copy()
+    made.choices = {"data": data, "model": model, "pool": pool}
+    made.aug, made.seed = aug, seed
     if pool == "blur":
-        made["pool"]["filter"] = filter
+        made.filter = made.pool.filter = filter
+    OmegaConf.set_struct(made, False)
     for key, value in changes.items():
-        *path, last = key.split("__")
-        node = made
-        for part in path:
-            node = node[part]
-        node[last] = value
-    return made
+        OmegaConf.update(made, key.replace("__", "."), value)
+    made.classes = ["cat", "dog", "ship"]
+    return OmegaConf.to_container(made, resolve=True)
 
 
 def findings(name="run", accuracy=0.9, consistency=0.8, arrays=None, history=(), **of_config):
     metrics = {"test/accuracy": accuracy, "test/accuracy_random": accuracy - 0.01, "test/consistency": consistency}
-    metrics |= {"test/images": 100, "test/shifts": 1024, "test/exact": 1, "tv/conv1_1": 1.5, "tv/conv1_2": 1.4}
+    metrics |= {
+        "test/images": 100,
+        "test/shifts": 1024,
+        "test/exact": 1,
+        "test/complete": 1,
+        "tv/conv1_1": 1.5,
+        "tv/conv1_2": 1.4,
+    }
     return Findings(name, config(**of_config), metrics, list(history), arrays or {})
 
 
@@ -52,6 +55,7 @@ def arrays(seed=0, images=6, shown=(1, 4), chosen=(4,)):
         "diagonal": rng.random((images, SIZE)).astype(np.float32),
         "chosen": np.array(chosen),
         "shown": np.array(shown),
+        "shown_labels": np.array(shown) % 3,
         "pixels": np.random.default_rng(9).integers(0, 256, (images, 3, SIZE, SIZE), dtype=np.uint8)[list(shown)],
         "probabilities": probabilities,
     }

@@ -13,6 +13,8 @@ from lit_shift.functional import variation
 from lit_shift.orbit import layer_names, orbit_logits
 from lit_shift.pool import MaxPoolBlurDS
 from lit_shift.readings import DEFINITIONS
+from lit_shift.results import gather, main
+from lit_shift.table1 import build
 from lit_shift.vgg import VGG13
 from tests.conftest import ROOT, TINY, save_images
 
@@ -97,8 +99,54 @@ def test_ctrl_c_keeps_what_has_been_measured(run, trained):
     assert "Stopped: 16 of the 40 test images are measured" in finished.err
     metrics = json.loads((trained / "eval" / "metrics.json").read_text())
     assert metrics["test/images"] == 16
+    assert metrics["test/complete"] == 0
+    assert not [name for name in metrics if name.startswith(("equivariance/", "consistency/"))]
     assert 0 <= metrics["test/consistency"] <= 1
     assert (trained / "eval" / "figures" / "variation.png").exists()
+    assert not (trained / "eval" / "figures" / "equivariance.png").exists()
+    (findings,), _ = gather([trained])  # which draw what is whole
+    assert len(findings.arrays["labels"]) == 40
+    assert "equivariance/softmax" in findings.arrays
+
+
+def test_other_images_are_never_taken_for_the_runs_own(run, trained, tmp_path):
+    save_images(tmp_path / "other", 20, seed=1)
+    assert run("eval.py", checkpoint(trained), f"data.root={tmp_path / 'other'}").code == 0
+    assert (trained / "eval-imagefolder" / "metrics.json").exists()
+    assert not (trained / "eval").exists()
+    assert run("eval.py", checkpoint(trained), "data.eval_batch_size=3").code == 0
+    assert (trained / "eval" / "metrics.json").exists()
+
+
+def test_a_few_batches_of_one_image_each(run, images, tmp_path):
+    """A test that is cut short, and images beyond it."""
+    cut = ["+trainer.limit_test_batches=3", "data.eval_batch_size=1", "trainer.max_epochs=1"]
+    assert run("train.py", *TINY, f"data.root={images}", *cut).code == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    finished = run("eval.py", checkpoint(folder), "images=[2,12]")
+    assert finished.code == 0, finished.err
+    arrays = load_arrays(folder / "eval" / "arrays.npz")
+    assert arrays["chosen"].tolist() == [2]
+    assert len(arrays["variation"]) == 3
+    main([str(tmp_path / "runs"), "--format", "html"])
+    (row,) = build(gather([folder])[0])
+    assert "was measured on a sample of 3 test images" in " ".join(row.notes)
+
+
+@pytest.mark.parametrize("without", ["shift_measures", "shown_images", "equivariance"])
+def test_measures_that_are_switched_off(run, trained, without):
+    finished = run("eval.py", checkpoint(trained), f"callbacks.{without}=null", "images=[3]")
+    assert finished.code == 0, finished.err
+    main([str(trained), "--format", "html"])
+
+
+@pytest.mark.parametrize("content", ["", "a word", "choices: {data: digits}", "[1, 2]", "a: [", "a: ${b}"])
+def test_a_config_that_is_none(run, trained, content, capsys):
+    (trained / "config.yaml").write_text(content)
+    assert "config.yaml" in mistake(run, checkpoint(trained))
+    with pytest.raises(SystemExit):
+        main([str(trained)])
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path):

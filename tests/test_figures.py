@@ -116,6 +116,24 @@ def test_accuracy_against_consistency_in_two_panels():
     assert [text.get_text() for text in with_shifts.texts] == ["no run"]
 
 
+def test_filters_of_ones_own_are_drawn_too():
+    without, _ = figures.accuracy_consistency([Point("mine", "gauss", 9, False, 0.9, 0.8, published=False)]).axes
+    assert len(without.collections) == 1
+
+
+def test_forty_models_are_told_apart_and_their_names_stay_on_the_sheet():
+    models = {f"a-rather-long-name-{i}": {"conv1_1": float(i), "conv1_2": 1.0} for i in range(40)}
+    figure = figures.filter_tv(models)
+    (ax,) = figure.axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 40
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.y0 >= 0
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert ax.get_window_extent().height > 100
+
+
 def test_downsampling_shows_signal_shift_and_what_becomes_of_them():
     signal = np.array([0, 0, 1, 1, 0, 0, 1, 1.0])
     pooled = (np.array([0, 1, 0, 1.0]), np.array([1, 1, 1, 1.0]))

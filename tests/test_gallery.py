@@ -57,5 +57,13 @@ def test_runs_of_other_sizes_or_other_images_share_no_picture(models):
     larger = findings("larger", arrays=arrays(2) | {"pixels": np.zeros((2, 3, 64, 64), np.uint8)})
     with pytest.raises(InputError, match="max and larger were measured on images of other sizes"):
         gallery.draw([models[0], larger])
-    with pytest.raises(InputError, match="max and fewer were measured on other test images"):
-        gallery.draw([models[0], findings("fewer", arrays=arrays(2, images=5))])
+    others = arrays(2) | {"labels": models[0].arrays["labels"][::-1]}
+    with pytest.raises(InputError, match="max and others were measured on other test images"):
+        gallery.draw([models[0], findings("others", arrays=others)])
+
+
+def test_a_run_that_has_seen_fewer_of_the_images_is_drawn_where_it_can(models):
+    fewer = findings("fewer", arrays=arrays(2, images=3, shown=(1,), chosen=(1,)))
+    drawn = gallery.draw([models[0], fewer])
+    assert [line.get_label() for line in drawn["stability"].axes[0].lines] == ["max"]
+    assert len(drawn["variation"].axes[0].patches) == 2

@@ -18,7 +18,6 @@ FLOORS = [
         "metrics",
         "readings",
         "figures",
-        "findings",
         "data.loader",
         "data.module",
         "data.cifar10",
@@ -27,13 +26,13 @@ FLOORS = [
         "data",
     ],
     ["vgg", "orbit"],
-    ["classifier", "checkpoint", "config", "tracking", "run"],
+    ["classifier", "checkpoint", "config", "tracking", "run", "findings"],
     [
         *("callbacks.divergence", "callbacks.history", "callbacks.stop", "callbacks.progress", "callbacks.probe"),
         *("callbacks.filter_tv", "callbacks.shift_measures", "callbacks.equivariance", "callbacks.shown_images"),
         *("callbacks.consistency_readings", "callbacks"),
     ],
-    ["build", "table1", "gallery", "formats", "tables", "report", "content", "results", "cli"],
+    ["build", "protocol", "table1", "gallery", "formats", "tables", "report", "content", "results", "cli"],
 ]
 ORDER = [module for floor in FLOORS for module in floor]
 

@@ -49,15 +49,32 @@ def test_finished_runs_by_short_names_and_unfinished_ones_by_their_state(runs):
 def test_names_that_would_be_alike_are_longer(runs):
     save(runs / "cifar10-max-noaug-s0-3a1b2c3d", findings(pool="max"))
     finished, _ = gather([runs])
-    assert [run.name for run in finished][1:] == ["cifar10-max-noaug-s0-0a1b2c3d", "cifar10-max-noaug-s0-3a1b2c3d"]
+    assert [run.name for run in finished if "max" in run.name] == [
+        "cifar10-max-noaug-s0-0a1b2c3d",
+        "cifar10-max-noaug-s0-3a1b2c3d",
+    ]
 
 
 def test_what_eval_has_measured_comes_before_what_the_training_left_unless_it_was_cut_short(runs):
     folder = runs / "cifar10-max-noaug-s0-0a1b2c3d"
-    save_arrays(folder / "eval" / ARRAYS, arrays(5))
-    assert np.array_equal(Findings.load(folder, "x").arrays["variation"], arrays(5)["variation"])
-    save_arrays(folder / "eval" / ARRAYS, arrays(6, images=4, shown=(1,), chosen=(1,)))
-    assert np.array_equal(Findings.load(folder, "x").arrays["variation"], arrays(0)["variation"])
+    again = arrays(5)
+    del again["equivariance/pixels"]  # switched off the second time
+    for complete in (1, 0):
+        save_arrays(folder / "eval" / ARRAYS, again)
+        (folder / "eval" / "metrics.json").write_text(json.dumps({"test/complete": complete}))
+        found = Findings.load(folder, "x").arrays
+        assert np.array_equal(found["variation"], arrays(5 if complete else 0)["variation"])
+        assert np.array_equal(found["equivariance/pixels"], arrays(0)["equivariance/pixels"])
+
+
+def test_of_runs_that_differ_in_nothing_the_last_one_counts(runs):
+    times = {"0a1b2c3d": "2026-01-02", "3a1b2c3d": "2026-01-01"}
+    save(runs / "cifar10-max-noaug-s0-3a1b2c3d", findings(pool="max", accuracy=0.1))
+    for identity, time in times.items():
+        file = runs / f"cifar10-max-noaug-s0-{identity}" / "environment.json"
+        file.write_text(json.dumps({"finished": time}))
+    row, *_ = table1.build(gather([runs])[0])
+    assert [run.name for run in row.runs] == ["cifar10-max-noaug-s0-0a1b2c3d"]
 
 
 def mistake(capsys, *arguments):
@@ -76,8 +93,15 @@ def test_mistakes_are_said_in_a_sentence(runs, capsys, tmp_path):
     assert "holds no run" in mistake(capsys, tmp_path / "empty")
     unfinished = runs / "cifar10-blur-tri5-noaug-s1-2a1b2c3d"
     assert "no finished run yet: blur-tri5-noaug-s1 is unfinished" in mistake(capsys, unfinished)
-    (runs / "cifar10-max-noaug-s0-0a1b2c3d" / "metrics.json").write_text("{")
-    assert "is no finished run that can be read" in mistake(capsys, runs)
+    metrics = runs / "cifar10-max-noaug-s0-0a1b2c3d" / "metrics.json"
+    for text in ("{", "[]"):
+        metrics.write_text(text)
+        assert "metrics.json" in mistake(capsys, runs)
+    assert "There is no folder" in mistake(capsys, metrics)
+    assert "is a folder: name a file" in mistake(capsys, runs, "--out", tmp_path)
+    history = runs / "cifar10-blur-tri5-noaug-s1-2a1b2c3d" / "history.csv"
+    history.write_text("epoch\none\n")
+    assert "history.csv cannot be read" in mistake(capsys, runs)
 
 
 def test_a_truncated_file_of_arrays(runs, capsys):
@@ -101,12 +125,13 @@ def test_formats_on_standard_output_and_in_a_file(runs, capsys, tmp_path, format
     main([str(runs), "--format", format])
     out, err = capsys.readouterr()
     assert "blur-tri5-noaug-s1: unfinished: epoch 2 of 200" in err
-    main([str(runs), "--format", format, "--out", str(tmp_path / "file")])
-    assert "tri5" in (tmp_path / "file").read_text()
+    file = tmp_path / "new" / "file"
+    main([str(runs), "--format", format, "--out", str(file)])
+    assert "tri5" in file.read_text()
     if format == "csv":
         rows = list(csv.DictReader(io.StringIO(out)))
         assert [row["pool"] for row in rows] == ["max", "blur"]
-        assert (tmp_path / "file").read_text() == out
+        assert file.read_text() == out
 
 
 def test_figures(runs, tmp_path):

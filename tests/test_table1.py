@@ -6,6 +6,7 @@ import pytest
 
 from lit_shift import formats, published, table1
 from lit_shift.filters import FILTERS
+from lit_shift.protocol import PAPERS
 from tests.findings import findings
 
 
@@ -57,47 +58,83 @@ def test_seeds_are_averaged():
 def test_the_same_seed_twice_counts_once_and_is_noted():
     (row,) = table1.build([findings("old", accuracy=0.5), findings("new", accuracy=0.9)])
     assert [run.name for run in row.runs] == ["new"]
-    assert row.notes == ["seed 0 was trained several times: the last counts"]
+    assert row.notes == ["seed 0 was trained 2 times: the last counts"]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"trainer__max_epochs": 20}, "20 epochs"),
-        ({"model__width": 16}, "vgg13 of width 16"),
-        ({"padding": "zeros"}, "padding zeros"),
-        ({"choices": {"data": "digits", "model": "vgg13", "pool": "blur"}}, "digits"),
-        ({"optimizer__lr": 0.05}, "optimizer.lr=0.05"),
-        ({"data__val_size": 5000}, "data.val_size=5000"),
-        ({"trainer__limit_test_batches": 0.1}, "trainer.limit_test_batches=0.1"),
-    ],
-)
-def test_runs_of_another_protocol_are_never_mixed(change, said):
+OTHER_PROTOCOLS = [
+    ({"trainer__max_epochs": 20}, "20 epochs"),
+    ({"model__width": 16}, "vgg13 of width 16"),
+    ({"padding": "zeros"}, "padding zeros"),
+    ({"data": "digits"}, "digits, vgg13 of width 64"),
+    ({"optimizer__lr": 0.05}, "optimizer.lr=0.05"),
+    ({"optimizer___target_": "torch.optim.Adam"}, "optimizer._target_=torch.optim.Adam"),
+    ({"data__val_size": 5000}, "data.val_size=5000"),
+    ({"data__flip": False}, "data.flip=False"),
+    ({"data__augment_strength": 3}, "data.augment_strength=3"),
+    ({"data__aug": True}, "data.aug=True"),  # against aug=false above it
+    ({"model__padding": "zeros"}, "model.padding=zeros"),
+    ({"pool__padding": "zeros"}, "pool.padding=zeros"),
+    ({"pool__power": 2}, "pool.power=2"),
+    ({"schedule__gamma": 0.2}, "schedule.gamma=0.2"),
+    ({"trainer__limit_test_batches": 0.1}, "trainer.limit_test_batches=0.1"),
+    ({"trainer__limit_train_batches": 5}, "trainer.limit_train_batches=5"),
+    ({"trainer__precision": "bf16-mixed"}, "trainer.precision=bf16-mixed"),
+]
+
+
+@pytest.mark.parametrize("others", [1, 3], ids=["the other is in the minority", "in the majority"])
+@pytest.mark.parametrize(("change", "said"), OTHER_PROTOCOLS, ids=[said for _, said in OTHER_PROTOCOLS])
+def test_runs_of_another_protocol_are_never_mixed(change, said, others):
     usual = [findings(f"s{seed}", seed=seed) for seed in range(2)]
-    rows = table1.build([*usual, findings("other", seed=2, **change)])
-    assert sorted(len(row.runs) for row in rows) == [1, 2]
-    (other,) = (row for row in rows if len(row.runs) == 1)
-    assert said in other.protocol
-    assert said not in next(row.protocol for row in rows if row is not other)
+    rows = table1.build([*usual, *(findings(f"other{seed}", seed=seed, **change) for seed in range(others))])
+    assert sorted(len(row.runs) for row in rows) == sorted([others, 2])
+    for row in rows:
+        other = row.runs[0].name.startswith("other")
+        assert (said in row.protocol) == other
+        assert (row.protocol == PAPERS) == (not other)
+        assert any("not the paper's protocol" in note for note in row.notes) == other
+
+
+def test_two_unlike_runs_without_a_majority_name_what_they_differ_in():
+    plain, split = table1.build([findings("a"), findings("b", data__val_size=16)])
+    assert plain.protocol == PAPERS
+    assert split.protocol == f"{PAPERS}, data.val_size=16"
 
 
 def test_what_does_not_change_the_result_does_not_tell_protocols_apart():
-    runs = [findings("a"), findings("b", seed=1, trainer__devices=2, runs="elsewhere", logger={"mode": "online"})]
-    assert len(table1.build(runs)) == 1
+    same = {"trainer__devices": 2, "runs": "elsewhere", "logger": {}, "data__root": "elsewhere", "compile": True}
+    runs = [findings("a"), findings("b", seed=1, **same), findings("c", seed=2, data__eval_batch_size=256)]
+    (row,) = table1.build(runs)
+    assert row.protocol == PAPERS
+
+
+def test_a_slim_network_is_its_width():
+    (row,) = table1.build([findings("a", model="vgg13_slim"), findings("b", seed=1, model__width=16)])
+    assert row.protocol == "cifar10, vgg13 of width 16, 200 epochs"
+
+
+def test_runs_of_choices_that_are_no_more_are_told_apart_by_all_they_hold():
+    gone = findings("gone")
+    gone.config["choices"]["data"] = "cifar11"
+    other = findings("other", optimizer__lr=0.05)
+    other.config["choices"]["data"] = "cifar11"
+    rows = table1.build([gone, other])
+    assert len(rows) == 2
+    assert "optimizer.lr=0.05" in rows[1].protocol + rows[0].protocol
 
 
 def test_what_keeps_a_row_from_comparing_is_noted():
     sampled = findings("sampled", filter="rect2", padding="zeros")
     sampled.metrics.update({"test/exact": 0, "test/shifts": 64})
     fewer = findings("fewer", filter="rect3")
-    fewer.metrics["test/images"] = 10
+    fewer.metrics.update({"test/images": 10, "test/complete": 0})
     lacking = findings("lacking", filter="rect5")
     del lacking.metrics["test/consistency"]
     usual = [findings("usual", filter="tri5"), findings("usual2", filter="tri7")]
     notes = {row.filter: " ".join(row.notes) for row in table1.build([sampled, fewer, lacking, *usual])}
     assert "a sample of 64 shifts" in notes["rect2"]
     assert "not the paper's protocol" in notes["rect2"]
-    assert notes["rect3"] == "measured on 10 images"
+    assert notes["rect3"] == "fewer was measured on a sample of 10 test images"
     assert "consistency was not measured" in notes["rect5"]
     assert notes["tri5"] == ""
 
@@ -144,8 +181,21 @@ def test_markdown_and_latex_mark_the_best_and_say_what_is_noted():
     assert "all rows: not the paper's protocol" in text
     tex = formats.latex(rows)
     assert r"\textbf{95.0} (93.4, +1.6)" in tex
-    assert r"\begin{tabular}" in tex
-    assert "±" not in tex.replace(formats.CAPTION, "")
+    assert r"\caption{cifar10, vgg13 of width 64, 20 epochs. Ours $\pm$" in tex
+    assert r"$\dagger$ all rows: not the paper's protocol" in tex
+    assert tex.isascii()
+
+
+def test_latex_escapes_what_a_pool_may_be_called():
+    run = findings(optimizer__my_own=1)
+    assert r"optimizer.my\_own=1" in formats.latex(table1.build([run]))
+
+
+def test_measures_that_are_not_finite_are_missing():
+    run = findings()
+    run.metrics["test/accuracy"] = float("nan")
+    (row,) = table1.build([run])
+    assert row.cells["accuracy"] is row.cells["average"] is None
 
 
 def test_terminal_holds_a_table_for_each_protocol_in_80_columns():

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -73,7 +74,9 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     assert row["consistency"] == metrics["test/consistency"]
     assert row["consistency_published"] == 0.976
     assert config["pool"]["filter"] == "rect2"
-    assert identities == {("blur-rect2-aug-s3", "blur-rect2-aug")}
+    ((name, group),) = identities
+    assert name == "blur-rect2-aug-s3"
+    assert re.fullmatch(r"blur-rect2-aug-[0-9a-f]{8}", group)
     (offline,) = folder.glob("wandb/offline-run-*")
     assert f"wandb sync {offline.relative_to(tmp_path)}\n" in finished.err
     assert "wandb:" not in finished.err + finished.out
@@ -134,5 +137,9 @@ def test_two_runs_of_one_config_have_different_ids(run, arguments, tmp_path):
 
 def test_each_run_of_a_sweep_is_a_run_of_its_own(run, arguments, tmp_path):
     assert run("train.py", "-m", *arguments, *UNDRAWN, "seed=1,2").code == 0
-    names = [stored(folder)[2] for folder in sorted((tmp_path / "runs").glob("imagefolder-*"))]
-    assert names == [{("blur-rect2-aug-s1", "blur-rect2-aug")}, {("blur-rect2-aug-s2", "blur-rect2-aug")}]
+    (one,), (two,) = (stored(folder)[2] for folder in sorted((tmp_path / "runs").glob("imagefolder-*")))
+    assert (one[0], two[0]) == ("blur-rect2-aug-s1", "blur-rect2-aug-s2")
+    assert one[1] == two[1]  # the group of runs that differ by seed alone
+    assert run("train.py", *arguments, *UNDRAWN, "model.width=3").code == 0
+    (other,) = set().union(*(stored(folder)[2] for folder in (tmp_path / "runs").glob("*-s3-*")))
+    assert other[1] != one[1]

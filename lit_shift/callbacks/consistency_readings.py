@@ -5,6 +5,7 @@ from pytorch_lightning import Callback, Trainer
 
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
 from lit_shift.errors import at_least
@@ -48,9 +49,10 @@ class ConsistencyReadings(Callback):
                 }
             for name, values in classes.items():
                 gathered[name].update(batch.places, values)
-        if not gathered["labels"].update_called:  # interrupted before the first batch
+        if interrupted(trainer):
             return
-        predictions = Predictions(len(data.classes), **{name: metric.compute() for name, metric in gathered.items()})
+        classes = {name: torch.from_numpy(metric.compute()) for name, metric in gathered.items()}
+        predictions = Predictions(len(data.classes), **classes)
         for name, reading in READINGS.items():
             values = reading.measure(predictions)
             self._log(pl_module, name, values.mean(), values.std() / len(values) ** 0.5)

@@ -7,6 +7,7 @@ from pytorch_lightning import Callback, Trainer
 
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
 from lit_shift.data.loader import Images
@@ -63,7 +64,7 @@ class Equivariance(Callback):
                 for name, phases in layer_phases(net, probe.input(batch.pixels), names):
                     metrics[name].update(phases)
                     resolutions[name] = phases.shape[-2:]
-        if not resolutions:  # interrupted before the first batch
+        if interrupted(trainer):
             return True
         for name, metric in metrics.items():
             by_shift, between_images, _ = metric.compute()

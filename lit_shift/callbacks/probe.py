@@ -52,6 +52,8 @@ class Probe:
     @contextmanager
     def full_precision(self) -> Iterator[None]:
         """Neither gradients nor autocast nor TensorFloat32."""
+        matmul = torch.backends.cuda.matmul
+        before, matmul.allow_tf32 = matmul.allow_tf32, False
         with (
             torch.no_grad(),
             torch.autocast(self.module.device.type, enabled=False),
@@ -62,4 +64,7 @@ class Probe:
                 allow_tf32=False,
             ),
         ):
-            yield
+            try:
+                yield
+            finally:
+                matmul.allow_tf32 = before

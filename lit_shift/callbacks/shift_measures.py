@@ -32,9 +32,10 @@ class ShiftMeasures(Callback):
     answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
     whatever the training's precision.
 
-    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95% interval, ``images``,
-    ``shifts``, the number of shifts of each image, and ``exact``, 1 where they are all. The end leaves in ``arrays``,
-    by test image: ``labels``, ``variation`` and ``diagonal``, the probability of the correct class at shifts (d, d).
+    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95% interval; ``images``, and
+    ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and ``exact``, 1 where these
+    are all. The end leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the probability of
+    the correct class at shifts (d, d).
 
     Args:
         every_n_epochs: how often during training.
@@ -81,12 +82,12 @@ class ShiftMeasures(Callback):
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._log("test")
-        self.arrays = {name: metric.compute().cpu().numpy() for name, metric in self.per_image.items()}
+        self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
         log_histogram(trainer, "test/variation_std", np.sqrt(self.arrays["variation"]))
 
     def _start(self, module: Classifier, images: Images) -> None:
         n, _, height, width = images.pixels.shape
-        self.probe = Probe(module, images.pixels)
+        self.probe, self.wanted = Probe(module, images.pixels), n
         self.shifts_measured = height * width if self.probe.exact else self.shifts
         if not self.probe.exact:
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
@@ -105,7 +106,8 @@ class ShiftMeasures(Callback):
     def _log(self, stage: str) -> None:
         log = self.probe.module.log_dict
         estimates = {name: metric.compute() for name, metric in self.metrics.items()}
+        images = estimates["consistency"].images
         for name, estimate in estimates.items():
             log({f"{stage}/{name}": estimate.mean, f"{stage}/{name}_ci95": estimate.ci95})
-        log({f"{stage}/images": estimates["consistency"].images})
+        log({f"{stage}/images": images, f"{stage}/complete": float(images == self.wanted)})
         log({f"{stage}/shifts": float(self.shifts_measured), f"{stage}/exact": float(self.probe.exact)})

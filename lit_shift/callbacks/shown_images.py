@@ -9,11 +9,14 @@ from pytorch_lightning import Callback, Trainer
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.shift_measures import ShiftMeasures
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.errors import InputError, at_least
 from lit_shift.shifts import seeded
 
-MOST_PROBABILITIES = 2**25  # 128 MB: many classes or large images leave room for fewer images
+# Many classes or large images leave room for a smaller sample: 128 MB, and by brute force 64 images of 32x32.
+MOST_PROBABILITIES = 2**25
+MOST_PASSES = 2**16
 
 
 class ShownImages(Callback):
@@ -21,7 +24,8 @@ class ShownImages(Callback):
 
     They are the chosen ones or, where none is chosen, those whose correct class varies most over the shifts; and a
     seeded sample, which is the same for every model. Leaves in ``arrays``: ``chosen`` (P,) and ``shown`` (M,), places
-    in the test set, and for the shown ``pixels`` (M, 3, H, W) uint8 and ``probabilities`` (M, H, W, K) float32.
+    in the test set, and for the shown ``shown_labels`` (M,), ``pixels`` (M, 3, H, W) uint8 and ``probabilities``
+    (M, H, W, K) float32.
 
     Args:
         images: the chosen places.
@@ -45,29 +49,30 @@ class ShownImages(Callback):
             raise InputError(f"images={self.images}: the {test} test images are numbered from 0 to {test - 1}.")
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        test = trainer.datamodule.test  # type: ignore[attr-defined]
-        sample = torch.randperm(len(test.labels), generator=seeded(self.seed))[: self.sample].tolist()
-        chosen = self.images or self._least_stable(trainer)
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        test, probe = data.test, Probe(pl_module, data.test.pixels)
+        variation = next((c.arrays["variation"] for c in trainer.callbacks if isinstance(c, ShiftMeasures)), None)  # type: ignore[attr-defined]
+        measured = len(test.labels) if variation is None else len(variation)  # fewer where the test was cut short
+        chosen = [place for place in self.images if place < measured]
+        if not self.images and variation is not None:
+            chosen = np.argsort(-variation, kind="stable")[: self.least_stable].tolist()
         height, width = test.pixels.shape[2:]
-        room = MOST_PROBABILITIES // (height * width * len(trainer.datamodule.classes))  # type: ignore[attr-defined]
-        shown = list(dict.fromkeys([*chosen, *sample]))[: max(1, room)]
-        probe = Probe(pl_module, test.pixels)
+        room = MOST_PROBABILITIES // (height * width * len(data.classes))
+        if not probe.exact:
+            room = min(room, MOST_PASSES // (height * width))
+        sample = torch.randperm(len(test.labels), generator=seeded(self.seed))[: self.sample].tolist()
+        others = [place for place in sample if place < measured and place not in chosen]
+        shown = [*chosen, *others[: max(0, room - len(chosen))]]
         probabilities = []
         for place in tracked(trainer, shown, "measuring single images"):
             logits = probe.orbit(test.pixels[place, None].to(pl_module.device))
             probabilities.append(logits.double().softmax(3).float().cpu())
-        measured = shown[: len(probabilities)]
-        if measured:
-            self.arrays = {
-                "chosen": np.array([place for place in chosen if place in measured], dtype=np.int64),
-                "shown": np.array(measured),
-                "pixels": test.pixels[measured].numpy(),
-                "probabilities": torch.cat(probabilities).numpy(),
-            }
-
-    def _least_stable(self, trainer: Trainer) -> list[int]:
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            if isinstance(callback, ShiftMeasures):
-                order = np.argsort(-callback.arrays["variation"], kind="stable")
-                return order[: self.least_stable].tolist()
-        return []
+        if interrupted(trainer) or not shown:
+            return
+        self.arrays = {
+            "chosen": np.array(chosen, dtype=np.int64),
+            "shown": np.array(shown),
+            "shown_labels": test.labels[shown].numpy(),
+            "pixels": test.pixels[shown].numpy(),
+            "probabilities": torch.cat(probabilities).numpy(),
+        }

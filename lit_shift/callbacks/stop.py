@@ -16,7 +16,34 @@ class Stopped(SystemExit):
     """A program was asked to stop and has saved what it has. Exits with 128 + the signal's number."""
 
 
-class StopOnSignal(Callback):
+class _OnSignal(Callback):
+    """Listens to signals until it has heard one, or is told to stop listening; then they mean what they did before."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._previous: dict[int, Any] = {}
+
+    def _listen(self, *numbers: int) -> None:
+        if threading.current_thread() is threading.main_thread():  # no other may
+            self._previous = {number: signal.signal(number, self._receive) for number in numbers}
+
+    def _receive(self, number: int, frame: Any) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._restore()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._restore()
+
+
+class StopOnSignal(_OnSignal):
     """Finishes the batch, writes a checkpoint to ``path`` and leaves; a second signal leaves at once.
 
     The checkpoint holds the place within the epoch, and the same command continues from there. An epoch's last batch
@@ -25,13 +52,12 @@ class StopOnSignal(Callback):
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
-        self.received = 0
-        self._previous: dict[int, Any] = {}
+        self.testing = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        self._listen(*SIGNALS)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()
@@ -39,15 +65,8 @@ class StopOnSignal(Callback):
             self._leave(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # Lightning would let the scheduler's signal pass unheeded; Ctrl-C leaves by itself.
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._leave_test)}
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._restore()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._restore()
+        self.testing = True
+        self._listen(signal.SIGTERM)  # which Lightning would let pass unheeded; Ctrl-C leaves by itself
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if not trainer.is_last_batch and self._asked(trainer):
@@ -62,65 +81,38 @@ class StopOnSignal(Callback):
         say(f"\nStopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
         raise Stopped(128 + (self.received or signal.SIGINT))
 
-    def _leave_test(self, number: int, frame: Any) -> None:
-        self._restore()
-        say("\nStopped while measuring the trained network. The same command measures it again.")
-        raise Stopped(128 + number)
-
     def _receive(self, number: int, frame: Any) -> None:
-        self.received = number
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
+        super()._receive(number, frame)
+        if self.testing:
+            say("\nStopped while measuring the trained network. The same command measures it again.")
+            raise Stopped(128 + number)
 
 
-class KeepMeasured(Callback):
+class KeepMeasured(_OnSignal):
     """Ends a measurement early when it is interrupted, such that what has been measured is computed and kept.
 
     It must come after every callback that measures. A second signal leaves at once, as does the first where several
     processes share the work, who would have to agree on the batch.
     """
 
-    def __init__(self) -> None:
-        self.received = False
-        self._previous: dict[int, Any] = {}
-
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size == 1:
-            self._previous = {number: signal.signal(number, self._receive) for number in SIGNALS}
+            self._listen(*SIGNALS)
 
     def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self.received:
             raise StopIteration  # which is how Lightning's loop learns that there are no more batches
 
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._restore()
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._restore()
-
-    def _receive(self, number: int, frame: Any) -> None:
-        self.received = True
-        self._restore()
-
-    def _restore(self) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-        self._previous = {}
-
 
 def leave_if_interrupted(trainer: Trainer) -> None:
     """End the program as an interrupted one, once what has been measured is kept."""
-    if interrupted(trainer):
+    if number := interrupted(trainer):
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         measured = trainer.callback_metrics.get("test/images", 0)
-        say(f"Stopped: {measured:.0f} of the {len(data.test.labels)} test images are measured.")
-        raise Stopped(128 + signal.SIGINT)
+        say(f"Stopped: {measured:.0f} of the {len(data.test.labels)} test images are measured, and what else is shown.")
+        raise Stopped(128 + number)
 
 
-def interrupted(trainer: Trainer) -> bool:
-    """Whether a measurement is to end early."""
-    return any(isinstance(callback, KeepMeasured) and callback.received for callback in trainer.callbacks)  # type: ignore[attr-defined]
+def interrupted(trainer: Trainer) -> int:
+    """The signal that ends a measurement early, or 0."""
+    return max((c.received for c in trainer.callbacks if isinstance(c, KeepMeasured)), default=0)  # type: ignore[attr-defined]

@@ -12,6 +12,7 @@ from pytorch_lightning import Callback, Trainer
 
 from lit_shift import functional
 from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, KeepMeasured, ShiftMeasures, ShownImages
+from lit_shift.callbacks.probe import Probe
 from lit_shift.classifier import Classifier
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
@@ -175,7 +176,7 @@ def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
         return maps.repeat_interleave(32 // size[0], 2).repeat_interleave(32 // size[1], 3)
 
     names = [key.removeprefix("equivariance/") for key in callback.arrays if key.startswith("equivariance/")]
-    assert names[0], names[-1] == ("pixels", "softmax")
+    assert (names[0], names[-1]) == ("pixels", "softmax")
     for h, w in ((1, 0), (5, 6), (16, 16), (31, 2)):
         shifted, _ = features_of(module, images.roll((h, w), (2, 3)))
         for name in names:
@@ -277,3 +278,42 @@ def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
     assert ("equivariance" in logged) == (moment not in ("first batch", "layers"))
     assert ("consistency" in logged) == (moment == "images")
     assert "shown" not in parts["images"].arrays
+
+
+@pytest.mark.parametrize(
+    ("callback", "key"),
+    [
+        (Equivariance(1, 7, 0, False), "equivariance"),
+        (ConsistencyReadings(7, 0), "consistency"),
+        (ShownImages([0, 1], 0, 0, 0), "shown"),
+    ],
+)
+def test_a_measure_that_is_cut_within_its_loop_is_none(data, callback, key, monkeypatch):
+    """Its mean over fewer images is not passed off as one over all."""
+    seen = []
+
+    def interrupt(self, pixels):
+        seen.append(len(pixels))
+        os.kill(os.getpid(), signal.SIGINT)
+        return normalize(self, pixels)
+
+    normalize = Probe.input
+    run = trainer(ShiftMeasures(1, 4, 8, 0), callback, KeepMeasured())
+    measure = callback.on_test_epoch_end
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(Probe, "input", interrupt)
+        measure(*arguments)
+
+    monkeypatch.setattr(callback, "on_test_epoch_end", interrupted)
+    run.test(classifier(data, "circular"), data, verbose=False)
+    assert seen
+    assert not [name for name in run.callback_metrics if name.startswith(key)]
+    assert not callback.__dict__.get("arrays")
+    assert run.callback_metrics["test/complete"] == 1
+
+
+def test_a_measure_of_a_part_of_the_test_set_says_so(data):
+    run = trainer(ShiftMeasures(1, 4, 8, 0), limit_test_batches=2)
+    run.test(classifier(data, "circular"), data, verbose=False)
+    assert (run.callback_metrics["test/images"], run.callback_metrics["test/complete"]) == (6, 0)

@@ -1,0 +1,82 @@
+"""What a run was trained and measured on, in words. Needs no torch."""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from lit_shift.config import CONF
+
+PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
+
+# What makes a row of the table within a protocol; and what does not change what comes out.
+_ROW = ("aug", "seed", "filter", "choices", "classes", "pool._target_", "pool._partial_", "pool.filter")
+_NO_MATTER = (
+    *("runs", "fresh", "logger", "compile", "callbacks", "data.eval_batch_size"),
+    *("trainer.accelerator", "trainer.devices", "trainer.strategy"),
+)
+_NAMED = ("model.width", "trainer.max_epochs", "padding")
+
+
+def protocol(config: Mapping[str, Any]) -> str:
+    """Data, network and epochs of a run, and whatever else is not as ``conf/`` has it by default.
+
+    Two runs have the same words exactly if their configs differ in nothing but pool, filter, augmentation, seed and
+    what does not change the result, as the device. By default ``conf/`` is the paper's protocol, :data:`PAPERS`.
+    """
+    ours, usual = _flat(config), _flat(_defaults(config))
+    parts = [
+        config["choices"]["data"],
+        f"{config['choices']['model'].removesuffix('_slim')} of width {ours.get('model.width')}",
+        f"{ours.get('trainer.max_epochs')} epochs",
+    ]
+    if ours.get("padding") != "circular":
+        parts.append(f"padding {ours.get('padding')}")
+    names = [name for name in sorted({*ours, *usual}) if name not in _NAMED]
+    parts += [f"{name}={ours.get(name)}" for name in names if ours.get(name) != usual.get(name)]
+    return ", ".join(parts)
+
+
+def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config that the run's choices alone would have made, its top-level switches having settled below."""
+    usual = _composed(*(config["choices"][group] for group in ("data", "model", "pool")))
+    if usual is None:
+        return {}
+    # Without the names of the choices, which only a running command can resolve.
+    usual = OmegaConf.masked_copy(usual, [str(key) for key in usual if key != "choices"])
+    for switch in ("aug", "seed", "padding"):
+        usual[switch] = config[switch]
+    content: Any = OmegaConf.to_container(usual, resolve=True)
+    return content
+
+
+@cache
+def _composed(data: str, model: str, pool: str) -> DictConfig | None:
+    """The default config with these choices; None where one of them is no more."""
+    running = GlobalHydra.instance().hydra  # the command's own, where this is called within one
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose("train", [f"data={data}", f"model={model}", f"pool={pool}"])
+    except HydraException:
+        return None
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """What matters of a config, by names as ``trainer.max_epochs``."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        if name in (*_ROW, *_NO_MATTER) or (name == "data.root" and "CIFAR10" in config["_target_"]):
+            continue
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
