@@ -20,6 +20,8 @@ from lit_shift.page import render
 from lit_shift.table1 import build
 from tests.findings import arrays, findings
 
+pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
+
 H = W = 32
 MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
 EVIL = "</script><script>document.title = 'broken'</script><b>&amp;"
