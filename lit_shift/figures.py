@@ -161,7 +161,8 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
         ax.set_title(layer, fontsize=9)
         ax.tick_params(labelsize=7)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    figure.supxlabel("epoch", fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("epoch", fontsize=8)
     figure.supylabel("total variation of the filters", fontsize=9)
     _legend_below(figure, axes.flat[0])
     return figure
