@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import hydra
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from lit_shift.cli import Outcomes, plain_errors, use_config_of_run
 from lit_shift.config import settle
-from lit_shift.console import say, show
-from lit_shift.run import Run, make_folder, write_metrics
+from lit_shift.console import show
+from lit_shift.run import Run, make_folder
 from lit_shift.tables import measures
 
 outcomes = Outcomes()
@@ -23,12 +23,10 @@ def main(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> None:
     """Test the checkpoint, show what is measured and write it to the ``out`` folder, with the config behind it."""
-    from lit_shift import gallery
     from lit_shift.build import build_classifier, build_data, build_testing, check_classes
-    from lit_shift.callbacks.stop import leave_if_interrupted
+    from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
     from lit_shift.checkpoint import load_weights
-    from lit_shift.findings import ARRAYS, save_arrays
-    from lit_shift.report import found
+    from lit_shift.report import found, keep
 
     run = Run.of(cfg.ckpt)
     out = Path(cfg.out or run.evaluation(cfg))
@@ -43,11 +41,7 @@ def evaluate(cfg: DictConfig) -> None:
         findings = found(trainer, cfg, run)
         for table in measures(findings.metrics):
             show(table)
-        OmegaConf.save(cfg, out / "config.yaml")
-        save_arrays(out / ARRAYS, findings.arrays)
-        write_metrics(out / "metrics.json", findings.metrics)
-        gallery.save([findings], out / "figures")
-        say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
+        keep(findings, cfg, out, partial=bool(interrupted(trainer)))
     leave_if_interrupted(trainer)
 
 

@@ -142,5 +142,5 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
             kept = shown.index(place)
             return model.arrays["pixels"][kept], int(model.arrays["shown_labels"][kept])
     raise InputError(
-        f"Test image {place} was not kept: python eval.py ckpt=RUN/checkpoints/last.ckpt images=[{place}]."
+        f"Test image {place} was not kept: python eval.py ckpt=RUN/checkpoints/last.ckpt 'images=[{place}]'."
     )

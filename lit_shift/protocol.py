@@ -29,10 +29,11 @@ def protocol(config: Mapping[str, Any]) -> str:
     what does not change the result, as the device. By default ``conf/`` is the paper's protocol, :data:`PAPERS`.
     """
     ours, usual = _flat(config), _flat(_defaults(config))
+    epochs = ours.get("trainer.max_epochs")
     parts = [
         config["choices"]["data"],
         f"{config['choices']['model'].removesuffix('_slim')} of width {ours.get('model.width')}",
-        f"{ours.get('trainer.max_epochs')} epochs",
+        f"{epochs} epoch{'s' * (epochs != 1)}",
     ]
     if ours.get("padding") != "circular":
         parts.append(f"padding {ours.get('padding')}")

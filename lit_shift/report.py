@@ -1,5 +1,6 @@
 """What a test has found, from the trainer that ran it, and to W&B."""
 
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -7,8 +8,9 @@ from pytorch_lightning import Trainer
 
 from lit_shift import gallery, table1
 from lit_shift.config import label
-from lit_shift.findings import Findings, read_history
-from lit_shift.run import Run, scalars
+from lit_shift.console import say
+from lit_shift.findings import ARRAYS, Findings, read_history, save_arrays
+from lit_shift.run import Run, make_folder, scalars, write_metrics
 from lit_shift.tracking import log_media, wandb_loggers
 
 
@@ -20,6 +22,18 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     config: Any = OmegaConf.to_container(cfg)
     config.setdefault("classes", trainer.datamodule.classes)  # type: ignore[attr-defined]
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
+
+
+def keep(findings: Findings, cfg: DictConfig, out: Path, partial: bool) -> None:
+    """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one."""
+    if partial and (out / "metrics.json").exists():
+        out = out.with_name(f"{out.name}-partial")
+    make_folder(out, "out")
+    OmegaConf.save(cfg, out / "config.yaml")
+    save_arrays(out / ARRAYS, findings.arrays)
+    write_metrics(out / "metrics.json", findings.metrics)
+    gallery.save([findings], out / "figures")
+    say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
 
 
 def log_findings(trainer: Trainer, findings: Findings) -> None:

@@ -17,6 +17,7 @@ from lit_shift.findings import Findings, read_history
 from lit_shift.run import Run
 
 TEXTS = {"csv": formats.comma_separated, "markdown": formats.markdown, "latex": formats.latex}
+SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
@@ -47,6 +48,8 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
 
 def _runs_in(path: Path) -> list[Path]:
     """The run folders at or below a path: those in which a training has noted its config and environment."""
+    if path.is_file():
+        raise InputError(f"{path} is a file: type the folder of a run, or one that holds runs.")
     if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
     found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
@@ -71,16 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--format",
         choices=["table", *TEXTS, "html"],
-        default="table",
-        help="html is one page with the table, every figure and a shift explorer [table]",
+        help="html is one page with the table, every figure and a shift explorer [by the suffix of --out, else table]",
     )
-    parser.add_argument("--out", type=Path, help="file to write [standard output; for html RUNS/results.html]")
+    parser.add_argument(
+        "--out", type=Path, help="file to write [standard output; for html results.html in RUNS, if that is one]"
+    )
     parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
     options = parser.parse_args(arguments)
     try:
         if options.out and options.out.is_dir():
             raise InputError(f"--out={options.out} is a folder: name a file.")
-        report(options.runs, options.format, options.out, options.figures)
+        suffix = options.out.suffix if options.out else ""
+        report(options.runs, options.format or SUFFIXES.get(suffix, "table"), options.out, options.figures)
     except InputError as error:
         say(f"error: {error}")
         sys.exit(2)
@@ -95,7 +100,7 @@ def report(paths: Sequence[str], format: str, out: Path | None, figures: Path | 
     rows = table1.build(runs)
     runs = [run for row in rows for run in row.runs]  # the table's order, the baseline first
     if format == "html":
-        out = out or Path(paths[0]) / "results.html"
+        out = out or (Path(paths[0]) if len(paths) == 1 else Path()) / "results.html"
         atomic_text(out, page.render(content.content(runs, rows, unfinished)))
     elif format in TEXTS:
         text = TEXTS[format](rows)

@@ -61,7 +61,9 @@ class Run:
             InputError: there is no such file.
         """
         if not Path(checkpoint).is_file():
-            raise InputError(f"There is no checkpoint {str(checkpoint)!r}: type ckpt=RUN/checkpoints/last.ckpt.")
+            inside = Path(checkpoint) / "checkpoints" / "last.ckpt"
+            typed = inside if inside.is_file() else "RUN/checkpoints/last.ckpt"
+            raise InputError(f"There is no checkpoint {str(checkpoint)!r}: type ckpt={typed}.")
         return cls(Path(checkpoint).absolute().parents[1])
 
     def config(self) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def taps(filter: str) -> int:
 
 
 def filter_of(config: Mapping[str, Any]) -> str:
-    """The low-pass filter of a run's pool: plain max pooling has ``delta``, average pooling ``rect6``."""
-    return {"max": "delta", "avg": "rect6"}.get(config["choices"]["pool"]) or config["pool"].get("filter", "delta")
+    """The low-pass filter of a run's pool: ``delta`` of plain max pooling, ``-`` where its config names none."""
+    return {"max": "delta", "avg": "rect6"}.get(config["choices"]["pool"]) or config["pool"].get("filter", "-")
 
 
 def published_rate(pool: str, filter: str, aug: bool, measure: str) -> float | None:

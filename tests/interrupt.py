@@ -30,11 +30,13 @@ class Interrupt(Callback):
 class InterruptTest(Callback):
     """Sends a signal, SIGINT unless told, to this process in a batch (from 0) of the first test in a folder."""
 
-    def __init__(self, batch, number="SIGINT"):
+    def __init__(self, batch, number="SIGINT", times=1):
         self.batch = batch
+        self.times = times
         self.number = signal.Signals[number]
 
     def on_test_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if batch_idx == self.batch and not Path("interrupted").exists():
             Path("interrupted").touch()
-            os.kill(os.getpid(), self.number)
+            for _ in range(self.times):
+                os.kill(os.getpid(), self.number)

@@ -1,4 +1,5 @@
 import json
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -103,10 +104,23 @@ def test_ctrl_c_keeps_what_has_been_measured(run, trained):
     assert not [name for name in metrics if name.startswith(("equivariance/", "consistency/"))]
     assert 0 <= metrics["test/consistency"] <= 1
     assert (trained / "eval" / "figures" / "variation.png").exists()
+    assert f"figures/ in {trained / 'eval'}" in finished.err.replace("\n", "")
     assert not (trained / "eval" / "figures" / "equivariance.png").exists()
     (findings,), _ = gather([trained])  # which draw what is whole
     assert len(findings.arrays["labels"]) == 40
     assert "equivariance/softmax" in findings.arrays
+
+
+def test_a_part_does_not_take_the_place_of_the_whole(run, trained, tmp_path):
+    assert run("eval.py", checkpoint(trained)).code == 0
+    before = (trained / "eval" / "metrics.json").read_bytes()
+    interrupt = ["+callbacks.interrupt._target_=tests.interrupt.InterruptTest", "+callbacks.interrupt.batch=0"]
+    interrupt += ["+callbacks.interrupt.number=SIGTERM", "+callbacks.interrupt.times=2"]  # one, and its echo
+    finished = run("eval.py", checkpoint(trained), *interrupt, "data.eval_batch_size=8", PYTHONPATH=str(ROOT))
+    assert finished.code == 128 + signal.SIGTERM
+    assert (trained / "eval" / "metrics.json").read_bytes() == before
+    assert json.loads((trained / "eval-partial" / "metrics.json").read_text())["test/images"] == 8
+    assert (trained / "eval-partial" / "figures" / "variation.png").exists()
 
 
 def test_other_images_are_never_taken_for_the_runs_own(run, trained, tmp_path):
@@ -193,7 +207,7 @@ def test_mistakes(run, trained, tmp_path):
     assert "ckpt must be given" in mistake(run)
     assert "There is no checkpoint" in mistake(run, checkpoint(trained).replace("last", "lost"))
     assert "There is no checkpoint 'no/such/run.ckpt'" in mistake(run, "ckpt=no/such/run.ckpt")
-    assert "type ckpt=RUN/checkpoints/last.ckpt" in mistake(run, f"ckpt={trained}")
+    assert f"type ckpt={trained}/checkpoints/last.ckpt" in mistake(run, f"ckpt={trained}")
     for settled in ("filter=rect3", "padding=zeros", "pool=max", "model.width=8", "+experiment=quickstart"):
         mistake(run, checkpoint(trained), settled)
     assert "filter is settled by the training" in mistake(run, checkpoint(trained), "filter=rect3")

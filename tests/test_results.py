@@ -97,7 +97,7 @@ def test_mistakes_are_said_in_a_sentence(runs, capsys, tmp_path):
     for text in ("{", "[]"):
         metrics.write_text(text)
         assert "metrics.json" in mistake(capsys, runs)
-    assert "There is no folder" in mistake(capsys, metrics)
+    assert "is a file: type the folder of a run" in mistake(capsys, metrics)
     assert "is a folder: name a file" in mistake(capsys, runs, "--out", tmp_path)
     history = runs / "cifar10-blur-tri5-noaug-s1-2a1b2c3d" / "history.csv"
     history.write_text("epoch\none\n")
@@ -125,8 +125,9 @@ def test_formats_on_standard_output_and_in_a_file(runs, capsys, tmp_path, format
     main([str(runs), "--format", format])
     out, err = capsys.readouterr()
     assert "blur-tri5-noaug-s1: unfinished: epoch 2 of 200" in err
-    file = tmp_path / "new" / "file"
-    main([str(runs), "--format", format, "--out", str(file)])
+    suffix = {"table": ".txt", "csv": ".csv", "markdown": ".md", "latex": ".tex"}[format]
+    file = tmp_path / "new" / f"file{suffix}"
+    main([str(runs), "--out", str(file)])  # which tells the format
     assert "tri5" in file.read_text()
     if format == "csv":
         rows = list(csv.DictReader(io.StringIO(out)))

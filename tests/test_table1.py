@@ -157,6 +157,16 @@ def test_average_pooling_has_nothing_published():
 MEASURES = ("accuracy", "accuracy_random", "consistency", "average")
 
 
+def test_a_pool_of_ones_own_is_named_as_its_config_does():
+    own = findings("own")
+    own.config["choices"]["pool"] = "l2"
+    (named,) = table1.build([own])
+    del own.config["pool"]["filter"]
+    (unnamed,) = table1.build([own])
+    assert (named.filter, unnamed.filter) == ("tri5", "-")
+    assert named.cells["accuracy"].published is None
+
+
 def test_csv():
     runs = [findings(f"s{seed}", accuracy=0.9 + 0.02 * seed, seed=seed) for seed in range(2)]
     text = formats.comma_separated(table1.build([*runs, findings("avg", pool="avg")]))

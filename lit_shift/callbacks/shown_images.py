@@ -36,7 +36,7 @@ class ShownImages(Callback):
 
     def __init__(self, images: Sequence[int] | None, least_stable: int, sample: int, seed: int) -> None:
         if isinstance(images, int | str):
-            raise InputError(f"images={images} must be a list of places in the test set: images=[{images}].")
+            raise InputError(f"images={images} must be a list of places in the test set, as 'images=[3,7]'.")
         self.images = [at_least(0, "images", place) for place in images or ()]
         self.least_stable = at_least(0, "least_stable", least_stable)
         self.sample = at_least(0, "sample", sample)

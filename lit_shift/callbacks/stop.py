@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,14 @@ class Stopped(SystemExit):
 
 
 class _OnSignal(Callback):
-    """Listens to signals until it has heard one, or is told to stop listening; then they mean what they did before."""
+    """Hears the first signal; another one, if it is not an echo of the first, means what it did before."""
+
+    # A launcher as uv or torchrun passes on the Ctrl-C that the terminal has sent to its children too.
+    ECHO_SECONDS = 1
 
     def __init__(self) -> None:
         self.received = 0
+        self._heard = 0.0
         self._previous: dict[int, Any] = {}
 
     def _listen(self, *numbers: int) -> None:
@@ -28,8 +33,11 @@ class _OnSignal(Callback):
             self._previous = {number: signal.signal(number, self._receive) for number in numbers}
 
     def _receive(self, number: int, frame: Any) -> None:
-        self.received = number
-        self._restore()
+        if not self.received:
+            self.received, self._heard = number, time.monotonic()
+        elif time.monotonic() - self._heard > self.ECHO_SECONDS:
+            self._restore()
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._previous.items():
