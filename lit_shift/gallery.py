@@ -1,6 +1,6 @@
 """Every figure of Zhang's paper for one model or several, from what was found of them. Needs no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -16,7 +16,6 @@ from lit_shift.figures import LayerDistance, Point
 from lit_shift.files import atomic_write
 from lit_shift.findings import Findings
 
-NAMES = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
 MOST_IMAGES = 8
 
 
@@ -27,31 +26,21 @@ def draw(models: Sequence[Findings]) -> dict[str, Figure]:
         InputError: models of other image sizes, or measured on other test images.
     """
     check_comparable(models)
-    drawn = {"accuracy_consistency": accuracy_consistency(models)}
-    if layers := {model.name: layer_distances(model) for model in models if layer_distances(model)}:
-        drawn["equivariance"] = figures.equivariance(layers)
-    if deviations := {m.name: np.sqrt(m.arrays["variation"]) for m in models if "variation" in m.arrays}:
-        drawn["variation"] = figures.variation(deviations)
-    if tv := {model.name: model.under("tv") for model in models if model.under("tv")}:
-        drawn["filter_tv"] = figures.filter_tv(tv)
-    if courses := {model.name: filter_tv_course(model) for model in models if filter_tv_course(model)}:
-        drawn["filter_tv_course"] = figures.filter_tv_course(courses)
-    if chosen := chosen_images(models):
-        drawn["stability"] = stability(models, chosen)
-    return drawn
+    drawn = {name: make(models) for name, make in FIGURES.items()}
+    return {name: figure for name, figure in drawn.items() if figure}
 
 
 def save(models: Sequence[Findings], folder: Path) -> None:
-    """Draw every figure into ``<folder>/<name>.png``; what it raises, :func:`draw` does."""
+    """Draw every figure into ``<folder>/<name>.png``, in place of those there; raises what :func:`draw` does."""
+    check_comparable(models)
     console = Console(stderr=True)
-    drawn = draw(models)
-    for name in NAMES:  # of an earlier drawing
-        if name not in drawn:
-            (folder / f"{name}.png").unlink(missing_ok=True)
-    for name, figure in track(
-        drawn.items(), "drawing", console=console, disable=not console.is_terminal, transient=True
+    for name, make in track(
+        FIGURES.items(), "drawing", console=console, disable=not console.is_terminal, transient=True
     ):
-        atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
+        if figure := make(models):
+            atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
+        else:
+            (folder / f"{name}.png").unlink(missing_ok=True)
 
 
 def check_comparable(models: Sequence[Findings]) -> None:
@@ -144,3 +133,39 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
     raise InputError(
         f"Test image {place} was not kept: python eval.py ckpt=RUN/checkpoints/last.ckpt 'images=[{place}]'."
     )
+
+
+def _equivariance(models: Sequence[Findings]) -> Figure | None:
+    layers = {model.name: found for model in models if (found := layer_distances(model))}
+    return figures.equivariance(layers) if layers else None
+
+
+def _variation(models: Sequence[Findings]) -> Figure | None:
+    deviations = {model.name: np.sqrt(model.arrays["variation"]) for model in models if "variation" in model.arrays}
+    return figures.variation(deviations) if deviations else None
+
+
+def _filter_tv(models: Sequence[Findings]) -> Figure | None:
+    tv = {model.name: found for model in models if (found := model.under("tv"))}
+    return figures.filter_tv(tv) if tv else None
+
+
+def _filter_tv_course(models: Sequence[Findings]) -> Figure | None:
+    courses = {model.name: found for model in models if (found := filter_tv_course(model))}
+    return figures.filter_tv_course(courses) if courses else None
+
+
+def _stability(models: Sequence[Findings]) -> Figure | None:
+    chosen = chosen_images(models)
+    return stability(models, chosen) if chosen else None
+
+
+# From models to a figure, or to None where nothing was found that it could show.
+FIGURES: dict[str, Callable[[Sequence[Findings]], Figure | None]] = {
+    "accuracy_consistency": accuracy_consistency,
+    "equivariance": _equivariance,
+    "variation": _variation,
+    "filter_tv": _filter_tv,
+    "filter_tv_course": _filter_tv_course,
+    "stability": _stability,
+}
