@@ -9,14 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import CompactHydraException, MissingConfigException
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 
-from lit_shift.config import CONF
+from lit_shift.config import CONF, composed
 from lit_shift.console import say
 from lit_shift.errors import InputError, unknown
 from lit_shift.run import Run
@@ -106,16 +104,14 @@ def explain(error: BaseException, config_name: str) -> str | None:
 
 def _explain_key(key: str, config_name: str) -> str:
     """The sentence for a config key that does not exist: its nearest neighbour in the part of the config it names."""
-    GlobalHydra.instance().clear()
     groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
     chosen = re.findall(rf"^((?:{'|'.join(groups)})=\w+)", "\n".join(sys.argv[1:]), re.MULTILINE)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        node = compose(config_name, chosen)
+    node: Any = composed(config_name, chosen)
     known, part = "", key
     for part in key.split("."):
         if not isinstance(node, DictConfig) or part not in node:
             break
-        known, node = f"{known}{part}.", node._get_node(part)  # type: ignore[assignment]
+        known, node = f"{known}{part}.", node._get_node(part)
     else:
         return f"{key} is in the config already: type {key}=VALUE, without the +."
     return str(unknown("config key", f"{known}{part}", [f"{known}{name}" for name in _keys(node)]))

@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -15,6 +17,20 @@ CONF = Path(__file__).parents[1] / "conf"
 
 # What does not change what a run computes.
 NOT_IDENTITY = ("logger", "runs", "fresh")
+
+
+def composed(name: str, overrides: list[str]) -> DictConfig:
+    """A config of ``conf/`` as a command with these overrides would have it, unresolved; raises what Hydra does.
+
+    A command that is running keeps its own.
+    """
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name, overrides)
+    finally:
+        GlobalHydra.instance().hydra = running
 
 
 @dataclass

@@ -41,9 +41,8 @@ def content(runs: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[
         "unfinished": [{"run": name, "note": note} for name, note in unfinished],
         "foot": [_foot(protocol, members) for protocol, members in by_protocol(rows).items()],
         "published": [
-            {"filter": filter, "family": family(filter), "taps": taps(filter), "aug": aug}
-            | {measure: float(row[measure]) / 100 for measure in MEASURES}
-            for (filter, aug), row in PUBLISHED.items()
+            {"filter": filter, "family": family(filter), "taps": taps(filter), "aug": aug} | rates
+            for (filter, aug), rates in PUBLISHED.items()
         ],
         "runs": [_run(run, protocols[run.name], shown) for run in runs if run.name in protocols],
         "images": [{"index": place, "label": label, "png": _png(pixels)} for place, (pixels, label) in images.items()],

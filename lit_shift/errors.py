@@ -21,3 +21,8 @@ def at_least(least: int, name: str, value: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name}={value} must be a whole number, {least} or more.")
     return value
+
+
+def at_least_or_all(least: int, name: str, value: int | str) -> int | None:
+    """As :func:`at_least`, or None for ``all``."""
+    return None if value == "all" else at_least(least, name, value)  # type: ignore[arg-type]

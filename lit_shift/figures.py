@@ -3,9 +3,9 @@
 Models are told apart by name: a mapping from name to data draws each in a colour of its own, in order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,15 +15,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Data = TypeVar("Data")
 
 FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
 FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
 LENGTH_MARKERS = {1: "x", 2: "d", 3: "^", 4: "s", 5: "p", 6: "h", 7: "o"}
-
-
 # For models: ten colours, then the same dashed and dotted.
-STYLES = [(f"C{number % 10}", dash) for dash in ("-", "--", ":", "-.") for number in range(10)]
-LEGEND_COLUMNS = 4
+STYLES = [{"color": f"C{number}", "linestyle": dash} for dash in ("-", "--", ":", "-.") for number in range(10)]
 
 
 class LayerDistance(NamedTuple):
@@ -99,9 +97,9 @@ def variation(deviations: Mapping[str, Array], bins: int = 50) -> Figure:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     edges = np.linspace(0, max(0.5, *(values.max() for values in deviations.values())), bins + 1)
-    for (name, values), (colour, dash) in zip(deviations.items(), cycle(STYLES), strict=False):
+    for name, values, style in _styled(deviations):
         counts, label = np.histogram(values, edges)[0], f"{name} (mean {values.mean():.3f})"
-        ax.stairs(counts, edges, label=label, color=colour, linestyle=dash, linewidth=1.5)
+        ax.stairs(counts, edges, label=label, linewidth=1.5, **style)
     ax.set(
         yscale="log",
         xlabel="standard deviation over shifts of the probability of the correct class",
@@ -123,15 +121,21 @@ def filter_tv(models: Mapping[str, Mapping[str, float]]) -> Figure:
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
-    for (name, layers), (colour, dash) in zip(models.items(), cycle(STYLES), strict=False):
-        ax.plot(list(layers), list(layers.values()), marker="o", color=colour, linestyle=dash, label=name)
+    for name, layers, style in _styled(models):
+        ax.plot(list(layers), list(layers.values()), marker="o", label=name, **style)
     ax.set(ylabel="total variation of the filters, normalised")
     ax.tick_params(axis="x", rotation=45)
     _legend_below(figure, ax, columns=2)
     return figure
 
 
-def _legend_below(figure: Figure, ax: Axes, columns: int = LEGEND_COLUMNS) -> None:
+def _styled(models: Mapping[str, Data]) -> Iterator[tuple[str, Data, dict[str, Any]]]:
+    """Each model's name, data and line style."""
+    for (name, data), style in zip(models.items(), cycle(STYLES), strict=False):
+        yield name, data, style
+
+
+def _legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     """The models' names below the panels, in a sheet that is higher for many."""
     handles, names = ax.get_legend_handles_labels()
     columns = min(columns, len(names))
@@ -154,17 +158,16 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
     for ax, layer in zip(axes.flat, layers, strict=False):
-        for (name, model), (colour, dash) in zip(models.items(), cycle(STYLES), strict=False):
+        for name, model, style in _styled(models):
             if layer in model:
-                line = {"color": colour, "linestyle": dash, "marker": ".", "markersize": 4}
-                ax.plot(model["epoch"], model[layer], label=name, **line)
+                ax.plot(model["epoch"], model[layer], marker=".", markersize=4, label=name, **style)
         ax.set_title(layer, fontsize=9)
         ax.tick_params(labelsize=7)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     for ax in axes[-1]:
         ax.set_xlabel("epoch", fontsize=8)
     figure.supylabel("total variation of the filters", fontsize=9)
-    _legend_below(figure, axes.flat[0])
+    _legend_below(figure, axes.flat[0], columns=4)
     return figure
 
 
@@ -189,8 +192,8 @@ def stability(
     half = 0.48 * steps / thumbnails
     for panel, image, title, place in zip(panels, pixels, titles, range(len(pixels)), strict=False):
         ax, strip = panel.subplots(2, 1, height_ratios=(3.2, 1))
-        for (name, probabilities), (colour, dash) in zip(curves.items(), cycle(STYLES), strict=False):
-            ax.plot(np.arange(steps), probabilities[place], color=colour, linestyle=dash, label=name, linewidth=1.5)
+        for name, probabilities, style in _styled(curves):
+            ax.plot(np.arange(steps), probabilities[place], label=name, linewidth=1.5, **style)
         ax.set(ylim=(-0.03, 1.03), ylabel="P(correct class)")
         ax.set_title(title, fontsize=9)
         ax.tick_params(labelsize=7)

@@ -28,14 +28,19 @@ def terminal(rows: Sequence[Row]) -> Group:
         table.collapse_padding, table.pad_edge = True, False
         for row in members:
             cells = [_styled(row.cells[measure]) for measure in MEASURES]
-            name = f"{row.pool} {DAGGER}" if row.notes else row.pool
-            table.add_row(name, row.filter, "yes" if row.aug else "no", str(len(row.runs)), *cells)
+            table.add_row(*_lead(row), *cells)
         if foot := _foot(members):
             table.add_section()
             for name, *figures in foot:
                 table.add_row(name, "", "", "", *figures)
         parts += [table, *(Text(note) for note in notes(members))]
     return Group(*parts)
+
+
+def _lead(row: Row) -> list[str]:
+    """What a line starts with: pool, filter, augmentation, number of seeds."""
+    name = f"{row.pool} {DAGGER}" if row.notes else row.pool
+    return [name, row.filter, "yes" if row.aug else "no", str(len(row.runs))]
 
 
 def _styled(cell: Cell | None) -> Text:
@@ -115,7 +120,6 @@ def _tabulated(rows: Sequence[Row], style: str, bold: str) -> str:
     for row in rows:
         cells = [row.cells[measure] for measure in MEASURES]
         written = [(bold.format(ours(c)) if c.best else ours(c)) + beside(c) if c else "-" for c in cells]
-        name = f"{row.pool} {DAGGER}" if row.notes else row.pool
-        lines.append([name, row.filter, "yes" if row.aug else "no", len(row.runs), *written])
+        lines.append([*_lead(row), *written])
     lines += [[name, "", "", "", *cells] for name, *cells in _foot(rows)]
     return tabulate(lines, ["pool", "filter", "aug", "n", *HEADS.values()], style, disable_numparse=True)

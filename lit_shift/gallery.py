@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,6 +18,9 @@ from lit_shift.files import atomic_write
 from lit_shift.findings import Findings
 
 MOST_IMAGES = 8
+
+# From models to a figure, or to None where nothing was found that it could show.
+Drawing = Callable[[Sequence[Findings]], Figure | None]
 
 
 def draw(models: Sequence[Findings]) -> dict[str, Figure]:
@@ -68,9 +72,9 @@ def _labels(model: Findings) -> list[int] | None:
 def accuracy_consistency(models: Sequence[Findings]) -> Figure:
     """The models among the paper's, in the plane of accuracy and consistency."""
     points = []
-    for (filter, aug), row in table1.PUBLISHED.items():
-        rates = (float(row["accuracy"]) / 100, float(row["consistency"]) / 100)
-        points.append(Point(filter, table1.family(filter), table1.taps(filter), aug, *rates, published=True))
+    for (filter, aug), rates in table1.PUBLISHED.items():
+        family, taps = table1.family(filter), table1.taps(filter)
+        points.append(Point(filter, family, taps, aug, rates["accuracy"], rates["consistency"], published=True))
     for model in models:
         accuracy, consistency = (table1.rate(model.metrics, measure) for measure in ("accuracy", "consistency"))
         if accuracy is not None and consistency is not None:
@@ -135,24 +139,18 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
     )
 
 
-def _equivariance(models: Sequence[Findings]) -> Figure | None:
-    layers = {model.name: found for model in models if (found := layer_distances(model))}
-    return figures.equivariance(layers) if layers else None
+def _deviations(model: Findings) -> np.ndarray:
+    return np.sqrt(model.arrays.get("variation", np.array([])))
 
 
-def _variation(models: Sequence[Findings]) -> Figure | None:
-    deviations = {model.name: np.sqrt(model.arrays["variation"]) for model in models if "variation" in model.arrays}
-    return figures.variation(deviations) if deviations else None
+def _of_each(find: Callable[[Findings], Any], draw: Callable[[dict[str, Any]], Figure]) -> Drawing:
+    """A figure that shows what is found of each model by its name; models of which nothing is found are left out."""
 
+    def drawing(models: Sequence[Findings]) -> Figure | None:
+        found = {model.name: data for model in models if len(data := find(model))}
+        return draw(found) if found else None
 
-def _filter_tv(models: Sequence[Findings]) -> Figure | None:
-    tv = {model.name: found for model in models if (found := model.under("tv"))}
-    return figures.filter_tv(tv) if tv else None
-
-
-def _filter_tv_course(models: Sequence[Findings]) -> Figure | None:
-    courses = {model.name: found for model in models if (found := filter_tv_course(model))}
-    return figures.filter_tv_course(courses) if courses else None
+    return drawing
 
 
 def _stability(models: Sequence[Findings]) -> Figure | None:
@@ -160,12 +158,11 @@ def _stability(models: Sequence[Findings]) -> Figure | None:
     return stability(models, chosen) if chosen else None
 
 
-# From models to a figure, or to None where nothing was found that it could show.
-FIGURES: dict[str, Callable[[Sequence[Findings]], Figure | None]] = {
+FIGURES: dict[str, Drawing] = {
     "accuracy_consistency": accuracy_consistency,
-    "equivariance": _equivariance,
-    "variation": _variation,
-    "filter_tv": _filter_tv,
-    "filter_tv_course": _filter_tv_course,
+    "equivariance": _of_each(layer_distances, figures.equivariance),
+    "variation": _of_each(_deviations, figures.variation),
+    "filter_tv": _of_each(lambda model: model.under("tv"), figures.filter_tv),
+    "filter_tv_course": _of_each(filter_tv_course, figures.filter_tv_course),
     "stability": _stability,
 }

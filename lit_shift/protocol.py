@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from lit_shift.config import CONF
+from lit_shift.config import composed
 
 PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
 
@@ -58,15 +56,10 @@ def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
 @cache
 def _composed(data: str, model: str, pool: str) -> DictConfig | None:
     """The default config with these choices; None where one of them is no more."""
-    running = GlobalHydra.instance().hydra  # the command's own, where this is called within one
-    GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("train", [f"data={data}", f"model={model}", f"pool={pool}"])
+        return composed("train", [f"data={data}", f"model={model}", f"pool={pool}"])
     except HydraException:
         return None
-    finally:
-        GlobalHydra.instance().hydra = running
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

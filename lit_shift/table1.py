@@ -16,7 +16,11 @@ from lit_shift.protocol import PAPERS, protocol
 MEASURES = ("accuracy", "accuracy_random", "consistency", "average")
 BEST = 3
 
-PUBLISHED = {(row["filter"], row["aug"] == "true"): row for row in published.load("zhang_table1")}
+# Rates in [0, 1] by filter and augmentation.
+PUBLISHED = {
+    (row["filter"], row["aug"] == "true"): {measure: round(float(row[measure]) / 100, 4) for measure in MEASURES}
+    for row in published.load("zhang_table1")
+}
 ORDER = list(dict.fromkeys(filter for filter, _ in PUBLISHED))
 
 
@@ -47,14 +51,6 @@ class Row:
     runs: list[Findings]
     cells: dict[str, Cell | None] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-
-    @property
-    def family(self) -> str:
-        return family(self.filter)
-
-    @property
-    def taps(self) -> int:
-        return taps(self.filter)
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def filter_of(config: Mapping[str, Any]) -> str:
 def published_rate(pool: str, filter: str, aug: bool, measure: str) -> float | None:
     """A number of the paper's Table 1 in [0, 1]: of its max pools, with whatever filter."""
     row = PUBLISHED.get((filter, aug)) if pool in ("max", "blur") else None
-    return round(float(row[measure]) / 100, 4) if row else None
+    return row[measure] if row else None
 
 
 def build(runs: Iterable[Findings]) -> list[Row]:

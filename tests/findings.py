@@ -1,26 +1,17 @@
 """Findings of runs that never were."""
 
-from functools import cache
-
 import numpy as np
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lit_shift.config import CONF
+from lit_shift.config import composed
 from lit_shift.findings import Findings
 
 SIZE = 32
 
 
-@cache
-def composed(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("train", list(overrides))
-
-
-def config(pool="blur", filter="tri5", aug=False, seed=0, data="cifar10", model="vgg13", overrides=(), **changes):
+def config(pool="blur", filter="tri5", aug=False, seed=0, data="cifar10", model="vgg13", **changes):
     """A run's config as train.py writes it, by default of the paper's protocol; changes as ``optimizer__lr=0.05``."""
-    made = composed(f"data={data}", f"model={model}", f"pool={pool}", *overrides).copy()
+    made = composed("train", [f"data={data}", f"model={model}", f"pool={pool}"])
     made.choices = {"data": data, "model": model, "pool": pool}
     made.aug, made.seed = aug, seed
     if pool == "blur":

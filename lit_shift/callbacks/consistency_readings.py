@@ -8,7 +8,7 @@ from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
-from lit_shift.errors import at_least
+from lit_shift.errors import at_least_or_all
 from lit_shift.metrics import PerImage
 from lit_shift.orbit import orbit_logits
 from lit_shift.readings import READINGS, Predictions, crop_offsets, once_per_batch
@@ -26,7 +26,7 @@ class ConsistencyReadings(Callback):
     """
 
     def __init__(self, images: int | str, seed: int) -> None:
-        self.images = None if images == "all" else at_least(2, "images", images)  # type: ignore[arg-type]
+        self.images = at_least_or_all(2, "images", images)
         self.seed = seed
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
@@ -51,8 +51,8 @@ class ConsistencyReadings(Callback):
                 gathered[name].update(batch.places, values)
         if interrupted(trainer):
             return
-        classes = {name: torch.from_numpy(metric.compute()) for name, metric in gathered.items()}
-        predictions = Predictions(len(data.classes), **classes)
+        every = {name: torch.from_numpy(metric.compute()) for name, metric in gathered.items()}
+        predictions = Predictions(len(data.classes), **every)
         for name, reading in READINGS.items():
             values = reading.measure(predictions)
             self._log(pl_module, name, values.mean(), values.std() / len(values) ** 0.5)

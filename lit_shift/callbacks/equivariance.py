@@ -11,7 +11,7 @@ from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
 from lit_shift.data.loader import Images
-from lit_shift.errors import at_least
+from lit_shift.errors import at_least, at_least_or_all
 from lit_shift.metrics import FeatureDistance
 from lit_shift.orbit import layer_names, layer_phases
 
@@ -33,7 +33,7 @@ class Equivariance(Callback):
 
     def __init__(self, every_n_epochs: int, images: int | str, seed: int, every_layer: bool) -> None:
         self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
-        self.images = None if images == "all" else at_least(2, "images", images)  # type: ignore[arg-type]
+        self.images = at_least_or_all(2, "images", images)
         self.seed = seed
         self.every_layer = every_layer
         self.arrays: dict[str, np.ndarray] = {}
