@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -83,8 +84,7 @@ def group(cfg: DictConfig) -> str:
     """What a run shares with those that differ from it by seed alone; what tells classifiers and their data apart."""
     if "pool" not in cfg:
         plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
-        data = {key: value for key, value in plain["data"].items() if key != "eval_batch_size"}
-        return f"{_label(cfg)}-{identity(OmegaConf.create({'model': plain['model'], 'data': data}))}"
+        return f"{_label(cfg)}-{identity(OmegaConf.create({'model': plain['model'], 'data': images_of(plain)}))}"
     alike = cfg.copy()
     alike.seed = alike.data.seed = None
     return f"{_label(cfg)}-{identity(alike)}"
@@ -98,6 +98,11 @@ def _label(cfg: DictConfig) -> str:
         return f"{name}-{Path(weights).stem}" if weights == "random" or Path(weights).suffix else name
     parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug"]
     return "-".join(part for part in parts if part)
+
+
+def images_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config tells its images: the data, whatever the batches."""
+    return {key: value for key, value in config["data"].items() if key != "eval_batch_size"}
 
 
 def identity(cfg: DictConfig) -> str:

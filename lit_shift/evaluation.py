@@ -211,10 +211,8 @@ def relabel(images: Collection, subject: Subject) -> None:
             "say class_of=top1, which takes what the network answers for the whole image as the correct class."
         )
     outputs = match_classes(images.classes, subject.classes)
-    pairs = [f"{subject.classes[output]} = {name}" for name, output in zip(images.classes, outputs, strict=True)]
-    if any(
-        name.casefold() != subject.classes[output].casefold()
-        for name, output in zip(images.classes, outputs, strict=True)
-    ):
-        say(f"The classes have other names than the network's; they are matched: {some(pairs)}.")
+    pairs = [(subject.classes[output], name) for name, output in zip(images.classes, outputs, strict=True)]
+    if any(ours.casefold() != theirs.casefold() for ours, theirs in pairs):
+        matched = some(f"{ours} = {theirs}" for ours, theirs in pairs)
+        say(f"The classes have other names than the network's; they are matched: {matched}.")
     images.relabel(outputs)

@@ -74,9 +74,7 @@ class Measurement(LightningModule):
             if not measures.started:  # the test was interrupted before
                 continue
             scalars, arrays = measures.compute()
-            skipped = torch.tensor(float(len(loader.skipped)), device=self.device)
-            scalars["skipped"] = float(self.trainer.strategy.reduce(skipped, reduce_op="sum"))
-            scalars["complete"] = float(scalars["n"] + scalars["skipped"] == loader.total)
+            scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
             self.log_dict({f"{name}/{key}": value for key, value in scalars.items()})
             layers = {key: scalars[key] for key in scalars if key.startswith("nonshiftability/") and "_ci95" not in key}
             first = first or layers

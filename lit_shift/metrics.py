@@ -167,6 +167,10 @@ class Interval(NamedTuple):
     high: np.ndarray
     images: int
 
+    def named(self, name: str) -> dict[str, Any]:
+        """The mean as ``name``, and the ends as ``<name>_ci95_low`` and ``<name>_ci95_high``."""
+        return {name: self.mean, f"{name}_ci95_low": self.low, f"{name}_ci95_high": self.high}
+
 
 class BootstrapOverImages(Metric, ABC):
     """Mean of a per-image measure with the interval that resampling the images gives, over batches and processes.

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lit_shift import figures
-from lit_shift.figures import Interval, LayerNonShiftability, SizeAccuracy, SumCurves
+from lit_shift.figures import Interval, LayerNonShiftability, SizeAccuracy, SumCurves, azulay_weiss
 from lit_shift.findings import Findings
 
-MEASURES = ("accuracy", "jaggedness_top1", "jagged_fraction_top1", "jaggedness_top5", "jagged_fraction_top5", "mad")
+MEASURES = tuple(azulay_weiss.MEASURES)
 
 # From models to a figure, or to None where nothing was found that it could show.
 Drawing = Callable[[Sequence[Findings]], Figure | None]

@@ -185,7 +185,7 @@ class PathMeasures:
         found: dict[str, Any] = {name: metric.compute() for name, metric in self.metrics.items()}
         scalars = {"n": float(found["accuracy"].images), "steps": float(self.steps)}
         for name, interval in found.items():
-            scalars |= {name: interval.mean, f"{name}_ci95_low": interval.low, f"{name}_ci95_high": interval.high}
+            scalars |= interval.named(name)
         arrays = {
             **{name: metric.compute() for name, metric in self.per_image.items()},
             "positions": self.positions,

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_shift.data.files import decode, images_in
+from lit_shift.data.files import images_in
+from lit_shift.data.photographs import Photographs
 from lit_shift.errors import InputError, at_least
 from lit_shift.fill import Fill
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
@@ -343,12 +344,12 @@ class Frames(Protocol):
         return np.arange(len(self.files))
 
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
-        for file in self.files:
-            pixels = decode(file)
+        video = Photographs(self.files, None, [])
+        for place in range(len(video)):
+            pixels = video.pixels(place)
             if pixels is None:
-                raise InputError(f"{file} cannot be read as an image.")
-            frame = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(images.device)
-            yield whole(frame.to(images.dtype) / 255, view)
+                raise InputError(f"{video.name(place)} cannot be read as an image.")
+            yield whole(pixels[None].to(images) / 255, view)
 
 
 class Whole(Protocol):

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from lit_shift import gallery, table1
-from lit_shift.config import label
+from lit_shift.config import images_of, label
 from lit_shift.console import say
 from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, read_metrics, save_arrays
 from lit_shift.run import Run, make_folder, scalars, write_environment, write_metrics
@@ -49,8 +49,7 @@ def keep(findings: Findings, cfg: DictConfig, out: Path, partial: bool) -> None:
 def _subject(cfg: Any) -> dict[str, Any]:
     """What a measurement is of."""
     plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
-    data = {key: value for key, value in plain["data"].items() if key != "eval_batch_size"}
-    return {"ckpt": str(Path(plain["ckpt"] or "").resolve()), "data": data, "model": plain["model"]}
+    return {"ckpt": str(Path(plain["ckpt"] or "").resolve()), "data": images_of(plain), "model": plain["model"]}
 
 
 def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

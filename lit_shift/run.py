@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lit_shift.config import identity, label
+from lit_shift.config import identity, images_of, label
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 
@@ -80,11 +80,8 @@ class Run:
 
     def evaluation(self, cfg: DictConfig) -> Path:
         """Where a measurement with this config goes: ``eval``, or ``eval-<data>`` for other data than the run's."""
-        ours, theirs = (
-            {key: value for key, value in data.items() if key != "eval_batch_size"}
-            for data in (self.config()["data"], cfg.data)
-        )
-        return self.folder / ("eval" if ours == theirs else f"eval-{cfg.choices.data}")
+        same = images_of(self.config()) == images_of(cfg)
+        return self.folder / ("eval" if same else f"eval-{cfg.choices.data}")
 
     @property
     def finished(self) -> bool:

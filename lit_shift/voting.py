@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.data.loader import Batch
-from lit_shift.metrics import ElectedAccuracy, ElectedConsistency
+from lit_shift.metrics import ElectedAccuracy, ElectedConsistency, Interval
 from lit_shift.subject import Subject, full_precision
 from lit_shift.view import whole
 
@@ -62,12 +62,12 @@ class Voting(LightningModule):
         n = found["accuracy"].images
         for i, passes in enumerate(self.passes):
             for name, interval in found.items():
-                ends = zip(("", "_ci95_low", "_ci95_high"), interval[:3], strict=True)
-                self.log_dict({f"tta/{name}_{passes}{end}": float(values[i]) for end, values in ends})
+                mean, low, high = (values[i] for values in interval[:3])
+                named = Interval(mean, low, high, n).named(f"tta/{name}_{passes}")
+                self.log_dict({key: float(value) for key, value in named.items()})
             self.log(f"tta/milliseconds_{passes}", passes * median(self.milliseconds))
         (loader,) = self.trainer.test_dataloaders  # type: ignore[misc]
-        skipped = torch.tensor(float(len(loader.skipped)), device=self.device)
-        skipped = self.trainer.strategy.reduce(skipped, reduce_op="sum")
-        self.log_dict({"tta/n": float(n), "tta/skipped": skipped, "tta/complete": float(n + skipped == loader.total)})
+        completeness = {"n": float(n)} | loader.completeness(n, self.trainer.strategy)
+        self.log_dict({f"tta/{key}": value for key, value in completeness.items()})
         self.arrays = {"tta/passes": np.array(self.passes)}
         self.arrays |= {f"tta/{name}": np.stack(interval[:3], axis=1) for name, interval in found.items()}

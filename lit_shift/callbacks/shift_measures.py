@@ -90,8 +90,7 @@ class ShiftMeasures(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._log("test")
         for name, metric in self.along_path.items():
-            mean, low, high, _ = metric.compute()
-            log = {f"test/{name}": mean, f"test/{name}_ci95_low": low, f"test/{name}_ci95_high": high}
+            log = metric.compute().named(f"test/{name}")
             pl_module.log_dict({key: float(value) for key, value in log.items()})
         self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
         log_histogram(trainer, "test/variation_std", np.sqrt(self.arrays["variation"]))

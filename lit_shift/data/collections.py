@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from pytorch_lightning import LightningDataModule
+from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 
 from lit_shift.data.loader import Batch
@@ -101,6 +102,12 @@ class CollectionLoader:
             if len(self.skipped) == len(self.chosen):
                 raise InputError(f"None of the {len(self.chosen)} images can be read.")
             yield [self._batch(images) for images in by_size.values()]
+
+    def completeness(self, measured: float, strategy: Strategy) -> dict[str, float]:
+        """How many images all processes ``skipped``, and ``complete``, 1 where with those measured these are all."""
+        own = torch.tensor(float(len(self.skipped)), device=strategy.root_device)
+        skipped = float(strategy.reduce(own, reduce_op="sum"))
+        return {"skipped": skipped, "complete": float(measured + skipped == self.total)}
 
     def one(self, place: int) -> Batch | None:
         """A batch of a single image, or None where it cannot be read."""
