@@ -24,7 +24,7 @@ def train(cfg: DictConfig, run: Run) -> None:
     classifier = build_classifier(cfg, data)
     trainer = build_training(cfg, run)
     if trainer.is_global_zero:
-        run.start(cfg, data.classes, device_name(trainer))
+        run.start(cfg, data.classes, data.image_size, device_name(trainer))
         say(f"{run.state}: {run.folder}")
     with logged(trainer, cfg, run.folder):
         trainer.fit(classifier, data, ckpt_path=run.resume_from)

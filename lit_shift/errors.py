@@ -23,6 +23,13 @@ def at_least(least: int, name: str, value: int) -> int:
     return value
 
 
+def true_or_false(name: str, value: bool) -> bool:
+    """``value``, or the error of what is neither."""
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value} must be true or false.")
+    return value
+
+
 def at_least_or_all(least: int, name: str, value: int | str) -> int | None:
     """As :func:`at_least`, or None for ``all``."""
     return None if value == "all" else at_least(least, name, value)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """What eval.py measures, and with which config: that of a run, or one made for a classifier from elsewhere."""
 
+import re
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -13,7 +14,7 @@ MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 
 # What only eval.py has.
 SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "class_of": "label", "skip_bad": False}
-SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000}
+SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000, "tta_seed": 0}
 
 
 def use_config_of_subject(overrides: list[str]) -> None:
@@ -27,29 +28,34 @@ def use_config_of_subject(overrides: list[str]) -> None:
     folders = {"output_subdir": None, "run": {"dir": "."}, "sweep": {"dir": "evals/.sweep", "subdir": "."}}
     config: dict[str, Any] = SWITCHES | {"hydra": folders | {"searchpath": [f"file://{CONF_EVAL}"]}}
     options = [key for key in given if key.startswith("protocol.")]
-    if options and "protocol" not in given and "model" not in given:
+    if options and "protocol" not in given and ("model" not in given or "tta" in given):
         raise InputError(f"{options[0]} is an option of a protocol: say which, as protocol=embed.")
-    if "," in given.get("protocol", "") and not given["protocol"].startswith("["):
-        raise InputError(f"Type 'protocol=[{given['protocol']}]', quoted, for several protocols.")
+    protocols = given.get("protocol", "")
+    sweep = {"-m", "--multirun"} & set(overrides)
+    if "," in protocols and not protocols.startswith("[") and not sweep:
+        raise InputError(f"Type 'protocol=[{protocols}]', quoted, for several protocols.")
     if "ckpt" in given:
         if "," in given["ckpt"]:
             raise InputError("ckpt takes one run, whose config the others would not have: measure them one by one.")
         if "model" in given:
             raise InputError("Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both.")
-        groups: list[Any] = [{"data": None}, {"logger": None}, {"callbacks": "default"}, {"protocol": None}, "_self_"]
+        groups: list[Any] = [{"data": None}, {"logger": None}, {"callbacks": "default"}]
         config = _of_run(given) | config
     elif "model" in given:
         if (CONF / "model" / f"{given['model']}.yaml").exists():
             raise InputError(f"model={given['model']} is to be trained first: give ckpt=RUN/checkpoints/last.ckpt.")
-        first = given["model"].split(",")[0]  # of a sweep, for its options to be known
-        groups = [{"data": "imagefolder"}, {"model": first}, {"trainer": "default"}, {"logger": "wandb"}]
-        groups += [{"protocol": None if "tta" in given else "embed"}, "_self_"]
+        first_model = given["model"].split(",")[0]
+        groups = [{"data": "imagefolder"}, {"model": first_model}, {"trainer": "default"}, {"logger": "wandb"}]
         config |= {"filter": None, "aug": False, "padding": "circular", "seed": 0, "compile": False}
         config["choices"] = {group: f"${{hydra:runtime.choices.{group}}}" for group in ("data", "model")}
     elif any(override.startswith("-") for override in overrides):  # --help needs neither
-        groups = [{"protocol": None}, "_self_"]
+        groups = []
     else:
         raise InputError("ckpt or model must be given: type ckpt=RUN/checkpoints/last.ckpt, or model=resnet50.")
+    # Of a sweep the first, for its options to be known.
+    first = re.findall(r"\w+", protocols.partition("]")[0]) if protocols.startswith("[") else protocols.split(",")[0]
+    usual = None if "tta" in given or "model" not in given else "embed"
+    groups += [{"protocol": first if sweep and protocols else usual}, "_self_"]
     overriding = [{f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")]
     ConfigStore.instance().store(
         "eval", {"defaults": [*groups, *overriding, {"override hydra/help": "eval"}], **config}

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -14,12 +13,12 @@ from lit_shift.build import build_classifier, build_data, build_testing, build_t
 from lit_shift.callbacks import KeepMeasured
 from lit_shift.checkpoint import load_weights
 from lit_shift.classes import match_classes
-from lit_shift.config import group, label
+from lit_shift.config import CONF_EVAL, group, label, vote
 from lit_shift.console import say
 from lit_shift.data.collections import Collections
 from lit_shift.data.files import some
 from lit_shift.data.photographs import Collection, InMemory, Photographs
-from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, unknown
+from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, true_or_false, unknown
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
 from lit_shift.path_measures import Settings
@@ -39,8 +38,14 @@ def out_folder(cfg: DictConfig) -> Path:
     if cfg.out:
         return Path(cfg.out)
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
-    voting = "protocol" in cfg and cfg.tta is not None  # which makes another classifier of it
-    return folder.with_name(f"{folder.name}-tta{cfg.tta}") if voting else folder
+    return folder.with_name(f"{folder.name}{vote(cfg)}")
+
+
+def what_is_measured(cfg: DictConfig) -> list[str]:
+    """The families of what comes out: the protocols' names, ``tta`` or ``test``."""
+    if "protocol" in cfg:
+        return chosen_protocols(cfg.protocol)
+    return ["test" if cfg.tta is None else "tta"]
 
 
 def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -64,17 +69,21 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     """
     options = cfg.protocol
     top = tuple(options.top) if isinstance(options.top, ListConfig) else (options.top,)
+    if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
+        say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
+        top = (1,)
     settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg))
+    true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
     protocols = build_protocols(options)
     collections = build_collections(cfg, protocols)
-    subject = build_subject(cfg, next(iter(collections.values())))
+    subject = build_subject(cfg) if cfg.tta is None else build_voters(cfg)
     steps = [len(protocol.positions(subject.view)) for protocol in protocols.values()]
     batch_sizes = [-(-settings.batch // number) for number in steps]  # so that their frames fill the network's batch
     data = build_subset(cfg, list(collections.values()), subject, images, options.seed, batch_sizes)
-    # Of a vote over several passes there is no single map.
-    module = Measurement(subject, protocols, settings, look_into_layers=options.layers and not cfg.tta)
+    look_into_layers = options.layers and cfg.tta is None  # of a vote over several passes there is no single map
+    module = Measurement(subject, protocols, settings, look_into_layers)
     described = {f"{name}/options": np.array(_described(cfg, name)) for name in protocols}
     return test(cfg, out, module, data, described)
 
@@ -82,10 +91,11 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
 def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     """Measure what a vote over ``cfg.tta`` shifted copies gains and costs; raises what :func:`along_paths` does."""
     images = at_least_or_all(1, "tta_images", cfg.tta_images)
+    batch_size = at_least(1, "data.eval_batch_size", cfg.data.eval_batch_size)
     collection = build_images(cfg)
-    subject = build_subject(cfg, collection)
-    data = build_subset(cfg, [collection], subject, images, cfg.seed, [cfg.data.eval_batch_size])
-    return test(cfg, out, Voting(subject, by_labels(cfg)), data, {})
+    voters = build_voters(cfg)
+    data = build_subset(cfg, [collection], voters, images, cfg.tta_seed, [batch_size])
+    return test(cfg, out, Voting(voters, by_labels(cfg)), data, {})
 
 
 def test(
@@ -138,22 +148,29 @@ def build_subset(
 
 def _described(cfg: DictConfig, name: str) -> str:
     """What tells a measurement under a protocol from another under the same."""
-    options = {str(key): value for key, value in cfg.protocol[name].items() if key != "_target_" and value is not None}
+    no_matter = ("_target_", "skip_bad")
+    options = {key: value for key, value in cfg.protocol[name].items() if key not in no_matter and value is not None}
+    if options.get("path") != "random":
+        options.pop("draws", None)
+    usual: Any = OmegaConf.load(CONF_EVAL / "protocol" / "shared" / "common.yaml")
+    options |= {key: cfg.protocol[key] for key in ("tolerance", "threshold") if cfg.protocol[key] != usual[key]}
     if cfg.class_of != "label":
         options["class_of"] = cfg.class_of
-    if cfg.tta is not None:
-        options["tta"] = f"{cfg.tta} by {cfg.tta_by}, {cfg.tta_vote}"
     return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
 def build_protocols(options: DictConfig) -> dict[str, Protocol]:
     """The protocols among the options, by name."""
     protocols = {}
-    for key, part in options.items():
-        if isinstance(part, DictConfig) and "_target_" in part:
-            with said_of(f"protocol.{key!s}"):
-                protocols[str(key)] = instantiate(part)
+    for name in chosen_protocols(options):
+        with said_of(f"protocol.{name}"):
+            protocols[name] = instantiate(options[name])
     return protocols
+
+
+def chosen_protocols(options: DictConfig) -> list[str]:
+    """The names of the protocols among the options."""
+    return [str(key) for key, part in options.items() if isinstance(part, DictConfig) and "_target_" in part]
 
 
 def build_collections(cfg: DictConfig, protocols: dict[str, Protocol]) -> dict[str, Collection]:
@@ -177,24 +194,22 @@ def build_images(cfg: DictConfig) -> Collection:
     return InMemory(data.test, data.classes)
 
 
-def build_subject(cfg: DictConfig, images: Collection) -> Subject:
-    """The classifier of a run, which sees images as they are, or one from elsewhere; with ``cfg.tta``, its vote."""
-    subject = _subject(cfg, images)
-    if cfg.tta is not None:
-        subject.net = TestTimeAugmentation(subject.net, cfg.tta, cfg.tta_by, cfg.tta_vote, cfg.seed)
-    return subject
+def build_voters(cfg: DictConfig) -> TestTimeAugmentation:
+    """The vote of the classifier over ``cfg.tta`` shifted copies."""
+    return TestTimeAugmentation(build_subject(cfg), cfg.tta, cfg.tta_by, cfg.tta_vote, cfg.tta_seed)
 
 
-def _subject(cfg: DictConfig, images: Collection) -> Subject:
+def build_subject(cfg: DictConfig) -> Subject:
+    """The classifier of a run, which sees images as large as those that it was trained on, or one from elsewhere."""
     if cfg.ckpt is None:
         pl.seed_everything(cfg.seed, verbose=False)  # of random weights
         with said_of("model"):
             return instantiate(cfg.model)
     with said_of("model"):
         net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.classes))
-    readable = (pixels for place in range(len(images)) if (pixels := images.pixels(place)) is not None)
-    size = next(readable, torch.empty(3, 0, 0)).shape[1:]
-    subject = Subject(net, [0] * 3, [1] * 3, cfg.classes, View(*size))  # the checkpoint has the normalisation too
+    height, width = cfg.image_size
+    view = View(height, width, resize=min(height, width))
+    subject = Subject(net, [0] * 3, [1] * 3, cfg.classes, view)  # the checkpoint has the normalisation too
     load_weights(subject, Path(cfg.ckpt))
     return subject
 

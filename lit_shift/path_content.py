@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lit_shift.figures.azulay_weiss import TOLERANCE
 from lit_shift.findings import Findings
 from lit_shift.page import packed, picture
-from lit_shift.path_gallery import interval, layers
+from lit_shift.path_gallery import interval, layers, tolerance
 from lit_shift.path_table import COLUMNS, by_protocol
 
 MOST_STEPS = 1024  # of a path
@@ -28,9 +27,10 @@ KNOWN, MISSING = 254, 255  # bytes: a probability of 1, and one that is not know
 def content(models: Sequence[Findings]) -> dict[str, Any]:
     """What :func:`lit_shift.page.render` is to show of protocols.
 
-    ``protocols`` are in order, each with an ``id`` and a shorter ``title``; ``films`` are the frames of an image under
-    one of them, those that several models share once; ``models`` have by name what was found of them by the protocol's
-    id, and there by the film's number what was found of that image.
+    ``protocols`` are in order, each with an ``id``, a shorter ``title`` and, where layers were looked into, the
+    ``tolerance`` of non-shiftability, which is one of the options that tell protocols apart; ``films`` are the frames
+    of an image under one of them, those that several models share once; ``models`` have by name what was found of them
+    by the protocol's id, and there by the film's number what was found of that image.
     """
     groups = by_protocol(models)
     options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in groups.items()}
@@ -45,6 +45,7 @@ def content(models: Sequence[Findings]) -> dict[str, Any]:
             of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
             found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": of_films}
         (first, name), *_ = members
+        tolerances = [tolerance(model, name) for model, name in members if f"{name}/layers" in model.arrays]
         protocols.append(
             {
                 "id": id,
@@ -52,10 +53,11 @@ def content(models: Sequence[Findings]) -> dict[str, Any]:
                 "name": name,
                 "options": options[id][1],
                 "along": str(first.arrays[f"{name}/along"]),
+                "tolerance": next(iter(tolerances), None),
                 "images_left_out": len(pictured) - len(shown),
             }
         )
-    return {"tolerance": TOLERANCE, "protocols": protocols, "films": list(films.values()), "models": found}
+    return {"protocols": protocols, "films": list(films.values()), "models": found}
 
 
 def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:

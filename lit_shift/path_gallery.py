@@ -7,7 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lit_shift import figures
-from lit_shift.figures import Interval, LayerNonShiftability, SizeAccuracy, SumCurves, azulay_weiss
+from lit_shift.figures import (
+    Interval,
+    LayerNonShiftability,
+    NonShiftabilityByDepth,
+    Probabilities,
+    SizeAccuracy,
+    SumCurves,
+    azulay_weiss,
+)
 from lit_shift.findings import Findings
 
 MEASURES = tuple(azulay_weiss.MEASURES)
@@ -67,11 +75,12 @@ def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:
 def sums(models: Sequence[Findings]) -> Figure | None:
     """Their Fig. 4 and 11-13: the sums of the last layer's maps of an image along each path."""
     found: dict[str, dict[str, SumCurves]] = {}
-    for protocol in dict.fromkeys(protocol for model in models for protocol in model.protocols):
-        for model in _on_one_path(models, protocol):
+    for model in models:
+        for protocol in model.protocols:
             if f"{protocol}/sums" in model.arrays:
                 positions, maps = (model.arrays[f"{protocol}/{name}"] for name in ("positions", "sums"))
-                found.setdefault(model.name, {})[protocol] = SumCurves(positions, maps[0], _along(model, protocol))
+                curves = SumCurves(positions, maps[0], _along(model, protocol), tolerance(model, protocol))
+                found.setdefault(model.name, {})[protocol] = curves
     return figures.sums(found) if found else None
 
 
@@ -87,17 +96,24 @@ def cost(models: Sequence[Findings]) -> Figure | None:
 
 def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | None:
     """Their Fig. 2A: the probability of the correct class along the path, a row for each image."""
-    known = _on_one_path(models, protocol)
-    if not known or _is_short(known[0], protocol):
-        return None
-    found = {model.name: model.arrays[f"{protocol}/probability"] for model in known}
-    return figures.correct_probability(found, known[0].arrays[f"{protocol}/positions"], _along(known[0], protocol))
+    found = {
+        model.name: Probabilities(
+            model.arrays[f"{protocol}/positions"], model.arrays[f"{protocol}/probability"], _along(model, protocol)
+        )
+        for model in _moving(models, protocol)
+    }
+    return figures.correct_probability(found) if found else None
 
 
 def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
-    """Their Fig. 10: non-shiftability by depth, of the models measured along one path."""
-    known = [model for model in _on_one_path(models, protocol) if f"{protocol}/layers" in model.arrays]
-    found = {model.name: layers(model, protocol) for model in known}
+    """Their Fig. 10: non-shiftability by depth."""
+    found = {
+        model.name: NonShiftabilityByDepth(
+            layers(model, protocol), len(model.arrays[f"{protocol}/positions"]), tolerance(model, protocol)
+        )
+        for model in models
+        if f"{protocol}/layers" in model.arrays
+    }
     return figures.nonshiftability(found) if found else None
 
 
@@ -108,6 +124,11 @@ def layers(model: Findings, protocol: str) -> list[LayerNonShiftability]:
     )
     rows = zip(names, depths, pools, intervals, strict=True)
     return [LayerNonShiftability(name, depth, pool, Interval(*ends)) for name, depth, pool, ends in rows]
+
+
+def tolerance(model: Findings, protocol: str) -> float:
+    """By more than which share of its mean over the path the sum of a feature map that departs differs from it."""
+    return float(model.arrays[f"{protocol}/tolerance"])
 
 
 def accuracy_by_size(models: Sequence[Findings], protocol: str) -> Figure | None:
@@ -126,20 +147,21 @@ def accuracy_by_size(models: Sequence[Findings], protocol: str) -> Figure | None
 
 def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None:
     """Their Fig. 1: frames of an image, and the probability of its correct class below."""
-    known = [model for model in models if place in model.arrays.get(f"{protocol}/shown", ())]
-    if not known or _is_short(known[0], protocol):
+    known = [model for model in _moving(models, protocol) if place in model.arrays[f"{protocol}/shown"]]
+    if not known:
         return None
-    frames = _frames(known[0], protocol, place)
+    frames, positions = _frames(known[0], protocol, place), known[0].arrays[f"{protocol}/positions"]
     curves = {}
     for model in known:
-        if np.array_equal(_frames(model, protocol, place), frames):  # else it is another image, or another path
+        on_path = np.array_equal(model.arrays[f"{protocol}/positions"], positions)
+        if on_path and np.array_equal(_frames(model, protocol, place), frames):  # else it is another image
             number = model.arrays[f"{protocol}/shown"].tolist().index(place)
             curves[model.name] = model.arrays[f"{protocol}/curve"][number]
     return figures.film(
         frames,
         known[0].arrays[f"{protocol}/frame_positions"],
         curves,
-        known[0].arrays[f"{protocol}/positions"],
+        positions,
         _along(known[0], protocol),
         f"{protocol}: test image {place}",
     )
@@ -157,19 +179,12 @@ def feature_maps(models: Sequence[Findings], protocol: str, of: str) -> Figure |
     if not maps:
         return None
     frames, positions = (model.arrays[f"{protocol}/{name}"] for name in ("frames", "frame_positions"))
-    return figures.feature_maps(maps, frames[0], positions, _along(model, protocol))
+    return figures.feature_maps(maps, frames[0], positions, _along(model, protocol), tolerance(model, protocol))
 
 
-def _is_short(model: Findings, protocol: str) -> bool:
-    """Whether there is a single frame, so that there is no path to draw along."""
-    return len(model.arrays[f"{protocol}/positions"]) < 2
-
-
-def _on_one_path(models: Sequence[Findings], protocol: str) -> list[Findings]:
-    """The models measured along the same path as the first that was."""
-    known = [model for model in models if f"{protocol}/positions" in model.arrays]
-    paths = [model.arrays[f"{protocol}/positions"] for model in known]
-    return [model for model, path in zip(known, paths, strict=True) if np.array_equal(path, paths[0])]
+def _moving(models: Sequence[Findings], protocol: str) -> list[Findings]:
+    """The models measured at several frames; along a single one there is no path to draw."""
+    return [model for model in models if len(model.arrays.get(f"{protocol}/positions", ())) > 1]
 
 
 def _along(model: Findings, protocol: str) -> str:

@@ -18,7 +18,7 @@ from lit_shift.functional import correct_probability
 from lit_shift.layers import Layers
 from lit_shift.metrics import MAD, Accuracy, AccuracyByStep, JaggedFraction, Jaggedness, NonShiftability, PerImage
 from lit_shift.protocols import Protocol, Scale
-from lit_shift.subject import Subject, full_precision
+from lit_shift.subject import Key, Subject, full_precision
 from lit_shift.view import whole
 
 SHOWN_FRAMES = 8
@@ -79,7 +79,7 @@ class PathMeasures:
         self.protocol = protocol
         self.subject = subject
         self.settings = settings
-        self.watched = layers if protocol.ordered else None
+        self.watched = layers if protocol.ordered and layers and layers.names else None
         self.positions = protocol.positions(subject.view)
         self.steps = len(self.positions)
         tops = {"accuracy": Accuracy(1)} | {f"accuracy_top{k}": Accuracy(k) for k in settings.top if k > 1}
@@ -100,7 +100,7 @@ class PathMeasures:
         """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject."""
         images = self._images(batch.pixels)
         with full_precision(images.device):
-            labels = self._correct(images, batch.labels)
+            labels = self._correct(images, batch)
             logits, sums, maxima = self._along(images, batch.places.tolist())
         for name, metric in self.metrics.items():
             layer = name.removeprefix("nonshiftability/")
@@ -113,9 +113,12 @@ class PathMeasures:
     def _images(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.subject.mean) / 255
 
-    def _correct(self, images: Tensor, labels: Tensor) -> Tensor:
+    def _correct(self, images: Tensor, batch: Batch) -> Tensor:
         """The correct class of each image, (N,)."""
-        return labels if self.settings.by_label else self.subject(whole(images, self.subject.view)).argmax(1)
+        if self.settings.by_label:
+            return batch.labels
+        keys = [(place, 0) for place in batch.places.tolist()]
+        return self.subject.answer(whole(images, self.subject.view), keys).argmax(1)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""
@@ -131,16 +134,16 @@ class PathMeasures:
             maxima[name] = torch.maximum(maxima[name], largest) if name in maxima else largest
 
         with self.watched.watch(see) if self.watched else nullcontext():
-            logits = [self.subject(some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
+            logits = [self.subject.answer(*some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
         summed = {name: torch.cat(parts).transpose(0, 1) for name, parts in sums.items()}
         return torch.cat(logits).transpose(0, 1), summed, maxima
 
-    def _chunks(self, images: Tensor, places: Sequence[int]) -> Iterator[Tensor]:
+    def _chunks(self, images: Tensor, places: Sequence[int]) -> Iterator[tuple[Tensor, list[Key]]]:
         """The frames of all steps, as many at once as go through the network: (s N, 3, h, w), step by step."""
-        frames = self.protocol.frames(images, places, self.subject.view)
+        frames = enumerate(self.protocol.frames(images, places, self.subject.view), start=1)  # 0 is the whole image
         at_once = max(1, self.settings.batch // len(images))
         while some := list(islice(frames, at_once)):
-            yield torch.cat(some)
+            yield torch.cat([frame for _, frame in some]), [(place, step) for step, _ in some for place in places]
 
     @property
     def started(self) -> bool:
@@ -170,7 +173,7 @@ class PathMeasures:
                 with self.watched.watch(see):
                     self.subject(frames)
             logits, sums, _ = self._along(image, places)
-            curve = correct_probability(logits, self._correct(image, batch.labels))[0]
+            curve = correct_probability(logits, self._correct(image, batch))[0]
         found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         found["curve"] = curve.float().cpu().numpy()
         if names:
@@ -198,4 +201,5 @@ class PathMeasures:
             intervals = [found[f"nonshiftability/{name}"][:3] for name in self.watched.names]
             arrays |= {"layers": np.array(self.watched.names), "depths": np.array(self.watched.depths)}
             arrays |= {"pools": np.array(self.watched.pools), "nonshiftability": np.array(intervals)}
+            arrays["tolerance"] = np.array(float(self.settings.tolerance))
         return scalars, arrays

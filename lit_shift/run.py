@@ -21,7 +21,7 @@ from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 
 NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
-NEEDED_OF_A_RUN = {"pool", "callbacks"}
+NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
 PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
 
 
@@ -105,8 +105,8 @@ class Run:
         """A word for people."""
         return "finished" if self.finished else "resuming" if self.resume_from else "new run"
 
-    def start(self, cfg: DictConfig, classes: list[str], device: str) -> None:
-        """Make the folder, and note in it what runs, on which classes and where.
+    def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
+        """Make the folder, and note in it what runs, on which classes and images (height and width) and where.
 
         Raises:
             InputError: the folder cannot be written.
@@ -114,7 +114,8 @@ class Run:
         make_folder(self.checkpoint.parent, "runs")
         for part in self.folder.rglob("*.part"):  # left by a kill in the middle of a write
             part.unlink()
-        atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, {"classes": classes})))
+        learned = {"classes": classes, "image_size": image_size}
+        atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, learned)))
         atomic_text(self.environment, json.dumps({"device": device, **_environment()}, indent=2) + "\n")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from lit_shift.view import View
 
-__all__ = ["Subject", "View", "full_precision"]
+__all__ = ["Key", "Subject", "View", "full_precision"]
+
+Key = tuple[int, ...]  # what tells a frame from all others: its image's place, and its step of the path
 
 
 class Subject(nn.Module):
@@ -31,14 +33,22 @@ class Subject(nn.Module):
         super().__init__()
         self.net = net
         for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor([float(value) for value in values])[:, None, None])
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(3, 1, 1))
         self.classes = list(classes)
         self.view = view
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (N, 3, H, W) with values in [0, 1] -> logits (N, K)."""
-        return self.net((images - self.mean) / self.std)
+        return self.net(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images as the network takes them."""
+        return (images - self.mean) / self.std
+
+    def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
+        """As :meth:`forward`, for a subject that draws at random, which goes by the ``keys`` of the N images."""
+        return self(images)
 
 
 @contextmanager

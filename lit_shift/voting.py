@@ -10,7 +10,7 @@ from pytorch_lightning import LightningModule
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.data.loader import Batch
 from lit_shift.metrics import ElectedAccuracy, ElectedConsistency, Interval
-from lit_shift.subject import Subject, full_precision
+from lit_shift.subject import full_precision
 from lit_shift.view import whole
 
 COPIES = 2  # of each image, randomly shifted before the vote: as many as consistency compares
@@ -25,16 +25,15 @@ class Voting(LightningModule):
     in ``arrays`` ``tta/passes`` (P,), ``tta/accuracy`` and ``tta/consistency`` (P, 3).
 
     Args:
-        subject: its network is a :class:`lit_shift.augmentation.TestTimeAugmentation`.
+        voters: the subject.
         by_label: as for :class:`lit_shift.path_measures.Settings`.
     """
 
-    def __init__(self, subject: Subject, by_label: bool) -> None:
+    def __init__(self, voters: TestTimeAugmentation, by_label: bool) -> None:
         super().__init__()
-        self.subject = subject
+        self.subject = voters
         self.by_label = by_label
-        self.voters: TestTimeAugmentation = subject.net  # type: ignore[assignment]
-        k = self.voters.k
+        k = voters.k
         self.passes = sorted({2**i for i in range(k.bit_length())} | {k})
         self.accuracy, self.consistency = ElectedAccuracy(self.passes), ElectedConsistency(self.passes)
         self.milliseconds: list[float] = []  # for an image and a pass, by batch
@@ -43,14 +42,19 @@ class Voting(LightningModule):
     def test_step(self, batches: list[Batch], batch_idx: int) -> None:
         for batch in batches:
             images = whole(batch.pixels.to(self.subject.mean) / 255, self.subject.view)
+            places = batch.places.tolist()
             with full_precision(images.device):
-                x = (images - self.subject.mean) / self.subject.std
-                labels = batch.labels if self.by_label else self.voters.net(x).argmax(1)
+                x = self.subject.normalised(images)
+                labels = batch.labels if self.by_label else self.subject.net(x).argmax(1)
                 began = self._now()
-                ballots = torch.stack([self.voters.ballots(self.voters.copy(x)) for _ in range(COPIES)], dim=1)
-                self.milliseconds.append(1000 * (self._now() - began) / (COPIES * self.voters.k * len(x)))
-            self.accuracy.update(ballots, labels)
-            self.consistency.update(ballots, labels)
+                copies = self.subject.copies(x, [(place, 0) for place in places], COPIES)
+                ballots = [
+                    self.subject.ballots(copy, [(place, number) for place in places])
+                    for number, copy in enumerate(copies, start=1)
+                ]
+                self.milliseconds.append(1000 * (self._now() - began) / (COPIES * self.subject.k * len(x)))
+            for metric in (self.accuracy, self.consistency):
+                metric.update(torch.stack(ballots, dim=1), labels)
 
     def _now(self) -> float:
         if self.device.type == "cuda":

@@ -8,7 +8,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import FillBetweenPolyCollection, LineCollection
 
 from lit_shift import figures
-from lit_shift.figures import Interval, LayerNonShiftability, SizeAccuracy, SumCurves
+from lit_shift.figures import (
+    Interval,
+    LayerNonShiftability,
+    NonShiftabilityByDepth,
+    Probabilities,
+    SizeAccuracy,
+    SumCurves,
+)
 
 RNG = np.random.default_rng(0)
 LONG = "torchvision inception_resnet_v2"
@@ -44,19 +51,30 @@ def names_fit(figure):
     return box.x0 >= 0 and box.y0 >= 0 and box.x1 <= figure.bbox.x1
 
 
-def test_each_models_images_are_sorted_by_the_sum_of_their_row():
-    models = {"max": RNG.random((300, 20)), LONG: RNG.random((5, 20))}
-    figure = figures.correct_probability(models, np.arange(40, 240, 10), "row of the object")
+def shade(ax):
+    """The lower and the upper end of the band in which a sum does not depart."""
+    (drawn,) = ax.patches
+    return drawn.get_y(), drawn.get_y() + drawn.get_height()
+
+
+def test_each_models_images_are_sorted_by_the_sum_of_their_row_along_its_own_path():
+    models = {
+        "max": Probabilities(np.arange(40, 240, 10), RNG.random((300, 20)), "row of the object"),
+        "tri5": Probabilities(np.arange(5), RNG.random((7, 5)), "size in pixels"),
+        LONG: Probabilities(np.arange(9), RNG.random((4, 9)), "row of the object"),
+    }
+    ends = {"max": (35, 235), "tri5": (-0.5, 4.5), LONG: (-0.5, 8.5)}
+    figure = figures.correct_probability(models)
     panels = {ax.get_title(): ax for ax in figure.axes if ax.images}
     for name, given in models.items():
         (image,) = panels[name].images
-        expected = sorted(given.tolist(), key=lambda row: -sum(row))
+        expected = sorted(given.probability.tolist(), key=lambda row: -sum(row))
         assert image.get_array().tolist() == expected
         assert image.get_clim() == (0, 1)
         left, right, bottom, top = image.get_extent()
-        assert (left, right) == (35, 235)
+        assert (left, right) == panels[name].get_xlim() == ends[name]
         assert bottom > top == 0  # the first row is the uppermost
-        assert panels[name].get_xlabel() == "row of the object"
+        assert panels[name].get_xlabel() == given.along
     assert sum(not ax.images and ax.axison for ax in figure.axes) == 1  # the colour bar
 
 
@@ -64,7 +82,7 @@ def test_probabilities_of_many_images_are_averaged_not_sampled():
     """Every second image is certain, all others are not: the mean of neighbours is a half, wherever rows are merged."""
     rows = np.zeros((4000, 8))
     rows[::2, ::2] = rows[1::2, 1::2] = 1  # a checkerboard of rows of equal sums, which keep their order
-    figure = figures.correct_probability({"a": rows}, np.arange(8), "row")
+    figure = figures.correct_probability({"a": Probabilities(np.arange(8), rows, "row")})
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     (image,) = figure.axes[0].images
@@ -74,18 +92,18 @@ def test_probabilities_of_many_images_are_averaged_not_sampled():
 
 def test_missing_probabilities_are_drawn_as_missing():
     given = np.array([[0.1, np.nan, 0.3], [0.9, 0.8, np.nan]])
-    (image,) = figures.correct_probability({"a": given}, np.arange(3), "row").axes[0].images
+    (image,) = figures.correct_probability({"a": Probabilities(np.arange(3), given, "row")}).axes[0].images
     assert image.get_array().mask.tolist() == [[False, False, True], [False, True, False]]
 
 
 def test_one_image_of_one_step_fills_its_panel():
-    figure = figures.correct_probability({"a": np.array([[0.3]])}, np.array([7]), "row")
+    figure = figures.correct_probability({"a": Probabilities(np.array([7]), np.array([[0.3]]), "row")})
     assert figure.axes[0].images[0].get_extent() == [6.5, 7.5, 1, 0]
 
 
 def test_ten_models_wrap_into_rows_without_empty_frames():
-    models = {f"{LONG} {i}": RNG.random((3, 4)) for i in range(10)}
-    figure = figures.correct_probability(models, np.arange(4), "row")
+    models = {f"{LONG} {i}": Probabilities(np.arange(4), RNG.random((3, 4)), "row") for i in range(10)}
+    figure = figures.correct_probability(models)
     assert sum(bool(ax.images) for ax in figure.axes) == 10
     assert sum(ax.axison and not ax.images for ax in figure.axes) == 1
     figure.draw_without_rendering()
@@ -149,7 +167,7 @@ def test_an_image_alone_has_bars_without_intervals():
 def test_feature_maps_lie_below_the_frames_that_bring_them_about():
     frames = RNG.integers(0, 256, (4, 3, 12, 10), dtype=np.uint8)
     maps = {"conv1_1": RNG.random((4, 12, 10)), "pool5": 7 * RNG.random((4, 2, 3)), "dead": np.zeros((4, 1, 1))}
-    figure = figures.feature_maps(maps, frames, [3, 5, 7, 9], "row of the object")
+    figure = figures.feature_maps(maps, frames, [3, 5, 7, 9], "row of the object", 0.3)
     rows = np.array(figure.axes).reshape(4, 5)
     assert [ax.get_title() for ax in rows[0, :4]] == ["3", "5", "7", "9"]
     assert [row[0].get_ylabel() for row in rows] == [
@@ -172,14 +190,13 @@ def test_feature_maps_lie_below_the_frames_that_bring_them_about():
             assert line.get_ydata() == pytest.approx([total / (sum(totals) / 4) for total in totals])
         else:
             assert np.isnan(line.get_ydata()).all()
-        (shade,) = row[4].patches
-        assert (shade.get_y(), shade.get_y() + shade.get_height()) == pytest.approx((0.8, 1.2))
+        assert shade(row[4]) == pytest.approx((0.7, 1.3))
     figure.draw_without_rendering()
     assert len({ax.get_ylim() for ax in rows[1:, 4]}) == 1
 
 
 def test_one_frame_of_one_layer():
-    figure = figures.feature_maps({LONG: np.ones((1, 2, 2))}, np.zeros((1, 3, 4, 4), np.uint8), [1.5], "row")
+    figure = figures.feature_maps({LONG: np.ones((1, 2, 2))}, np.zeros((1, 3, 4, 4), np.uint8), [1.5], "row", 0.2)
     figure.draw_without_rendering()
     assert figure.axes[-1].lines[0].get_ydata() == pytest.approx([1])
 
@@ -188,8 +205,10 @@ VGG = [("conv1_1", 1, False), ("conv1_2", 2, False), ("pool1", 2, True)]
 DEEP = [(f"conv{i}", i, False) for i in range(1, 61)]
 
 
-def measured(layers):
-    return [LayerNonShiftability(*layer, Interval(*i)) for layer, i in zip(layers, intervals(len(layers)), strict=True)]
+def measured(layers, steps=9, tolerance=0.2):
+    rows = zip(layers, intervals(len(layers)), strict=True)
+    found = [LayerNonShiftability(*layer, Interval(*ends)) for layer, ends in rows]
+    return NonShiftabilityByDepth(found, steps, tolerance)
 
 
 def test_nonshiftability_of_networks_of_the_same_layers_is_drawn_by_their_names():
@@ -199,10 +218,11 @@ def test_nonshiftability_of_networks_of_the_same_layers_is_drawn_by_their_names(
     assert [text.get_text() for text in ax.get_xticklabels()] == ["conv1_1", "conv1_2", "pool1"]
     lines = labelled(ax)
     assert list(lines) == ["max", LONG, "convolution", "pool"]
-    for (name, layers), drawn in zip(models.items(), bands(ax), strict=True):
+    for (name, (layers, *_)), drawn in zip(models.items(), bands(ax), strict=True):
         assert list(lines[name].get_xdata()) == [0, 1, 2]
         assert list(lines[name].get_ydata()) == [layer.interval.mean for layer in layers]
         assert drawn == [(x, layer.interval.low, layer.interval.high) for x, layer in enumerate(layers)]
+    assert ax.get_ylabel() == "steps at which\na sum departs by over 20%"
     marked = [(line.get_marker(), list(line.get_xdata())) for line in ax.lines if line not in lines.values()]
     assert marked == [("o", [0, 1]), ("s", [2])] * 2
     assert names_fit(figure)
@@ -225,6 +245,41 @@ def test_nonshiftability_of_other_networks_is_drawn_by_depth(other, places):
     assert list(lines["b"].get_xdata()) == expected
 
 
+def test_on_paths_of_different_lengths_it_is_the_share_of_the_steps_that_is_drawn():
+    models = {"max": measured(VGG, steps=5), "b": measured(VGG, steps=9), "c": measured(VGG, steps=5)}
+    (ax,) = figures.nonshiftability(models).axes
+    lines = labelled(ax)
+    marked = iter([line for line in ax.lines if line not in lines.values()])
+    for (name, (layers, steps, _)), drawn in zip(models.items(), bands(ax), strict=True):
+        mean, low, high = np.array([layer.interval for layer in layers]).T / steps
+        assert lines[name].get_ydata() == pytest.approx(mean)
+        assert np.array(drawn)[:, 1:] == pytest.approx(np.stack([low, high], axis=1))
+        assert [*next(marked).get_ydata(), *next(marked).get_ydata()] == pytest.approx(mean)
+    assert ax.get_ylabel() == "share of the steps at which\na sum departs by over 20%"
+    text = ax.yaxis.get_major_formatter()(0.5)
+    assert (float(text[:-1]), text[-1]) == (50, "%")
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "text"),
+    [((0.1,), "10%"), ((0.2, 0.1), "10% or 20%"), ((0.07, 0.07), "7%"), ((0.125, 0), "0% or 12.5%")],
+)
+def test_every_tolerance_is_named(tolerances, text):
+    models = {str(i): measured(VGG, tolerance=tolerance) for i, tolerance in enumerate(tolerances)}
+    figure = figures.nonshiftability(models)
+    (ax,) = figure.axes
+    assert ax.get_ylabel() == f"steps at which\na sum departs by over {text}"
+
+
+@pytest.mark.parametrize("names", [VGG, [(f"features.denseblock{layer}", 1, False) for layer in range(4)]])
+def test_what_the_axis_says_fits_the_sheet(names):
+    figure = figures.nonshiftability({"a": measured(names, 5, 0.2), LONG: measured(names, 9, 0.1)})
+    figure.draw_without_rendering()
+    box = figure.axes[0].yaxis.label.get_window_extent()
+    assert box.y0 >= 0
+    assert box.y1 <= figure.bbox.y1
+
+
 def test_layers_too_many_to_be_named_are_numbered():
     (ax,) = figures.nonshiftability({"a": measured(DEEP)}).axes
     assert list(labelled(ax)) == ["a", "convolution"]
@@ -233,14 +288,15 @@ def test_layers_too_many_to_be_named_are_numbered():
 
 
 def test_one_layer_has_an_interval_too():
-    (ax,) = figures.nonshiftability({"a": [LayerNonShiftability("c", 1, False, Interval(3, 2, 5))]}).axes
+    layers = [LayerNonShiftability("c", 1, False, Interval(3, 2, 5))]
+    (ax,) = figures.nonshiftability({"a": NonShiftabilityByDepth(layers, 9, 0.2)}).axes
     (segments,) = (drawn.get_segments() for drawn in ax.collections if isinstance(drawn, LineCollection))
     assert segments[0].tolist() == [[0, 2], [0, 5]]
 
 
 def test_sums_are_relative_to_their_mean_and_the_strongest_are_drawn():
-    curves = SumCurves(np.arange(5, 11), RNG.random((6, 9)) * np.arange(1, 10), "row of the object")
-    few = SumCurves(np.arange(3), RNG.random((3, 2)), "size in pixels")
+    curves = SumCurves(np.arange(5, 11), RNG.random((6, 9)) * np.arange(1, 10), "row of the object", 0.1)
+    few = SumCurves(np.arange(3), RNG.random((3, 2)), "size in pixels", 0.2)
     figure = figures.sums({"max": {"embed": curves, "scale": few}, LONG: {"embed": few}}, most=4)
     panels = {ax.get_title(): ax for ax in figure.axes if ax.axison}
     assert list(panels) == ["max: embed", "max: scale", f"{LONG}: embed"]
@@ -252,23 +308,34 @@ def test_sums_are_relative_to_their_mean_and_the_strongest_are_drawn():
         assert list(line.get_xdata()) == [5, 6, 7, 8, 9, 10]
     assert len(panels["max: scale"].lines) == 2
     assert panels["max: scale"].get_xlabel() == "size in pixels"
-    for ax in panels.values():
-        (shade,) = ax.patches
-        assert (shade.get_y(), shade.get_y() + shade.get_height()) == pytest.approx((0.8, 1.2))
+    assert shade(panels["max: embed"]) == pytest.approx((0.9, 1.1))
+    assert shade(panels["max: scale"]) == shade(panels[f"{LONG}: embed"]) == pytest.approx((0.8, 1.2))
     figure.draw_without_rendering()
     assert panels["max: embed"].get_ylim() == panels[f"{LONG}: embed"].get_ylim() != panels["max: scale"].get_ylim()
 
 
+def test_sums_along_paths_of_different_lengths_have_each_their_own_positions():
+    short, long = (SumCurves(np.arange(steps), RNG.random((steps, 3)), "row", 0.2) for steps in (5, 9))
+    figure = figures.sums({"a": {"embed": short}, "b": {"embed": long}, "c": {"embed": short}})
+    figure.draw_without_rendering()
+    first, second, third = (ax.get_xlim() for ax in figure.axes)
+    assert -1 < first[0] < 0 < 4 < first[1] < 5
+    assert -1 < second[0] < 0 < 8 < second[1] < 9
+    assert third == first
+    assert len({ax.get_ylim() for ax in figure.axes}) == 1
+    assert all(label.get_visible() for ax in figure.axes for label in ax.get_xticklabels())
+
+
 def test_maps_that_never_respond_have_no_relative_sum():
     summed = np.stack([np.zeros(4), np.array([1.0, 3, 1, 3])], axis=1)
-    (ax,) = figures.sums({"a": {"embed": SumCurves(np.arange(4), summed, "row")}}).axes
+    (ax,) = figures.sums({"a": {"embed": SumCurves(np.arange(4), summed, "row", 0.2)}}).axes
     alive, dead = (line.get_ydata() for line in ax.lines)
     assert alive.tolist() == [0.5, 1.5, 0.5, 1.5]
     assert np.isnan(dead).all()
 
 
 def test_the_sum_of_one_map_at_one_step_is_a_dot():
-    (ax,) = figures.sums({"a": {"embed": SumCurves(np.array([3]), np.array([[5.0]]), "row")}}).axes
+    (ax,) = figures.sums({"a": {"embed": SumCurves(np.array([3]), np.array([[5.0]]), "row", 0.2)}}).axes
     (line,) = ax.lines
     assert (line.get_marker(), list(line.get_ydata())) == ("o", [1])
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from lit_shift import gallery, published
+from lit_shift import gallery, path_gallery, published
 from lit_shift.errors import InputError
 from tests.findings import arrays, findings
+from tests.test_path_content import model, under
 
 HISTORY = [{"epoch": 1, "tv/conv1_1": 1.7}, {"epoch": 2}, {"epoch": 3, "tv/conv1_1": 1.5}]
 
@@ -67,3 +68,59 @@ def test_a_run_that_has_seen_fewer_of_the_images_is_drawn_where_it_can(models):
     drawn = gallery.draw([models[0], fewer])
     assert [line.get_label() for line in drawn["stability"].axes[0].lines] == ["max"]
     assert len(drawn["variation"].axes[0].patches) == 2
+
+
+@pytest.fixture
+def measured():
+    """Models on paths of other lengths, one of a single frame, and one under another protocol."""
+    return [
+        model("one", under(steps=1, seed=1)),
+        model("short", under(steps=5, seed=2)),
+        model("long", under(steps=9, seed=3, tolerance=0.1)),
+        model("other", under("circular", steps=7, layers=())),
+    ]
+
+
+def titles(figure):
+    return [ax.get_title() for ax in figure.axes if ax.get_title()]
+
+
+def test_no_model_is_left_out_whose_path_is_longer(measured):
+    probability = path_gallery.correct_probability(measured, "embed")
+    assert titles(probability) == ["short", "long"]  # along a single frame nothing moves
+    assert [ax.get_xlim() for ax in probability.axes[:2]] == [(-2.5, 2.5), (-4.5, 4.5)]
+    sums = path_gallery.sums(measured)
+    assert titles(sums) == ["one: embed", "short: embed", "long: embed"]
+    bands = [(shade.get_y(), shade.get_y() + shade.get_height()) for ax in sums.axes for shade in ax.patches]
+    np.testing.assert_allclose(bands, [(0.8, 1.2), (0.8, 1.2), (0.9, 1.1)])
+    (ax,) = path_gallery.nonshiftability(measured, "embed").axes
+    for line, (each, steps) in zip(ax.lines[::3], zip(measured, (1, 5, 9), strict=False), strict=False):
+        assert line.get_label() == each.name
+        np.testing.assert_allclose(line.get_ydata(), each.arrays["embed/nonshiftability"][:, 0] / steps)
+    assert ax.get_ylabel() == "share of the steps at which\na sum departs by over 10% or 20%"
+
+
+def test_models_on_paths_of_one_length_are_compared_by_the_number_of_steps(measured):
+    same = [measured[1], model("elsewhere", under(steps=5, seed=4))]
+    (ax,) = path_gallery.nonshiftability(same, "embed").axes
+    for line, each in zip(ax.lines[::3], same, strict=False):
+        np.testing.assert_allclose(line.get_ydata(), each.arrays["embed/nonshiftability"][:, 0])
+
+
+def test_feature_maps_depart_by_the_tolerance_that_they_were_measured_with(measured):
+    figure = path_gallery.drawings(measured)["embed_maps_long"](measured)
+    shades = [shade for ax in figure.axes for shade in ax.patches]
+    ends = [(shade.get_y(), shade.get_y() + shade.get_height()) for shade in shades]
+    np.testing.assert_allclose(ends, [(0.9, 1.1)] * 2)
+
+
+def test_a_film_is_of_the_frames_of_the_first_that_move(measured):
+    figure = path_gallery.film(measured, "embed", 2)
+    assert {line.get_label() for line in figure.axes[1].lines if line.get_label()[0] != "_"} == {"short"}
+    assert path_gallery.film(measured[:1], "embed", 2) is None
+
+
+def test_protocols_without_layers_have_no_figures_of_them():
+    bare = [model("a", under("placement", 5, ordered=False)), model("b", under("whole", 1, ordered=False))]
+    drawn = {name for name, draw in path_gallery.drawings(bare).items() if draw(bare)}
+    assert drawn == {"jaggedness", "placement_probability", "placement_film_2", "placement_accuracy", "whole_accuracy"}

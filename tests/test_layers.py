@@ -25,10 +25,10 @@ FLOORS = [
         *("data.photographs", "data.collections", "data"),
         "protocols",
     ],
-    ["vgg", "orbit", "layers", "augmentation"],
+    ["vgg", "orbit", "layers"],
     [
         *("classifier", "checkpoint", "config", "tracking", "run", "findings"),
-        *("subject", "classes", "zoo"),
+        *("subject", "augmentation", "classes", "zoo"),
     ],
     [
         *("callbacks.divergence", "callbacks.history", "callbacks.stop", "callbacks.progress", "callbacks.probe"),

@@ -96,7 +96,8 @@ def make_row(runs: list[dict[str, Any]], rates: list[float], published: list[flo
 def make_measured(plain: str, aug: str, digits: str) -> list[Findings]:
     """Two runs on one path, a third on a longer one, and two classifiers from elsewhere.
 
-    One of these is measured with other options, the other under one protocol alone, where it has no intervals.
+    One of these is measured with other options and another tolerance, the other under one protocol alone, where it has
+    no intervals.
     """
     circular = "path=vertical, seed=0"
     placement = under("placement", 5, ordered=False, shown=(), seed=8)
@@ -112,7 +113,7 @@ def make_measured(plain: str, aug: str, digits: str) -> list[Findings]:
     longer = under(steps=13, seed=4), under("placement", 6, ordered=False, shown=(), seed=5)
     other = (
         under(seed=6, layers=("features.0", "pool"), shown=()),
-        under("circular", 7, options="path=diagonal, seed=0"),
+        under("circular", 7, options="path=diagonal, seed=0", tolerance=0.1),
     )
     few = under("circular", 7, options=circular, seed=7, shown=())
     for key in [key for key in few[0] if "_ci95" in key]:
@@ -597,17 +598,40 @@ def test_probability_of_the_correct_class(page: Page, measured: list[Findings]) 
 
 
 def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
-    """By layer where all have the same, else by their share of the depth; pools are squares."""
+    """By layer where all have the same, else by their share of the depth; pools are squares.
+
+    Steps are counted where all paths are as long, else it is their share.
+    """
     means = [trace for trace in data(page, "#depth") if trace.get("fill") is None]
     assert [trace["x"] for trace in means] == [[0.5, 0.5, 1]] * 3 + [[0, 0]]
     page.locator("#elsewhere input").first.uncheck()
-    traces = data(page, "#depth")
-    for band, trace, each in zip(traces[::2], traces[1::2], measured, strict=False):
-        mean, low, high = each.arrays["embed/nonshiftability"].T
-        assert trace["x"] == ["conv1", "pool1", "conv2"]
-        np.testing.assert_allclose(trace["y"], mean, atol=1e-3)
-        assert trace["marker"]["symbol"] == ["circle", "square", "circle"]
-        np.testing.assert_allclose(band["y"], [*high, *low[::-1]], atol=1e-3)
+    title = "document.querySelector('#depth .plot').layout.yaxis.title.text"
+    for models, start in ((3, "share of the steps, in percent, at which a sum"), (2, "steps at which a sum")):
+        traces = data(page, "#depth")
+        assert len(traces) == 2 * models
+        assert page.evaluate(title).startswith(start)
+        for band, trace, each in zip(traces[::2], traces[1::2], measured, strict=False):
+            scale = 100 / len(each.arrays["embed/positions"]) if models == 3 else 1
+            mean, low, high = scale * each.arrays["embed/nonshiftability"].T
+            assert trace["x"] == ["conv1", "pool1", "conv2"]
+            np.testing.assert_allclose(trace["y"], mean, atol=0.05)
+            assert trace["marker"]["symbol"] == ["circle", "square", "circle"]
+            np.testing.assert_allclose(band["y"], [*high, *low[::-1]], atol=0.05)
+        page.locator("#table tbody input:checked").last.uncheck()
+
+
+def test_what_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
+    for protocol, number, tolerance, text in [
+        ("embed", 0, 0.2, "20 %"),
+        ("circular (path=diagonal)", 3, 0.1, "10 %"),
+    ]:
+        page.select_option("#protocol", label=protocol)
+        title = page.evaluate("document.querySelector('#depth .plot').layout.yaxis.title.text")
+        assert title.endswith(f"at which a sum departs by over {text}")
+        sums = found(measured, number, f"{protocol.split()[0]}/maps/conv2")[0].sum((1, 2))
+        written = page.locator("#features tr").nth(2).locator("td > span")
+        red = written.evaluate_all("all => all.map(each => each.classList.contains('off'))")
+        assert red == (abs(sums / sums.mean() - 1) > tolerance).tolist()
 
 
 def test_accuracy_by_size(page: Page, measured: list[Findings]) -> None:
@@ -665,8 +689,10 @@ def test_sums_of_the_last_layers_maps(page: Page, measured: list[Findings]) -> N
         strongest = np.argsort(-sums.mean(0))[:16]
         expected = (sums / sums.mean(0)).T[strongest]
         np.testing.assert_allclose([curve["y"] for curve in curves[16 * number :][:16]], expected, atol=1e-3)
-    (band,) = page.evaluate("document.querySelector('#sums .plot').layout.shapes")
-    assert (band["y0"], band["y1"]) == (0.8, 1.2)
+    band = "document.querySelector('#sums .plot').layout.shapes.map(({ y0, y1 }) => [y0, y1])"
+    assert page.evaluate(band) == [[0.8, 1.2]]
+    page.select_option("#protocol", label="circular (path=diagonal)")
+    assert page.evaluate(band) == [[0.9, 1.1]]
 
 
 def test_feature_maps(page: Page, measured: list[Findings]) -> None:

@@ -14,12 +14,21 @@ from lit_shift.path_content import content
 from tests.findings import config
 
 LAYERS = ("conv1", "pool1", "conv2")
-ELSEWHERE = {"choices": {"data": "imagefolder", "model": "torchvision"}, "classes": ["cat", "dog"]}
+ELSEWHERE = {"choices": {"data": "imagefolder", "model": "torchvision"}, "classes": ["cat", "dog"], "ckpt": None}
 pytestmark = pytest.mark.filterwarnings("error")
 
 
 def under(
-    protocol="embed", steps=9, images=6, seed=0, shown=(2,), layers=LAYERS, side=12, options="fill=black", ordered=True
+    protocol="embed",
+    steps=9,
+    images=6,
+    seed=0,
+    shown=(2,),
+    layers=LAYERS,
+    side=12,
+    options="fill=black",
+    ordered=True,
+    tolerance=0.2,
 ):
     """Metrics and arrays, at random, of a protocol; those of the same seed have the same frames."""
     rng = np.random.default_rng(seed)
@@ -46,6 +55,7 @@ def under(
             "layers": np.array(layers),
             "depths": np.cumsum([name.startswith("conv") for name in layers]),
             "pools": np.array([name.startswith("pool") for name in layers]),
+            "tolerance": np.array(tolerance),
             "nonshiftability": np.sort(9 * rng.random((count, 3)))[:, [1, 0, 2]],
             "sums": rng.random((len(shown), steps, 20)).astype(np.float32),
             f"maps/{layers[0]}": rng.random((len(shown), len(chosen), side, side)).astype(np.float32),
@@ -134,6 +144,13 @@ def test_a_single_frame_is_no_path():
     assert (result["heat"], result["films"]) == (None, {})
 
 
+def test_every_protocol_has_the_tolerance_that_it_was_measured_with():
+    strict, lax = (under(options=f"tolerance={tolerance}", tolerance=tolerance) for tolerance in (0.07, 0.5))
+    models = [model("a", strict, under("placement", 5, ordered=False)), model("b", lax)]
+    found = {protocol["title"]: protocol["tolerance"] for protocol in as_page_holds(models)["protocols"]}
+    assert found == {"embed (tolerance=0.07)": 0.07, "placement": None, "embed (tolerance=0.5)": 0.5}
+
+
 def test_protocols_of_one_name_are_told_apart_by_the_options_that_differ():
     circular = [under("circular", options=f"path={path}, box=[0.1, {0.2 * n}], seed=0") for n, path in enumerate("vd")]
     embed = [under(options=options) for options in ("fill=black, seed=0", "size=9, fill=black, seed=0")]
@@ -218,7 +235,6 @@ def test_maps_of_a_network_that_is_silent_or_has_diverged():
 
 def test_nothing_measured():
     assert as_page_holds([model("a"), model("b", of=config())]) == {
-        "tolerance": 0.2,
         "protocols": [],
         "films": [],
         "models": {},

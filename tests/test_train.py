@@ -71,6 +71,7 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["pool"]["filter"] == "rect3"
     assert config["classes"] == ["above", "below"]
+    assert config["image_size"] == [32, 32]
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "epoch 4/4" in finished.err

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.errors import InputError, at_least
+from lit_shift.errors import InputError, at_least, true_or_false
 from lit_shift.padding import Padding
 from lit_shift.shifts import seeded
 
@@ -47,11 +47,9 @@ class ImageDataModule(LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
-        if not isinstance(flip, bool):
-            raise InputError(f"data.flip={flip} must be true or false.")
         self.batch_size = at_least(1, "data.batch_size", batch_size)
         self.eval_batch_size = at_least(1, "data.eval_batch_size", eval_batch_size)
-        self.augmentation = Augmentation(flip, aug, padding)
+        self.augmentation = Augmentation(true_or_false("data.flip", flip), aug, padding)
         self.val_size = at_least(0, "data.val_size", val_size)
         self.seed = seed
         self._ready = False
@@ -103,6 +101,11 @@ class ImageDataModule(LightningDataModule, ABC):
 
     def test_dataloader(self) -> BatchLoader:
         return self._loader(self.test, self.eval_batch_size)
+
+    @property
+    def image_size(self) -> list[int]:
+        """Height and width."""
+        return list(self.train.pixels.shape[2:])
 
     @property
     def held_out(self) -> Images:

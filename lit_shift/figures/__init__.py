@@ -6,6 +6,8 @@ Models are told apart by name: a mapping from name to data draws each in a colou
 from lit_shift.figures.azulay_weiss import (
     Interval,
     LayerNonShiftability,
+    NonShiftabilityByDepth,
+    Probabilities,
     SizeAccuracy,
     SumCurves,
     accuracy_by_size,
@@ -33,7 +35,9 @@ __all__ = [
     "Interval",
     "LayerDistance",
     "LayerNonShiftability",
+    "NonShiftabilityByDepth",
     "Point",
+    "Probabilities",
     "SizeAccuracy",
     "SumCurves",
     "accuracy_by_size",

@@ -18,8 +18,6 @@ MEASURES = {
     "jagged_fraction_top5": "images whose top 5 changes at least once",
     "mad": "mean absolute change of the correct class's probability per step",
 }
-# A feature map's sum departs from its mean over a path where it differs by more than this share of it (section 3).
-TOLERANCE = 0.2
 MOST_TICKS = 40
 
 
@@ -31,15 +29,23 @@ class Interval(NamedTuple):
     high: float
 
 
-def correct_probability(models: Mapping[str, Array], positions: Array, along: str) -> Figure:
+class Probabilities(NamedTuple):
+    """What :func:`correct_probability` draws of a model.
+
+    ``positions`` (S,), equally spaced, ``probability`` (N, S) of the correct class there, in [0, 1], NaN where it is
+    missing, and what the positions are: ``along``.
+    """
+
+    positions: Array
+    probability: Array
+    along: str
+
+
+def correct_probability(models: Mapping[str, Probabilities]) -> Figure:
     """The probability of the correct class along a path: a panel for each model, a row for each image.
 
-    Rows are sorted by their sum, each model's by its own, the largest at the top. Missing values (NaN) are grey.
-
-    Args:
-        models: (N, S) for each model, in [0, 1].
-        positions: (S,), equally spaced.
-        along: what the positions are.
+    Each panel has the positions of its model. Rows are sorted by their sum, each model's by its own, the largest at the
+    top. Missing values are grey.
 
     Source: Azulay & Weiss, Fig. 2A.
     """
@@ -47,13 +53,13 @@ def correct_probability(models: Mapping[str, Array], positions: Array, along: st
     rows = -(-len(models) // columns)
     figure = Figure(figsize=(2.6 * columns + 0.8, 3.2 * rows + 0.3), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
-    half = (positions[-1] - positions[0]) / (2 * max(1, len(positions) - 1)) or 0.5
     for ax in axes.flat[len(models) :]:
         ax.set_axis_off()
-    for ax, (name, probabilities) in zip(axes.flat, models.items(), strict=False):
-        order = np.argsort(-np.nansum(probabilities, axis=1), kind="stable")
+    for ax, (name, (positions, probability, along)) in zip(axes.flat, models.items(), strict=False):
+        half = (positions[-1] - positions[0]) / (2 * max(1, len(positions) - 1)) or 0.5
+        order = np.argsort(-np.nansum(probability, axis=1), kind="stable")
         image = ax.imshow(
-            probabilities[order],
+            probability[order],
             cmap="viridis",
             vmin=0,
             vmax=1,
@@ -104,7 +110,9 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Fi
     return figure
 
 
-def feature_maps(maps: Mapping[str, Array], frames: Array, positions: Array | Sequence[float], along: str) -> Figure:
+def feature_maps(
+    maps: Mapping[str, Array], frames: Array, positions: Array | Sequence[float], along: str, tolerance: float
+) -> Figure:
     """Frames of a path and below each the feature maps that it brings about, a row for each layer.
 
     A row has a scale of its own, from 0 to its largest value. At its right is the map's sum at each frame, relative to
@@ -115,6 +123,7 @@ def feature_maps(maps: Mapping[str, Array], frames: Array, positions: Array | Se
         frames: (T, 3, H, W) uint8.
         positions: of the T frames.
         along: what the positions are.
+        tolerance: a sum departs where it differs from its mean by more than this share of it.
 
     Source: Azulay & Weiss, Fig. 3.
     """
@@ -135,17 +144,17 @@ def feature_maps(maps: Mapping[str, Array], frames: Array, positions: Array | Se
         ax.sharex(curves[0])
         ax.sharey(curves[0])
     for ax, shown in zip(curves, maps.values(), strict=True):
-        _relative_sums(ax, positions, shown.sum((1, 2), dtype=float)[:, None], marker="o", markersize=3)
+        _relative_sums(ax, positions, shown.sum((1, 2), dtype=float)[:, None], tolerance, marker="o", markersize=3)
         ax.tick_params(labelsize=7)
     curves[0].set_title("sum / its mean", fontsize=8)
     figure.suptitle(along, fontsize=9)
     return figure
 
 
-def _relative_sums(ax: Axes, positions: Array | Sequence[float], sums: Array, **style: Any) -> None:
+def _relative_sums(ax: Axes, positions: Array | Sequence[float], sums: Array, tolerance: float, **style: Any) -> None:
     """Each column of sums (S, C), relative to its mean; nothing where that is 0. Shaded: it does not depart."""
     mean = sums.mean(0)
-    ax.axhspan(1 - TOLERANCE, 1 + TOLERANCE, color="0.9", zorder=0)
+    ax.axhspan(1 - tolerance, 1 + tolerance, color="0.9", zorder=0)
     ax.plot(positions, sums / np.where(mean == 0, np.nan, mean), **style)
 
 
@@ -162,36 +171,53 @@ class LayerNonShiftability(NamedTuple):
     interval: Interval
 
 
-def nonshiftability(models: Mapping[str, Sequence[LayerNonShiftability]]) -> Figure:
+class NonShiftabilityByDepth(NamedTuple):
+    """What :func:`nonshiftability` draws of a model.
+
+    ``layers`` in the network's order; ``steps``, how many the path has; ``tolerance``, the share of its mean by more
+    than which a sum that departs differs from it.
+    """
+
+    layers: Sequence[LayerNonShiftability]
+    steps: int
+    tolerance: float
+
+
+def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
     """Non-shiftability by depth, with its interval; pools are squares.
 
     Networks of the same layers are drawn layer by layer, others by the number of convolutions passed, or by the share
-    of them where one has more layers than another.
+    of them where one has more layers than another. On paths of the same length the steps are counted; where lengths
+    differ, it is their share.
 
     Source: Azulay & Weiss, section 3 and Fig. 10.
     """
-    first, *others = [[layer.layer for layer in layers] for layers in models.values()]
+    first, *others = [[layer.layer for layer in model.layers] for model in models.values()]
     by_layer = len(first) <= MOST_TICKS and all(names == first for names in others)
     by_share = any(len(names) != len(first) for names in others)
+    counted = len({model.steps for model in models.values()}) == 1
     figure = Figure(figsize=(max(6.4, 0.25 * len(first)) if by_layer else 6.4, 4), layout="constrained")
     ax = figure.subplots()
-    for name, layers, style in styled(models):
+    for name, (layers, steps, _), style in styled(models):
         depths = np.array([layer.depth for layer in layers])
         places = np.arange(len(layers)) if by_layer else depths / depths.max() if by_share else depths
-        intervals = np.array([layer.interval for layer in layers])
+        intervals = np.array([layer.interval for layer in layers]) / (1 if counted else steps)
         _interval_line(ax, places, intervals, label=name, **style)
         pools = np.array([layer.pool for layer in layers])
         for chosen, marker, size in ((~pools, "o", 3.5), (pools, "s", 6)):
             ax.plot(places[chosen], intervals[chosen, 0], marker, markersize=size, color=style["color"])
     for kind, marker, pool in (("convolution", "o", False), ("pool", "s", True)):
-        if any(layer.pool == pool for layers in models.values() for layer in layers):
+        if any(layer.pool == pool for model in models.values() for layer in model.layers):
             ax.plot([], [], marker, color="0.4", label=kind)
     if by_layer:
         ax.set_xticks(np.arange(len(first)), first, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     else:
         ax.set_xlabel("share of the convolutions passed" if by_share else "convolutions passed")
-    ax.set_ylabel(f"steps at which a sum departs by over {TOLERANCE:.0%}")
+    over = " or ".join(f"{100 * tolerance:g}%" for tolerance in sorted({model.tolerance for model in models.values()}))
+    ax.set_ylabel(f"{'' if counted else 'share of the '}steps at which\na sum departs by over {over}")
     ax.set_ylim(bottom=0)
+    if not counted:
+        ax.yaxis.set_major_formatter(PercentFormatter(1))
     legend_below(figure, ax, columns=2)
     return figure
 
@@ -208,18 +234,20 @@ def _interval_line(ax: Axes, places: Array, intervals: Array, **style: Any) -> N
 class SumCurves(NamedTuple):
     """What :func:`sums` draws of a model on a path.
 
-    ``positions`` (S,), ``sums`` (S, C) of each of C feature maps there, and what the positions are: ``along``.
+    ``positions`` (S,), ``sums`` (S, C) of each of C feature maps there, and what the positions are: ``along``; a sum
+    departs where it differs from its mean by more than the share ``tolerance`` of it.
     """
 
     positions: Array
     sums: Array
     along: str
+    tolerance: float
 
 
 def sums(models: Mapping[str, Mapping[str, SumCurves]], most: int = 16) -> Figure:
     """The sum of each feature map along a path, relative to its mean: a row for each model, a column for each path.
 
-    Where a sum stays in the shaded band, it does not depart from its mean.
+    Each panel has the positions of its model. Where a sum stays in the shaded band, it does not depart from its mean.
 
     Args:
         models: for each model, curves by the name of the path.
@@ -229,18 +257,18 @@ def sums(models: Mapping[str, Mapping[str, SumCurves]], most: int = 16) -> Figur
     """
     paths = list(dict.fromkeys(path for model in models.values() for path in model))
     figure = Figure(figsize=(3.6 * len(paths) + 0.4, 2 * len(models) + 0.3), layout="constrained")
-    axes = figure.subplots(len(models), len(paths), squeeze=False, sharex="col", sharey="col")
+    axes = figure.subplots(len(models), len(paths), squeeze=False, sharey="col")
     for row, (name, model) in zip(axes, models.items(), strict=True):
         for ax, path in zip(row, paths, strict=True):
             if path not in model:
                 ax.set_axis_off()
                 continue
-            positions, summed, along = model[path]
+            positions, summed, along, tolerance = model[path]
             strongest = np.argsort(-summed.mean(0), kind="stable")[:most]
-            _relative_sums(ax, positions, summed[:, strongest], linewidth=0.8, marker=dot(positions))
+            _relative_sums(ax, positions, summed[:, strongest], tolerance, linewidth=0.8, marker=dot(positions))
             ax.set_title(f"{name}: {path}", fontsize=9)
             ax.set_xlabel(along, fontsize=8)
-            ax.tick_params(labelsize=7, labelbottom=True)
+            ax.tick_params(labelsize=7)
     figure.supylabel("sum of a feature map / its mean over the path", fontsize=9)
     return figure
 

@@ -4,7 +4,7 @@
 function pathFigures(page) {
   const { byId, content, el, say, unique, times, format, number, plain, css, unpacked, everyone, label, colour, dash,
     swatch, legend, axis, spike, trace, plot } = page;
-  const { protocols, films, models, tolerance } = content.paths;
+  const { protocols, films, models } = content.paths;
   // By name: what its axis says, by how much its values are multiplied.
   const MEASURES = {
     jaggedness_top1: ["changes of the top 1 along the path", 1],
@@ -165,15 +165,20 @@ function pathFigures(page) {
     part.querySelector(".legend").append(...marks.map(([sign, text]) => el("span", {}, el("b", {}, sign), text)));
     const alike = unique(capable.map((model) => String(layers(model).names))).length === 1;
     const share = ({ depths }) => depths.map((depth) => depth / Math.max(...depths, 1));
+    const steps = (model) => found(model, protocol).steps;
+    const counted = unique(capable.map(steps)).length === 1;
     const traces = capable.map((model) => {
-      const { names, pools, intervals } = layers(model);
+      const { names, pools } = layers(model);
+      const scale = counted ? 1 : 100 / steps(model);
+      const intervals = layers(model).intervals.map((ends) => ends.map((value) => value == null ? null : scale * value));
       const x = alike ? names.map(plain) : share(layers(model));
       return [band(model, x, intervals), trace(model, x, intervals.map(([mean]) => mean), { mode: "lines+markers",
         text: names.map(plain), hovertemplate: "%{text}: %{y:.2f}", line: { width: 1.5 },
         marker: { symbol: pools.map((pool) => (pool ? "square" : "circle")), size: pools.map((pool) => (pool ? 10 : 6)),
           line: { width: 0 } } })];
     });
-    const text = `steps at which a sum departs by over ${100 * tolerance} %`;
+    const departs = `at which a sum departs by over ${words(100 * protocol.tolerance)} %`;
+    const text = `${counted ? "steps" : "share of the steps, in percent,"} ${departs}`;
     plot(panel(part), 360, traces.flat(), { margin: { l: 56, r: 12, t: 12, b: alike ? 72 : 48 },
       xaxis: alike ? axis("", { type: "category", tickangle: -45 }) : axis("share of the convolutions passed"),
       yaxis: tight(text, { rangemode: "tozero" }) });
@@ -275,10 +280,10 @@ function pathFigures(page) {
     const capable = able(part, shown, (model) => ofFilm(model)?.maps.length, Infinity, pictured(protocol, "maps"));
     if (!capable.length) return;
     fill(byId("mapped"), capable.map((model) => [model.id, label(model)]));
-    drawMapsOf(capable.find(({ id }) => id === byId("mapped").value));
+    drawMapsOf(capable.find(({ id }) => id === byId("mapped").value), protocol);
   }
 
-  function drawMapsOf(model) {
+  function drawMapsOf(model, { tolerance }) {
     const table = byId("features").querySelector("table");
     const head = (text) => el("th", { scope: "row", textContent: text });
     const cell = (i, ...children) => {
@@ -319,7 +324,8 @@ function pathFigures(page) {
     const has = (model) => ofFilm(model)?.sums.length;
     const capable = able(part, shown, has, MOST_PANELS, pictured(protocol, "sums"));
     const every = capable.flatMap((model) => ofFilm(model).sums.flat()).filter((sum) => sum != null);
-    const range = [Math.min(...every, 1 - tolerance) - 0.05, Math.max(...every, 1 + tolerance) + 0.05];
+    const [y0, y1] = [1 - protocol.tolerance, 1 + protocol.tolerance];
+    const range = [Math.min(...every, y0) - 0.05, Math.max(...every, y1) + 0.05];
     panels(part, capable, (model) => {
       const { sums, strongest } = ofFilm(model);
       const { positions } = found(model, protocol);
@@ -329,8 +335,7 @@ function pathFigures(page) {
           hovertemplate: `map ${strongest[i]}, at %{x}: %{y:.2f}<extra></extra>` })),
         layout: { margin: { l: 44, r: 12, t: 8, b: 44 }, xaxis: tight(plain(protocol.along)),
           yaxis: tight("sum / its mean", { range }),
-          shapes: [{ type: "rect", ...x, y0: 1 - tolerance, y1: 1 + tolerance, layer: "below", line: { width: 0 },
-            fillcolor: css("--grid") }] } };
+          shapes: [{ type: "rect", ...x, y0, y1, layer: "below", line: { width: 0 }, fillcolor: css("--grid") }] } };
     });
   }
 
