@@ -23,17 +23,19 @@ def main(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
-    from lit_shift.evaluation import along_paths, by_voting, of_run, out_folder
-    from lit_shift.report import keep
+    from lit_shift.evaluation import along_paths, by_voting, of_run, out_folder, what_is_measured
+    from lit_shift.report import keep, measured_before
 
     out = out_folder(cfg)
+    measured_before(cfg, out)  # for what is wrong with it to be known before, and not after, hours of measuring
     measure = along_paths if "protocol" in cfg else of_run if cfg.tta is None else by_voting
-    trainer, findings = measure(cfg, out)
-    if trainer.is_global_zero:
-        for table in measures(findings.metrics):
-            show(table)
-        keep(findings, cfg, out, partial=bool(interrupted(trainer)))
-    leave_if_interrupted(trainer)
+    with outcomes.measuring(out, what_is_measured(cfg)):
+        trainer, findings = measure(cfg, out)
+        if trainer.is_global_zero:
+            for table in measures(findings.metrics):
+                show(table)
+            keep(findings, cfg, out, partial=bool(interrupted(trainer)))
+        leave_if_interrupted(trainer)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from lit_shift.config import CONF, CONF_EVAL, composed
-from lit_shift.console import say
+from lit_shift.console import is_first_process, say
 from lit_shift.errors import InputError, unknown
 
 
@@ -23,6 +23,7 @@ class Outcomes:
 
     def __init__(self) -> None:
         self.finished: list[Path] = []
+        self.measured: set[tuple[Path, str]] = set()
         self.failed = 0
 
     @contextmanager
@@ -33,6 +34,17 @@ class Outcomes:
         except Exception as error:
             report(error)
             self.failed += 1
+
+    @contextmanager
+    def measuring(self, folder: Path, measures: Sequence[str]) -> Iterator[None]:
+        """Keep a run of a sweep from replacing what an earlier one has measured."""
+        if again := [measure for measure in measures if (folder, measure) in self.measured]:
+            raise InputError(
+                f"This would replace what this sweep has measured in {folder} ({', '.join(again)}): give each of its "
+                "runs a folder by an option that differs, as 'out=evals/${protocol.size}'."
+            )
+        yield
+        self.measured |= {(folder, measure) for measure in measures}
 
     def leave(self) -> None:
         """End the program, with exit code 2 if a run failed."""
@@ -71,8 +83,10 @@ def report(error: Exception, config_name: str = "train") -> None:
     sentence = explain(error, config_name)
     if sentence is None:
         traceback.print_exception(error)
-    else:
+    elif is_first_process():
         say(f"error: {sentence}")
+    else:
+        say(f"error in process {os.environ['LOCAL_RANK']}: {sentence}", anyone=True)
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
@@ -90,12 +104,27 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return str(unknown(group, name, cause.options))
         if isinstance(cause, OSError) and cause.filename:
             return f"{cause.strerror}: {cause.filename}."
+        if isinstance(cause, RuntimeError | MemoryError) and (sentence := _explain_machine(cause)):
+            return sentence
         cause = cause.__cause__
     if not isinstance(error, CompactHydraException):
         return None
     if match := re.match(r"Could not (?:override|append to config|delete from config).*?'([\w./@]+)'", str(error)):
         return _explain_key(match[1], config_name)
     return " ".join(str(error).split())
+
+
+def _explain_machine(error: BaseException) -> str | None:
+    """The sentence where the machine's memory or another process is the trouble, of which libraries speak each its own
+    way."""
+    if isinstance(error, MemoryError) or re.search("can't allocate memory|out of memory", str(error)):
+        return (
+            "There is not enough memory: fewer frames or images at once need less (protocol.batch, data.batch_size, "
+            "data.eval_batch_size), as do smaller ones (protocol.canvas, data.size)."
+        )
+    if re.search("gloo|NCCL", str(error)) and re.search("peer|remote|timed? ?out|abort", str(error), re.IGNORECASE):
+        return "Another process of this run has failed; its own message says why."
+    return None
 
 
 def _explain_key(key: str, config_name: str) -> str:
@@ -109,7 +138,9 @@ def _explain_key(key: str, config_name: str) -> str:
             break
         known, node = f"{known}{part}.", node._get_node(part)
     else:
-        return f"{key} is in the config already: type {key}=VALUE, without the +."
+        if any(argument.startswith(f"+{key}=") for argument in sys.argv):
+            return f"{key} is in the config already: type {key}=VALUE, without the +."
+        return f"Not all runs of this sweep have {key}: give what has it a command of its own."
     names = [*_keys(node), *(groups if not known and config_name == "eval" else [])]  # a group may not be chosen yet
     return str(unknown("config key", f"{known}{part}", sorted({f"{known}{name}" for name in names})))
 

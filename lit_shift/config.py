@@ -37,7 +37,7 @@ def composed(name: str, overrides: list[str]) -> DictConfig:
 
 @dataclass
 class Switches:
-    """Types of the top-level switches."""
+    """Types of the top-level switches of train.py and eval.py."""
 
     filter: str | None
     aug: bool
@@ -47,6 +47,15 @@ class Switches:
     fresh: bool
     compile: bool
 
+    ckpt: str | None
+    out: str | None
+    class_of: str
+    skip_bad: bool
+    tta: int | None
+    tta_by: str
+    tta_vote: str
+    tta_seed: int
+
 
 def settle(cfg: DictConfig) -> DictConfig:
     """Check the switches and resolve the config: ``filter`` goes into the pool that takes one.
@@ -54,7 +63,7 @@ def settle(cfg: DictConfig) -> DictConfig:
     Raises:
         InputError: a switch of the wrong type or value, or a filter for a pool that has none.
     """
-    names = [field.name for field in fields(Switches) if field.name in cfg]  # a classifier from elsewhere has fewer
+    names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
     try:
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
     except OmegaConfBaseException as error:
@@ -76,8 +85,15 @@ def settle(cfg: DictConfig) -> DictConfig:
 
 
 def label(cfg: DictConfig) -> str:
-    """What tells a run from its neighbours: pool, filter, augmentation, seed; or the name of a classifier."""
-    return f"{_label(cfg)}-s{cfg.seed}" if "pool" in cfg else _label(cfg)
+    """What tells a run from its neighbours: pool, filter, augmentation, seed; or the name of a classifier; its vote."""
+    seed = f"-s{cfg.seed}" if "pool" in cfg else ""
+    return f"{_label(cfg)}{seed}{vote(cfg)}"
+
+
+def vote(cfg: DictConfig) -> str:
+    """Of a classifier that votes, which makes another one of it, how it does: ``-tta<k>-<by>-<vote>``."""
+    voting = "protocol" in cfg and cfg.tta is not None  # without one the gain is measured by number of votes
+    return f"-tta{cfg.tta}-{cfg.tta_by}-{cfg.tta_vote}" if voting else ""
 
 
 def group(cfg: DictConfig) -> str:

@@ -1,13 +1,13 @@
-"""What the user sees: words on standard error, results on standard output, from the first process alone."""
+"""What the user sees: words on standard error, results on standard output, mostly from the first process alone."""
 
 import os
 
 from rich.console import Console, RenderableType
 
 
-def say(text: str) -> None:
-    """Print a line as it is, on standard error."""
-    if is_first_process():
+def say(text: str, anyone: bool = False) -> None:
+    """Print a line as it is, on standard error; from ``anyone``, what one process alone may know."""
+    if anyone or is_first_process():
         Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
 
 

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,17 @@ class Findings:
 
     @property
     def trained(self) -> bool:
-        """Whether it is of a run of train.py, rather than of a classifier from elsewhere."""
-        return "pool" in self.config
+        """Whether it is of a run of train.py, rather than of a measurement by eval.py."""
+        return "ckpt" not in self.config
+
+    def along_paths(self) -> "Findings":
+        """What was measured under protocols or by votes alone."""
+        kept = {*self.protocols, "nonshiftability", "tta"}
+        return replace(
+            self,
+            metrics={key: value for key, value in self.metrics.items() if family(key) in kept},
+            arrays={key: value for key, value in self.arrays.items() if family(key) in kept},
+        )
 
     @property
     def protocols(self) -> list[str]:

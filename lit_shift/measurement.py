@@ -21,13 +21,14 @@ class Measurement(LightningModule):
     Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its bootstrap interval over
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
-    ``steps``, ``skipped``, the images that could not be read, and ``complete``, 1 where all that were asked for are
-    measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol that has it.
+    ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
+    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
+    that has it.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
-    ``pools`` (L,) and ``nonshiftability`` (L, 3), mean and ends of the interval; where positions are sizes
-    ``accuracy_top<k>`` (S, 3); and of the M images that are shown their places ``shown`` (M,), the
+    ``pools`` (L,) and ``nonshiftability`` (L, 3), mean and ends of the interval, with its ``tolerance``; where
+    positions are sizes ``accuracy_top<k>`` (S, 3); and of the M images that are shown their places ``shown`` (M,), the
     ``curve`` (M, S) of their correct class's probability, ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions``
     (T,), ``sums`` (M, S, C) of the last layer's maps, and for some layers ``maps/<layer>`` (M, T, h, w), the map that
     responds most.
@@ -75,6 +76,7 @@ class Measurement(LightningModule):
                 continue
             scalars, arrays = measures.compute()
             scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
+            scalars["skipped"] += measures.protocol.skipped
             self.log_dict({f"{name}/{key}": value for key, value in scalars.items()})
             layers = {key: scalars[key] for key in scalars if key.startswith("nonshiftability/") and "_ci95" not in key}
             first = first or layers

@@ -46,8 +46,7 @@ def terminal(models: Sequence[Findings]) -> Group:
         for model, protocol in members:
             name, data, images = _lead(model, protocol)
             cells = [_written(model, protocol, column, "\n") for column in columns]
-            part = "" if model.metrics[f"{protocol}/complete"] else ", incomplete"
-            table.add_row(Text.assemble(name, "\n", (f"{data}, n={images}{part}", "dim")), *cells)
+            table.add_row(Text.assemble(name, "\n", (f"{data}, n={images}", "dim")), *cells)
         parts.append(table)
     return Group(*parts, Text(CAPTION)) if parts else Group()
 
@@ -57,12 +56,14 @@ def comma_separated(models: Sequence[Findings]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ends = ("", "_ci95_low", "_ci95_high")
-    writer.writerow(["model", "data", "images", "protocol", *(column + end for column in COLUMNS for end in ends)])
+    measures = [column + end for column in COLUMNS for end in ends]
+    writer.writerow(["model", "data", "images", "complete", "protocol", *measures])
     for title, members in by_protocol(models).items():
         for model, protocol in members:
             values = [value for column in COLUMNS for value in interval(model, f"{protocol}/{column}")]
             rounded = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
-            writer.writerow([*_lead(model, protocol), title, *rounded])
+            counted = [f"{model.metrics[f'{protocol}/{key}']:.0f}" for key in ("n", "complete")]
+            writer.writerow([model.name, model.config["choices"]["data"], *counted, title, *rounded])
     return text.getvalue()
 
 
@@ -100,7 +101,8 @@ def _measured(members: Sequence[tuple[Findings, str]]) -> list[str]:
 
 
 def _lead(model: Findings, protocol: str) -> list[str]:
-    return [model.name, model.config["choices"]["data"], f"{model.metrics[f'{protocol}/n']:.0f}"]
+    part = "" if model.metrics[f"{protocol}/complete"] else " (incomplete)"
+    return [model.name, model.config["choices"]["data"], f"{model.metrics[f'{protocol}/n']:.0f}{part}"]
 
 
 def _written(model: Findings, protocol: str, column: str, between: str) -> str:

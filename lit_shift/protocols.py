@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_shift.data.files import images_in
+from lit_shift.data.files import decode, images_in, unreadable
 from lit_shift.data.photographs import Photographs
 from lit_shift.errors import InputError, at_least
 from lit_shift.fill import Fill
@@ -32,6 +32,7 @@ class Protocol(ABC):
 
     along: str
     ordered = True
+    skipped = 0  # frames that are left out, as they cannot be read
 
     @abstractmethod
     def positions(self, view: View) -> np.ndarray:
@@ -325,6 +326,7 @@ class Frames(Protocol):
 
     Args:
         folder: of PNG or JPEG images.
+        skip_bad: leave out those that cannot be read.
 
     Raises:
         InputError: no such folder, fewer than two images in it, or one that cannot be read.
@@ -332,13 +334,15 @@ class Frames(Protocol):
 
     along = "frame"
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, skip_bad: bool) -> None:
         path = Path(folder).expanduser()
         if not path.is_dir():
             raise InputError(f"protocol.folder={folder} is no folder: name one that holds the frames of a video.")
-        self.files = sorted(images_in(path), key=_by_number)
+        found = sorted(images_in(path), key=_by_number)
+        self.files = [file for file in found if decode(file) is not None] if skip_bad else found
+        self.skipped = len(found) - len(self.files)
         if len(self.files) < 2:
-            raise InputError(f"{folder} holds {len(self.files)} PNG or JPEG images; a video has at least two frames.")
+            raise InputError(f"{folder} holds {len(self.files)} readable PNG or JPEG images; a video has two or more.")
 
     def positions(self, view: View) -> np.ndarray:
         return np.arange(len(self.files))
@@ -348,7 +352,7 @@ class Frames(Protocol):
         for place in range(len(video)):
             pixels = video.pixels(place)
             if pixels is None:
-                raise InputError(f"{video.name(place)} cannot be read as an image.")
+                raise unreadable(video.name(place))
             yield whole(pixels[None].to(images) / 255, view)
 
 

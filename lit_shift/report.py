@@ -9,10 +9,11 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from lit_shift import gallery, table1
-from lit_shift.config import images_of, label
+from lit_shift.config import images_of, label, vote
 from lit_shift.console import say
+from lit_shift.errors import InputError
 from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, read_metrics, save_arrays
-from lit_shift.run import Run, make_folder, scalars, write_environment, write_metrics
+from lit_shift.run import Run, make_folder, read_config, scalars, write_environment, write_metrics
 from lit_shift.tracking import log_media, wandb_loggers
 
 
@@ -34,22 +35,57 @@ def keep(findings: Findings, cfg: DictConfig, out: Path, partial: bool) -> None:
     if partial and (out / "metrics.json").exists():
         out = out.with_name(f"{out.name}-partial")
     make_folder(out, "out")
-    if (out / "config.yaml").exists() and _subject(OmegaConf.load(out / "config.yaml")) == _subject(cfg):
-        metrics = _updated(read_metrics(out / "metrics.json"), findings.metrics)
-        findings = replace(findings, metrics=metrics, arrays=_updated(load_arrays(out / ARRAYS), findings.arrays))
+    before = measured_before(cfg, out)
+    if before:
+        _say_replaced(before, findings, out)
+        metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
+        findings = replace(findings, metrics=metrics, arrays=arrays)
+    elif (out / "metrics.json").exists():
+        say(f"{out}: this takes the place of what was measured of another network, vote or data.")
+        (out / "metrics.json").unlink()  # for it never to be beside what it is not of
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
-    if not findings.trained:
-        write_environment(out)
+    write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)
     write_metrics(out / "metrics.json", findings.metrics)
     gallery.save([findings], out / "figures")
     say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
 
 
+def measured_before(cfg: DictConfig, out: Path) -> Findings | None:
+    """What there is in a folder of the network and the images that ``cfg`` is to measure.
+
+    Raises:
+        InputError: what is there is not eval.py's, or cannot be read.
+    """
+    if not (out / "config.yaml").exists():
+        if (out / "metrics.json").exists():
+            raise InputError(f"{out} holds a metrics.json that eval.py has not written: say out=FOLDER for another.")
+        return None
+    config = read_config(out / "config.yaml")
+    if "ckpt" not in config:
+        raise InputError(f"{out} is the folder of a run: say out={out / 'eval'}, or another.")
+    if _subject(OmegaConf.create(config)) != _subject(cfg) or not (out / "metrics.json").exists():
+        return None
+    return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS))
+
+
+def _say_replaced(before: Findings, now: Findings, out: Path) -> None:
+    """For nobody to lose a measurement without knowing."""
+    for name in now.protocols:
+        told = [
+            f"{found.arrays[f'{name}/options']}; n={found.metrics[f'{name}/n']:.0f}"
+            for found in (before, now)
+            if name in found.protocols
+        ]
+        if len(set(told)) == 2:
+            say(f"{out}: {name} ({told[1]}) takes the place of what was measured with ({told[0]}).")
+
+
 def _subject(cfg: Any) -> dict[str, Any]:
     """What a measurement is of."""
     plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
-    return {"ckpt": str(Path(plain["ckpt"] or "").resolve()), "data": images_of(plain), "model": plain["model"]}
+    ckpt = str(Path(plain["ckpt"] or "").resolve())
+    return {"ckpt": ckpt, "data": images_of(plain), "model": plain["model"], "vote": vote(cfg)}
 
 
 def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lit_shift.console import say, show
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 from lit_shift.findings import Findings, read_history
-from lit_shift.run import Run
+from lit_shift.run import Run, read_config
 
 TABLES = {"table1": formats, "paths": path_table}
 TEXTS = {"csv": "comma_separated", "markdown": "markdown", "latex": "latex"}
@@ -24,7 +24,8 @@ SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
     """Finished runs in the order in which they ended, and the name and state of each unfinished one.
 
-    Classifiers from elsewhere that eval.py has measured count as finished runs.
+    What eval.py has measured along paths counts as a finished run too, where it is of a classifier from elsewhere, of a
+    vote, or of a run in a folder other than its ``eval``, which belongs to the run.
 
     Args:
         paths: folders of them, or folders that hold such at whatever depth.
@@ -38,11 +39,11 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
     finished, unfinished = [], []
     for folder in folders:
         if (folder / "metrics.json").exists():
-            finished.append(Findings.load(folder, names[folder]))
+            model = Findings.load(folder, names[folder])
+            finished.append(model if model.trained else model.along_paths())
         else:
-            epochs = Run(folder).config()["trainer"]["max_epochs"]
-            done = read_history(folder / "history.csv")
-            unfinished.append((names[folder], f"unfinished: epoch {len(done)} of {epochs}"))
+            unfinished.append((names[folder], f"unfinished: {_progress(folder)}"))
+    finished = [model for model in finished if model.metrics]
     if not finished:
         states = "; ".join(f"{name} is {state}" for name, state in unfinished)
         raise InputError(f"There is no finished run yet: {states}.")
@@ -56,15 +57,28 @@ def _runs_in(path: Path) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
     found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
+    found = [folder for folder in found if not folder.name.endswith("-partial")]  # which a whole one is beside
     if not found:
         raise InputError(f"{path} holds no run: a run's folder has a config.yaml and an environment.json.")
-    return found
+    return [folder for folder in found if folder.name != "eval" or folder.parent not in found]
+
+
+def _progress(folder: Path) -> str:
+    config = read_config(folder / "config.yaml")
+    if "ckpt" in config:
+        return "measure it again"
+    return f"epoch {len(read_history(folder / 'history.csv'))} of {config['trainer']['max_epochs']}"
 
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:
-    """The shortest form of the folders' names that tells them apart."""
-    short = {folder: re.sub(r"^[^-]+-|-[0-9a-f]{8}(?=$|-\d+$)", "", folder.name) for folder in folders}
-    for names in (short, {folder: folder.name for folder in folders}):  # the first without data and hash
+    """The shortest form of the folders' names that tells them apart; a measurement in a run's folder bears that's."""
+    full = {
+        folder: f"{folder.parent.name}-{folder.name}" if (folder.parent / "config.yaml").exists() else folder.name
+        for folder in folders
+    }
+    hashed = r"^[^-]+-(.+)-[0-9a-f]{8}(?=$|-)(-eval(?=-))?"
+    short = {folder: re.sub(hashed, r"\1", name) for folder, name in full.items()}
+    for names in (short, full):  # the first without data and hash
         if len(set(names.values())) == len(folders):
             return names
     return {folder: str(folder) for folder in folders}

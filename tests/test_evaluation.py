@@ -20,7 +20,7 @@ from lit_shift.data import files
 from lit_shift.findings import Findings, load_arrays
 from lit_shift.functional import correct_probability, jaggedness, mad, nonshiftability
 from lit_shift.results import gather, main
-from lit_shift.shifts import roll
+from lit_shift.shifts import roll, seeded
 from lit_shift.subject import Subject
 from lit_shift.vgg import VGG13
 from tests.conftest import ROOT, TINY, Command, save_images
@@ -240,6 +240,93 @@ def test_unreadable_images_are_named_or_skipped_and_counted(run, trained, images
     assert (found["whole/n"], found["whole/skipped"], found["whole/complete"]) == (4, 1, 1)
 
 
+def test_an_unreadable_image_of_another_process_is_named_too(run, trained, tmp_path):
+    save_images(tmp_path / "other", 8)
+    bad = sorted((tmp_path / "other" / "test" / "above").iterdir())
+    data = ["data=imagefolder", f"data.root={tmp_path / 'other'}", "protocol=whole", "protocol.top=[1]"]
+    data += ["trainer.strategy=ddp", "trainer.devices=2"]
+    order = torch.randperm(
+        4, generator=seeded(0)
+    ).tolist()  # of the subset, of which the second process has every other
+    paths = bad + sorted((tmp_path / "other" / "test" / "below").iterdir())
+    paths[order[1]].write_text("no image")
+    finished = run("eval.py", checkpoint(trained), *data, "out=out")
+    assert finished.code != 0
+    assert f"error in process 1: {paths[order[1]]} cannot be read as an image" in finished.err
+    assert "Traceback" not in finished.err
+    measured(run, checkpoint(trained), *data, "skip_bad=true")
+    found = metrics(tmp_path)
+    assert (found["whole/n"], found["whole/skipped"], found["whole/complete"]) == (3, 1, 1)
+
+
+def test_an_unreadable_frame_is_named_or_skipped_and_counted(run, trained, tmp_path):
+    (tmp_path / "video").mkdir()
+    for number in range(4):
+        Image.new("RGB", (48, 40), (60 * number, 0, 0)).save(tmp_path / "video" / f"{number}.png")
+    (tmp_path / "video" / "0.png").write_text("no image")
+    options = ["protocol=frames", "protocol.folder=video", "protocol.label=below", "protocol.top=[1]"]
+    assert "0.png cannot be read as an image; skip_bad=true leaves" in mistake(run, checkpoint(trained), *options)
+    measured(run, checkpoint(trained), *options, "skip_bad=true")
+    found = metrics(tmp_path)
+    assert (found["frames/n"], found["frames/steps"], found["frames/skipped"]) == (1, 3, 1)
+
+
+def test_a_run_sees_images_of_any_size_as_large_as_those_it_was_trained_on(run, trained, tmp_path):
+    """Against the shorter side brought to 32 pixels and the middle cut out by hand."""
+    rng = np.random.default_rng(0)
+    shapes = {"above": [(40, 64), (20, 20)], "below": [(32, 32), (70, 33)]}
+    for name, sizes in shapes.items():
+        (tmp_path / "mixed" / name).mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            pixels = rng.integers(0, 255, (*size, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "mixed" / name / f"{number}.png")
+    data = ["data=imagefolder", f"data.root={tmp_path / 'mixed'}", "protocol=whole", "protocol.top=[1]"]
+    measured(run, checkpoint(trained), *data)
+    subject, expected = subject_of(trained), []
+    for label, name in enumerate(shapes):
+        for number in range(2):
+            file = tmp_path / "mixed" / name / f"{number}.png"
+            image = torch.from_numpy(files.decode(file).copy()).permute(2, 0, 1)[None] / 255
+            h, w = (side * 32 // min(image.shape[2:]) for side in image.shape[2:])
+            small = nn.functional.interpolate(image, (h, w), mode="bilinear", antialias=True)
+            top, left = round((h - 32) / 2), round((w - 32) / 2)
+            with torch.no_grad():
+                expected.append(subject(small[:, :, top : top + 32, left : left + 32]).softmax(1)[0, label])
+    found = load_arrays(tmp_path / "out" / "arrays.npz")["whole/probability"][:, 0]
+    assert np.allclose(found, expected, atol=1e-5)
+
+
+def test_what_is_wrong_with_the_folder_of_results_is_said_before_anything_is_measured(run, trained, tmp_path):
+    options = [checkpoint(trained), "protocol=whole", "protocol.images=2", "protocol.top=[1]"]
+    assert "is the folder of a run: say out=" in mistake(run, *options, f"out={trained}")
+    assert metrics(trained, "")["test/images"] == 40
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "metrics.json").write_text("{}")
+    assert "metrics.json that eval.py has not written" in mistake(run, *options, "out=others")
+    (tmp_path / "others" / "config.yaml").write_text("a: 1")
+    assert "is not a config that train.py or eval.py has written" in mistake(run, *options, "out=others")
+    measured(run, *options)
+    for name in ("metrics.json", "arrays.npz"):
+        whole = (tmp_path / "out" / name).read_bytes()
+        (tmp_path / "out" / name).write_bytes(whole[: len(whole) // 2])
+        finished = run("eval.py", *options, "out=out")
+        assert finished.code == 2
+        assert f"{name} cannot be read" in finished.err
+        assert "accuracy" not in finished.out
+        (tmp_path / "out" / name).write_bytes(whole)
+
+
+def test_what_takes_the_place_of_another_measurement_is_said(run, trained, tmp_path):
+    options = [checkpoint(trained), "protocol=circular", "protocol.top=[1]", "protocol.layers=false"]
+    measured(run, *options, "protocol.images=5")
+    assert "takes the place" not in measured(run, *options, "protocol.images=5").err
+    said = measured(run, *options, "protocol.images=3", "protocol.path=diagonal").err
+    assert "(path=diagonal, seed=0; n=3) takes the place of what was measured with (path=vertical, seed=0; n=5)" in said
+    said = measured(run, *options, "protocol.images=3", "tta=2").err
+    assert "takes the place of what was measured of another network, vote or data" in said
+    assert metrics(tmp_path)["circular/n"] == 3
+
+
 def test_images_none_of_which_can_be_read_are_no_result(run, trained, tmp_path):
     for name in ("above", "below"):
         (tmp_path / "bad" / name).mkdir(parents=True)
@@ -325,6 +412,85 @@ def test_a_sweep_over_classifiers_keeps_each(run, images, tmp_path):
     assert not (tmp_path / "multirun.yaml").exists()
 
 
+def test_a_sweep_over_options_keeps_each_or_says_how(run, trained, tmp_path):
+    few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false"]
+    finished = run("eval.py", "-m", checkpoint(trained), "protocol=embed", "protocol.size=8,16", *few)
+    assert finished.code == 2
+    assert "This would replace what this sweep has measured in" in finished.err
+    assert metrics(trained, "eval")["embed/steps"] == 25  # of the first
+    out = "out=sizes/${protocol.size}"
+    finished = run("eval.py", "-m", checkpoint(trained), "protocol=embed", "protocol.size=8,16", *few, out)
+    assert finished.code == 0, finished.err
+    assert [metrics(tmp_path / "sizes", name)["embed/steps"] for name in ("8", "16")] == [25, 17]
+    assert {model.name for model in gather([tmp_path / "sizes"])[0]} == {"8", "16"}
+
+
+@pytest.mark.parametrize("protocols", ["[circular,whole],[scale]", "circular,scale"])
+def test_a_sweep_over_protocols_adds_up(run, trained, protocols):
+    few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false"]
+    finished = run("eval.py", "-m", checkpoint(trained), f"protocol={protocols}", *few)
+    assert finished.code == 0, finished.err
+    assert set(re.findall(r"\w+", protocols)) == {name.partition("/")[0] for name in metrics(trained, "eval")}
+    finished = run("eval.py", "-m", checkpoint(trained), f"protocol={protocols}", *few, "protocol.largest=20")
+    assert finished.code == 2
+    assert "error:" in finished.err
+    assert "without the +" not in finished.err
+
+
+def test_votes_do_not_depend_on_batches_processes_or_other_protocols(run, trained, tmp_path):
+    vote = [checkpoint(trained), "tta=3", "tta_by=crop"]
+    paths = [*vote, "protocol.images=5", "protocol.top=[1]"]
+    measured(run, *paths, "protocol=whole")
+    measured(run, *paths, "protocol=[circular,whole]", "protocol.batch=3", out="other")
+    measured(run, *paths, "protocol=whole", "trainer.strategy=ddp", "trainer.devices=2", out="two")
+    measured(run, *paths, "protocol=whole", "tta_seed=1", out="seed")
+    one, other, two, seed = (
+        load_arrays(tmp_path / out / "arrays.npz")["whole/probability"] for out in ("out", "other", "two", "seed")
+    )
+    assert np.allclose(one, other, atol=1e-6)
+    assert np.allclose(one, two, atol=1e-6)
+    assert not np.allclose(one, seed, atol=1e-3)
+    for out, options in {"a": [], "b": ["data.eval_batch_size=2", "trainer.strategy=ddp", "trainer.devices=2"]}.items():
+        measured(run, *vote, "tta_images=7", *options, out=out)
+    a, b = ({k: v for k, v in metrics(tmp_path, out).items() if "milliseconds" not in k} for out in "ab")
+    assert a == pytest.approx(b)
+
+
+def test_what_votes_and_what_is_in_a_folder_of_its_own_is_compared_with_its_run(run, trained, tmp_path, capsys):
+    few = [checkpoint(trained), "protocol=whole", "protocol.images=6", "protocol.top=[1]", "protocol.layers=false"]
+    measured(run, *few, out="")
+    measured(run, *few, "tta=2", out="")
+    measured(run, *few, "tta=2", "tta_vote=majority", out="")
+    measured(run, *few, "protocol.seed=1", out="mine")
+    Path(shutil.copytree(tmp_path / "mine", tmp_path / "mine-partial"))
+    models, _ = gather([tmp_path])
+    votes = {f"max-noaug-s0-tta2-shift-{vote}" for vote in ("mean", "majority")}
+    assert {model.name for model in models} == {"max-noaug-s0", "mine", *votes}
+    for model in models:
+        assert "whole/accuracy" in model.metrics
+        assert model.trained == ("test/accuracy" in model.metrics) == (model.name == "max-noaug-s0")
+    main([str(tmp_path), "--table", "paths", "--format", "csv"])
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert {row["protocol"] for row in rows} == {"whole"}
+    assert {row["model"] for row in rows} == {"max-noaug-s0", "mine", *votes}
+    assert {row["complete"] for row in rows} == {"1"}
+    main([str(tmp_path), "--format", "html"])
+
+
+def test_a_majority_has_no_second_place(run, trained, tmp_path):
+    vote = [checkpoint(trained), "tta=2", "tta_vote=majority", "protocol=circular", "protocol.images=3"]
+    said = measured(run, *vote, "protocol.path=diagonal").err  # top=[1,5] of two classes would be a mistake
+    assert "top=1 only" in said
+    assert not any("top5" in key for key in metrics(tmp_path))
+
+
+def test_a_network_of_which_no_layer_can_be_seen(run, stripes, tmp_path):
+    arguments = [argument for argument in BY_PARITY if "layers" not in argument]
+    measured(run, *arguments, f"data.root={stripes}", "protocol=circular")
+    assert not any("nonshiftability" in key for key in metrics(tmp_path))
+    assert (tmp_path / "out" / "figures" / "jaggedness.png").exists()
+
+
 def test_a_vote_over_shifted_copies(run, trained, tmp_path):
     finished = measured(run, checkpoint(trained), "tta=3", "tta_images=6")
     assert "Test-time augmentation" in finished.out
@@ -397,6 +563,14 @@ def mistake(run, *arguments):
         ("protocol=frames protocol.folder=nowhere", "protocol.folder=nowhere is no folder"),
         ("protocol=whole images=[99] protocol.top=[1]", "the 40 test images are numbered from 0 to 39"),
         ("protocol=whole data=imagefolder data.root=nowhere", "data.root=nowhere is no folder"),
+        ("protocol=whole protocol.layers=maybe", "protocol.layers=maybe must be true or false."),
+        ("protocol=whole skip_bad=perhaps", "skip_bad: Value 'perhaps' is not a valid bool"),
+        ("protocol=whole protocol.canvas=3", "Unknown config key 'protocol.canvas'"),
+        ("protocol=embed protocol.canvas=320000 protocol.top=1", "There is not enough memory: fewer frames"),
+        ("tta=two", "tta: Value 'two' of type 'str' could not be converted to Integer."),
+        ("tta=2 tta_seed=-1", "tta_seed=-1 must be a whole number, 0 or more."),
+        ("tta=2 data.eval_batch_size=0", "data.eval_batch_size=0 must be a whole number, 1 or more."),
+        ("tta=2 protocol.size=3", "protocol.size is an option of a protocol: say which, as protocol=embed."),
         ("tta=0", "tta=0 must be a whole number, 1 or more."),
         ("tta=2 tta_by=turns", "Unknown tta_by 'turns'. Choices: shift, crop."),
         ("tta=2 tta_vote=all", "Unknown tta_vote 'all'."),
@@ -416,6 +590,10 @@ def test_mistakes(run, trained, arguments, sentence):
         ("model=torchvision data.root=x", "model.name must be given: type model.name=VALUE."),
         ("model=python data.root=x", "model.target must be given: type model.target=VALUE."),
         ("model=resnet50 protocol=embed,scale", "Type 'protocol=[embed,scale]', quoted, for several protocols."),
+        (
+            "model=torchvision model.name=resnet18 data=digits tta=2 protocol.size=3",
+            "protocol.size is an option of a protocol: say which, as protocol=embed.",
+        ),
         ("model=vgg13", "model=vgg13 is to be trained first: give ckpt=RUN/checkpoints/last.ckpt."),
         ("model=torchvision model.name=resnet18 model.weights=random", "data.root must be given"),
     ],

@@ -399,7 +399,7 @@ def video(tmp_path, rng):
 class TestFrames:
     def test_frames_come_in_the_order_of_their_names(self, video):
         folder, pixels = video
-        protocol = Frames(str(folder))
+        protocol = Frames(str(folder), skip_bad=False)
         found = frames(protocol, torch.zeros(1, 3, 5, 5), View(12, 10))
         assert [file.name for file in protocol.files] == ["a.jpeg", "b.PNG", "c.jpg"]
         assert protocol.positions(View(12, 10)).tolist() == [0, 1, 2]
@@ -409,24 +409,34 @@ class TestFrames:
     def test_numbers_in_names_count_by_value(self, tmp_path):
         for name in ("2 b.png", "10 a.png", "1.png", "2 a.png"):
             Image.new("RGB", (4, 4)).save(tmp_path / name)
-        assert [file.stem for file in Frames(str(tmp_path)).files] == ["1", "2 a", "2 b", "10 a"]
+        assert [file.stem for file in Frames(str(tmp_path), skip_bad=False).files] == ["1", "2 a", "2 b", "10 a"]
 
     def test_a_frame_that_cannot_be_read_is_named_when_it_comes(self, video):
         folder, _ = video
         (folder / "b.PNG").write_bytes((folder / "b.PNG").read_bytes()[:60])
-        every = Frames(str(folder)).frames(torch.zeros(1, 3, 5, 5), [0], View(12, 10))
+        every = Frames(str(folder), skip_bad=False).frames(torch.zeros(1, 3, 5, 5), [0], View(12, 10))
         next(every)
-        with pytest.raises(InputError, match=r"b\.PNG cannot be read as an image\."):
+        with pytest.raises(InputError, match=r"b\.PNG cannot be read as an image;"):
             next(every)
+
+    def test_or_it_is_left_out_and_counted(self, video):
+        folder, pixels = video
+        (folder / "b.PNG").write_bytes((folder / "b.PNG").read_bytes()[:60])
+        protocol = Frames(str(folder), skip_bad=True)
+        assert protocol.skipped == 1
+        assert protocol.positions(View(12, 10)).tolist() == [0, 1]
+        found = frames(protocol, torch.zeros(1, 3, 5, 5), View(12, 10))
+        for frame, expected in zip(found[0], (pixels[0], pixels[2]), strict=True):
+            assert torch.equal(frame[None], whole(expected, View(12, 10)))
 
     def test_no_folder_and_too_few_frames(self, tmp_path):
         with pytest.raises(
             InputError, match=r"protocol.folder=\S*none is no folder: name one that holds the frames of"
         ):
-            Frames(str(tmp_path / "none"))
+            Frames(str(tmp_path / "none"), skip_bad=False)
         Image.new("RGB", (4, 4)).save(tmp_path / "only.png")
-        with pytest.raises(InputError, match="holds 1 PNG or JPEG images; a video has at least two frames"):
-            Frames(str(tmp_path))
+        with pytest.raises(InputError, match="holds 1 readable PNG or JPEG images; a video has two or more"):
+            Frames(str(tmp_path), skip_bad=False)
 
 
 def test_whole_is_the_image_as_it_is_meant_to_be_seen(images):

@@ -7,6 +7,7 @@ from pytorch_lightning import LightningDataModule
 from pytorch_lightning.strategies import Strategy
 from torch import Tensor
 
+from lit_shift.data.files import unreadable
 from lit_shift.data.loader import Batch
 from lit_shift.data.photographs import Collection
 from lit_shift.errors import InputError
@@ -116,9 +117,7 @@ class CollectionLoader:
 
     def _skip(self, place: int) -> None:
         if not self.skip_bad:
-            raise InputError(
-                f"{self.collection.name(place)} cannot be read as an image; skip_bad=true leaves such images out."
-            )
+            raise unreadable(self.collection.name(place))
         self.skipped.append(place)
 
     def _batch(self, images: dict[int, Tensor]) -> Batch:

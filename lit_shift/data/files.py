@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from lit_shift.errors import InputError
+
 SUFFIXES = {".png", ".jpg", ".jpeg"}
 
 
@@ -28,6 +30,11 @@ def decode(file: Path, size: int | None = None) -> np.ndarray | None:
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):  # Pillow's ways to say so
         return None
     return np.asarray(rgb.resize((size, size), Image.Resampling.LANCZOS) if size else rgb)
+
+
+def unreadable(name: str) -> InputError:
+    """The error of an image, where such are not left out."""
+    return InputError(f"{name} cannot be read as an image; skip_bad=true leaves such images out.")
 
 
 def some(names: Iterable[object], most: int = 5) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lit_shift.console import say
 from lit_shift.data.files import decode, images_in, visible
 from lit_shift.data.loader import Images
 from lit_shift.errors import InputError, at_least
@@ -90,6 +91,8 @@ class Photographs(Collection):
         if by_class:
             files = [file for found in by_class.values() for file in found]
             labels = [label for label, found in enumerate(by_class.values()) for _ in found]
+            if beside := len(images_in(folder)):
+                say(f"{folder} holds {beside} images beside its class folders: without a label, they are left out.")
             return cls(files, labels, list(by_class), size)
         files = images_in(folder)
         if not files:

@@ -17,6 +17,13 @@ def save(file, height=6, width=8, seed=0):
     return torch.from_numpy(np.array(Image.open(file))).permute(2, 0, 1)
 
 
+def test_images_beside_the_class_folders_are_left_out_and_said(tmp_path, capsys):
+    for name in ("a/0.png", "b/0.png", "1.png", "2.jpg"):
+        save(tmp_path / name)
+    assert len(Photographs.found_in(tmp_path)) == 2
+    assert "holds 2 images beside its class folders" in capsys.readouterr().err.replace("\n", " ")
+
+
 @pytest.mark.parametrize("split", ["test", "val", ""])
 def test_folders_named_by_class_label_their_images(tmp_path, split):
     names = ["b/2.png", "a/1.jpg", "a/0.JPEG", "c/x.png"]
