@@ -135,7 +135,8 @@ class PathMeasures:
 
         with self.watched.watch(see) if self.watched else nullcontext():
             logits = [self.subject.answer(*some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
-        summed = {name: torch.cat(parts).transpose(0, 1) for name, parts in sums.items()}
+        # One by one, as those of a grid path are gigabytes.
+        summed = {name: torch.cat(sums.pop(name)).transpose(0, 1) for name in list(sums)}
         return torch.cat(logits).transpose(0, 1), summed, maxima
 
     def _chunks(self, images: Tensor, places: Sequence[int]) -> Iterator[tuple[Tensor, list[Key]]]:
