@@ -3,10 +3,12 @@
 import hydra
 from omegaconf import DictConfig
 
-from lit_shift.cli import Outcomes, plain_errors
+from lit_shift.cli import plain_errors
 from lit_shift.config import settle
-from lit_shift.console import is_first_process, say, show
+from lit_shift.console import say
+from lit_shift.jobs import BEFORE
 from lit_shift.run import Run
+from lit_shift.sweep import Outcomes
 from lit_shift.tables import runs
 
 outcomes = Outcomes()
@@ -23,10 +25,12 @@ def train(cfg: DictConfig, run: Run) -> None:
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)
     trainer = build_training(cfg, run)
-    if trainer.is_global_zero:
-        run.start(cfg, data.classes, data.image_size, device_name(trainer))
-        say(f"{run.state}: {run.folder}")
-    with logged(trainer, cfg, run.folder):
+    with run.alone(trainer.is_global_zero), logged(trainer, cfg, run.folder):
+        if run.finished:  # by another process, in the meantime
+            return
+        if trainer.is_global_zero:
+            run.start(cfg, data.classes, data.image_size, device_name(trainer))
+            say(f"{run.state}: {run.folder}")
         trainer.fit(classifier, data, ckpt_path=run.resume_from)
         trainer.test(classifier, data, verbose=False)
         if trainer.is_global_zero:
@@ -39,19 +43,17 @@ def train(cfg: DictConfig, run: Run) -> None:
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(cfg: DictConfig) -> None:
-    with outcomes.one_run():
+    with outcomes.one_run() as job:
         cfg = settle(cfg)
         run = Run.locate(cfg)
+        job.note(folder=str(run.folder.absolute()))
         if run.finished:
             say(f"{run.state}: {run.folder}")
+            job.note(state=BEFORE)
         else:
             train(cfg, run)
-        outcomes.finished.append(run.folder)
 
 
 if __name__ == "__main__":
-    with plain_errors("train"):
+    with outcomes.told(runs), plain_errors("train"):
         main()
-    if outcomes.finished and is_first_process():
-        show(runs(outcomes.finished))
-    outcomes.leave()

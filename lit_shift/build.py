@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 from pytorch_lightning.callbacks import ModelCheckpoint
 
-from lit_shift.callbacks import History, KeepMeasured, Progress, StopOnDivergence, StopOnSignal
+from lit_shift.callbacks import Heartbeat, History, KeepMeasured, Progress, StopOnDivergence, StopOnSignal
 from lit_shift.checkpoint import AtomicCheckpointIO
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
@@ -90,6 +90,7 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
         StopOnDivergence(),
         *build_measures(cfg),
         History(run.history),
+        Heartbeat(run.folder / "progress.json"),
         checkpoint,
         StopOnSignal(run.checkpoint),
     ]

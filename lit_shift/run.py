@@ -5,24 +5,30 @@ import math
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from lit_shift.config import identity, images_of, label
+from lit_shift.config import digest, identity, images_of, label
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 
 NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
 NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
 PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
+
+
+class Busy(Exception):
+    """Another process trains the run."""
 
 
 class Run:
@@ -62,9 +68,11 @@ class Run:
             InputError: there is no such file.
         """
         if not Path(checkpoint).is_file():
-            inside = Path(checkpoint) / "checkpoints" / "last.ckpt"
-            typed = inside if inside.is_file() else "RUN/checkpoints/last.ckpt"
+            inside = (Path(checkpoint) / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
+            typed = next((file for file in inside if file.is_file()), "RUN/checkpoints/last.ckpt")
             raise InputError(f"There is no checkpoint {str(checkpoint)!r}: type ckpt={typed}.")
+        if Path(checkpoint).suffix != ".ckpt":
+            raise InputError(f"{checkpoint} is no checkpoint: type ckpt=RUN/checkpoints/last.ckpt.")
         return cls(Path(checkpoint).absolute().parents[1])
 
     def config(self) -> dict[str, Any]:
@@ -74,14 +82,24 @@ class Run:
             InputError: there is none.
         """
         config = read_config(self.folder / "config.yaml")
-        if not config.keys() >= NEEDED_OF_A_RUN:
-            raise InputError(f"{self.folder / 'config.yaml'} is not the config of a run, as train.py writes it.")
+        if missing := NEEDED_OF_A_RUN - config.keys():
+            raise InputError(
+                f"{self.folder / 'config.yaml'} has no {', '.join(sorted(missing))}: it is not the config of a run, or "
+                "of one of an older version, which lacks a line such as 'image_size: [32, 32]'."
+            )
         return config
 
     def evaluation(self, cfg: DictConfig) -> Path:
-        """Where a measurement with this config goes: ``eval``, or ``eval-<data>`` for other data than the run's."""
-        same = images_of(self.config()) == images_of(cfg)
-        return self.folder / ("eval" if same else f"eval-{cfg.choices.data}")
+        """Where a measurement with this config goes: ``eval``; ``eval-<data>-<hash>`` for other data than the run's.
+
+        Of a run that is not finished it is ``...-epoch<n>``, for nothing to be taken for the finished one's.
+        """
+        theirs = images_of(cfg)
+        name = "eval" if images_of(self.config()) == theirs else f"eval-{cfg.choices.data}-{digest(theirs)}"
+        if not self.finished:
+            epochs = len(self.history.read_text().splitlines()) - 1 if self.history.exists() else 0
+            name += f"-epoch{epochs}"
+        return self.folder / name
 
     @property
     def finished(self) -> bool:
@@ -105,13 +123,33 @@ class Run:
         """A word for people."""
         return "finished" if self.finished else "resuming" if self.resume_from else "new run"
 
-    def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
-        """Make the folder, and note in it what runs, on which classes and images (height and width) and where.
+    @contextmanager
+    def alone(self, first: bool) -> Iterator[None]:
+        """Keep other commands from training this run meanwhile; one that has died keeps nobody from it.
+
+        Args:
+            first: of the processes that share the run, that which speaks for all.
 
         Raises:
+            Busy: another one trains it.
             InputError: the folder cannot be written.
         """
+        if not first:
+            yield
+            return
         make_folder(self.checkpoint.parent, "runs")
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise Busy(f"another process trains it: {self.folder}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
+        """Note in the folder what runs, on which classes and images (height and width) and where."""
         for part in self.folder.rglob("*.part"):  # left by a kill in the middle of a write
             part.unlink()
         learned = {"classes": classes, "image_size": image_size}

@@ -12,7 +12,7 @@ from lit_shift.config import composed
 PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
 
 # What makes a row of the table within a protocol; and what does not change what comes out.
-_ROW = ("aug", "seed", "filter", "choices", "classes", "pool._target_", "pool._partial_", "pool.filter")
+_ROW = ("aug", "seed", "filter", "choices", "classes", "image_size", "pool._target_", "pool._partial_", "pool.filter")
 _NO_MATTER = (
     *("runs", "fresh", "logger", "compile", "callbacks", "data.eval_batch_size"),
     *("trainer.accelerator", "trainer.devices", "trainer.strategy"),

@@ -1,12 +1,15 @@
 """What a command has found, as tables for the terminal."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import yaml
 from rich.table import Column, Table
 from rich.text import Text
+
+from lit_shift.jobs import BEFORE, DONE, RUNNING, Job
 
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
 
@@ -36,6 +39,19 @@ def runs(folders: Iterable[Path]) -> Table:
         shown.add_column(name, justify="right" if name in (*RATES.values(), "variation") else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*row.values())
+    return shown
+
+
+def others(jobs: Sequence[Job]) -> Table:
+    """Of a sweep the runs that are not finished, each with the reason that is known."""
+    counts = Counter(job.state for job in jobs)
+    told = ", ".join(f"{count} {state}" for state, count in counts.items())
+    shown = Table(Column("run", overflow="fold"), "what became of it", title=f"{len(jobs)} runs: {told}")
+    for job in jobs:
+        if job.state == RUNNING:
+            shown.add_row(job.title, "stopped without a word; the same command continues it")
+        elif job.state not in (DONE, BEFORE):
+            shown.add_row(job.title, f"{job.state}: {job.reason}" if job.reason else job.state)
     return shown
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes"),
+        *("track", "fill", "view", "boxes", "torus"),
     ],
     [
         "pool",
@@ -28,17 +28,24 @@ FLOORS = [
     ["vgg", "orbit", "layers"],
     [
         *("classifier", "checkpoint", "config", "tracking", "run", "findings"),
-        *("subject", "augmentation", "classes", "zoo"),
+        *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
-        *("callbacks.divergence", "callbacks.history", "callbacks.stop", "callbacks.progress", "callbacks.probe"),
+        *(
+            "callbacks.divergence",
+            "callbacks.heartbeat",
+            "callbacks.history",
+            "callbacks.stop",
+            "callbacks.progress",
+            "callbacks.probe",
+        ),
         *("callbacks.filter_tv", "callbacks.shift_measures", "callbacks.equivariance", "callbacks.shown_images"),
         *("callbacks.consistency_readings", "callbacks"),
         *("path_measures", "measurement", "voting"),
     ],
     [
         *("build", "run_protocol", "table1", "path_gallery", "gallery", "formats", "path_table", "tables", "report"),
-        *("path_content", "content", "results", "eval_config", "evaluation", "cli", "bias"),
+        *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "bias"),
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 
+from lit_shift.run_protocol import protocol
 from tests.conftest import TINY, save_images
 
 
@@ -72,6 +73,7 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     assert config["pool"]["filter"] == "rect3"
     assert config["classes"] == ["above", "below"]
     assert config["image_size"] == [32, 32]
+    assert "image_size" not in protocol(config)  # which goes with the data
     environment = json.loads((folder / "environment.json").read_text())
     assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "epoch 4/4" in finished.err

@@ -4,6 +4,7 @@ from lit_shift.callbacks.consistency_readings import ConsistencyReadings
 from lit_shift.callbacks.divergence import StopOnDivergence
 from lit_shift.callbacks.equivariance import Equivariance
 from lit_shift.callbacks.filter_tv import FilterTV
+from lit_shift.callbacks.heartbeat import Heartbeat
 from lit_shift.callbacks.history import History
 from lit_shift.callbacks.progress import Progress
 from lit_shift.callbacks.shift_measures import ShiftMeasures
@@ -14,6 +15,7 @@ __all__ = [
     "ConsistencyReadings",
     "Equivariance",
     "FilterTV",
+    "Heartbeat",
     "History",
     "KeepMeasured",
     "Progress",

@@ -1,5 +1,6 @@
 """One progress bar for the whole training, one for each measurement."""
 
+import os
 import time
 from collections.abc import Iterator
 from itertools import takewhile
@@ -33,7 +34,7 @@ class Progress(ProgressBar):
             console=self.console,
             transient=True,
         )
-        self.visible = True
+        self.visible = "LIT_SHIFT_VIEW" not in os.environ  # of a sweep, which shows all its runs at once
 
     def disable(self) -> None:
         """Called by Lightning in every process but the first."""

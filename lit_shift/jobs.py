@@ -1,0 +1,55 @@
+"""Records of the runs of a sweep, a file each, for the process that has started it to read. Needs no torch."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lit_shift.files import atomic_text
+
+RUNNING, DONE, BEFORE, ELSEWHERE, FAILED = "running", "done", "finished before", "left to another process", "failed"
+
+
+@dataclass
+class Job:
+    """What becomes of a run.
+
+    ``name`` tells it from others of its command; ``record`` is the file for others to read, if there is to be one;
+    ``began`` and ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is where it has one;
+    ``reason`` says why it has failed.
+    """
+
+    name: str
+    record: str
+    began: float
+    ended: float = 0
+    state: str = RUNNING
+    folder: str = ""
+    reason: str = ""
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return Path(self.folder).name or self.name
+
+    def note(self, **news: Any) -> None:
+        """Set fields, in the record too."""
+        for field, value in news.items():
+            setattr(self, field, value)
+        if self.record:
+            atomic_text(Path(self.record), json.dumps(asdict(self)))
+
+
+def read_jobs(sweep: Path) -> list[Job]:
+    """The jobs of a sweep that have begun, in its order."""
+    records = sorted(sweep.glob("*.json"), key=lambda record: int(record.stem))
+    return [Job(**json.loads(record.read_text())) for record in records]
+
+
+def read_progress(folder: str) -> dict[str, Any]:
+    """What :class:`lit_shift.callbacks.Heartbeat` has noted last of a run, and nothing where it has not yet."""
+    try:
+        progress: dict[str, Any] = json.loads((Path(folder) / "progress.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return progress

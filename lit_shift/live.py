@@ -1,0 +1,80 @@
+"""A sweep while it runs: a line for each run that is running, and when all will be done. Needs no torch."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from threading import Event, Thread
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Column, Table
+from rich.text import Text
+
+from lit_shift.jobs import RUNNING, Job, read_jobs, read_progress
+
+
+class View:
+    """Shows the runs of a sweep in a terminal, from their records; where there is no terminal, nothing.
+
+    Args:
+        sweep: the folder of records.
+        total: number of runs that there will be.
+    """
+
+    SECONDS = 1.0
+
+    def __init__(self, sweep: Path, total: int) -> None:
+        self.sweep = sweep
+        self.total = total
+        self.console = Console(stderr=True)
+        self.stopped = Event()
+        self.thread = Thread(target=self._show, daemon=True)
+        if self.console.is_terminal:
+            self.thread.start()
+
+    def stop(self) -> None:
+        """Clear it away."""
+        self.stopped.set()
+        if self.thread.is_alive():
+            self.thread.join()
+
+    def _show(self) -> None:
+        with Live(console=self.console, auto_refresh=False, transient=True) as live:
+            while not self.stopped.wait(self.SECONDS):
+                live.update(picture(read_jobs(self.sweep), self.total, time.time()), refresh=True)
+
+
+def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
+    """The runs that are running at a time, and a line on all of them."""
+    right = {"justify": "right", "no_wrap": True}
+    columns = ("epoch", "accuracy", "images/s", "left")
+    table = Table(Column("run", overflow="fold"), *(Column(name, **right) for name in columns), box=None)  # type: ignore[arg-type]
+    running = [job for job in jobs if job.state == RUNNING]
+    lefts, durations = [], [job.ended - job.began for job in jobs if job.ended and job.state == "done"]
+    for job in running:
+        progress = read_progress(job.folder)
+        if not progress or "measuring" in progress:
+            table.add_row(job.title, "measuring" if progress else "starting", "", "", "")
+            continue
+        left = progress["seconds_left"]
+        lefts.append(left)
+        durations.append(now - job.began + left)
+        table.add_row(
+            job.title,
+            f"{progress['epoch']}/{progress['epochs']}",
+            f"{progress['accuracy']:.1%}",
+            f"{progress['images_per_second']:,.0f}",
+            _clock(left),
+        )
+    counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    if durations:
+        to_come = (total - len(jobs)) * sum(durations) / len(durations)
+        told += f"; about {_clock((sum(lefts) + to_come) / max(1, len(running)))} left"
+    return Group(table, Text(f"{total} runs: {told}"))
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))

@@ -1,0 +1,172 @@
+"""``train.py -m``: many runs, of which none is lost and none is trained twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from lit_shift.jobs import BEFORE, DONE, FAILED, Job, read_jobs
+from lit_shift.live import picture
+from lit_shift.tables import others
+from tests.conftest import ROOT, TINY
+from tests.test_train import assert_same_run, epochs_done, run_folder, wait_for
+
+
+@pytest.fixture
+def tiny(images):
+    return [*TINY, f"data.root={images}", "trainer.max_epochs=2"]
+
+
+def finished_runs(folder: Path) -> dict[str, Path]:
+    return {file.parent.name: file.parent for file in folder.glob("runs/*/metrics.json")}
+
+
+def printed(renderable) -> str:
+    console = Console(width=160, file=StringIO())
+    console.print(renderable)
+    return console.file.getvalue()
+
+
+def test_two_sweeps_started_at_once_on_one_folder_share_the_work(run, command, tiny, tmp_path):
+    arguments = ["-m", *tiny, "pool=max,blur,avg"]
+    (tmp_path / "serial").mkdir()
+    assert run("train.py", *arguments, folder=tmp_path / "serial").code == 0
+    both = [command("train.py", *arguments) for _ in range(2)]
+    for process in both:
+        process.finish()
+        assert process.code == 0, process.err
+    assert sum(process.err.count("new run: ") for process in both) == 3
+    found, expected = finished_runs(tmp_path), finished_runs(tmp_path / "serial")
+    assert found.keys() == expected.keys()
+    assert len(found) == 3
+    for name, folder in found.items():
+        assert_same_run(folder, expected[name])
+
+
+def test_a_run_that_another_process_trains_is_left_to_it(run, command, tiny):
+    first = command("train.py", *tiny, "trainer.max_epochs=60")
+    folder = Path(first.log).parent
+    wait_for(lambda: list(folder.glob("runs/*/history.csv")), first)
+    second = run("train.py", *tiny, "trainer.max_epochs=60")
+    assert second.code == 2
+    assert "another process trains it" in second.err
+    os.kill(first.pid, signal.SIGKILL)
+    first.finish()
+    with FileLock(run_folder(folder) / ".lock", blocking=False):  # the dead hold nothing
+        pass
+
+
+def test_a_finished_sweep_is_recognised_without_torch(run, tiny, tmp_path, monkeypatch):
+    arguments = ["-m", *tiny, "seed=0,1"]
+    assert run("train.py", *arguments).code == 0
+    script = tmp_path / "again.py"
+    script.write_text(
+        "import runpy, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "try:\n"
+        f"    runpy.run_path({str(ROOT / 'train.py')!r}, run_name='__main__')\n"
+        "finally:\n"
+        "    print('with torch' if 'torch' in sys.modules else 'without torch')\n"
+    )
+    again = subprocess.run([sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("finished: ") == 2
+    assert again.stdout.endswith("without torch\n")
+
+
+def test_what_is_not_finished_is_told_with_its_reason(run, tiny, tmp_path):
+    finished = run("train.py", "-m", *tiny, "pool=max,blur", "filter=tri3", "trainer.max_epochs=1")
+    assert finished.code == 2
+    assert "2 runs: 1 failed, 1 done" in finished.out
+    assert "failed: pool=max takes no filter" in " ".join(finished.out.split())
+    again = run("train.py", "-m", *tiny, "pool=max,blur", "filter=tri3", "trainer.max_epochs=1")
+    assert again.code == 2
+    assert "1 finished before" in again.out
+
+
+def test_a_sweep_over_ray_killed_half_way_and_started_again_is_as_if_never_killed(run, command, tiny, tmp_path):
+    arguments = ["-m", *tiny, "trainer.max_epochs=6", "seed=0,1,2,3"]
+    (tmp_path / "serial").mkdir()
+    assert run("train.py", *arguments, folder=tmp_path / "serial").code == 0
+    arguments += ["hydra/launcher=ray_cpu", "hydra.launcher.ray.init.num_cpus=2"]
+    first = command("train.py", *arguments)
+    wait_for(lambda: finished_runs(tmp_path) and len(list(tmp_path.glob("runs/*/history.csv"))) > 2, first, 120)
+    before = {name: (folder / "metrics.json").stat().st_mtime_ns for name, folder in finished_runs(tmp_path).items()}
+    assert len(before) < 4
+    os.kill(first.pid, signal.SIGKILL)
+    first.process.join()
+    wait_until_unlocked(tmp_path)
+    half = {folder.name: epochs_done(folder / "history.csv") for folder in tmp_path.glob("runs/imagefolder-*")}
+    assert any(0 < epochs < 6 for epochs in half.values())
+    again = run("train.py", *arguments)
+    assert again.code == 0, again.err + again.out
+    found, expected = finished_runs(tmp_path), finished_runs(tmp_path / "serial")
+    assert found.keys() == expected.keys()
+    assert len(found) == 4
+    for name, folder in found.items():
+        assert_same_run(folder, expected[name])
+        assert before.get(name, 0) in (0, (folder / "metrics.json").stat().st_mtime_ns)
+
+
+def wait_until_unlocked(folder: Path, seconds: float = 60) -> None:
+    """Until Ray's workers have noticed that their sweep is gone."""
+    end = time.monotonic() + seconds
+    for lock in folder.glob("runs/*/.lock"):
+        while True:
+            try:
+                with FileLock(lock, blocking=False):
+                    break
+            except Timeout:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+
+
+def test_the_view_shows_what_runs_and_what_is_left(tmp_path):
+    (tmp_path / "a").mkdir()
+    progress = {"epoch": 3, "epochs": 200, "accuracy": 0.5, "images_per_second": 1234.5, "seconds_left": 100}
+    (tmp_path / "a" / "progress.json").write_text(json.dumps(progress))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "progress.json").write_text(json.dumps({"measuring": True}))
+    jobs = [
+        Job("finished", "", began=0, ended=50, state=DONE),
+        Job("x", "", began=0, ended=1, state=FAILED, reason="why"),
+        Job("pool=max", "", began=0, folder=str(tmp_path / "a")),
+        Job("pool=blur", "", began=0, folder=str(tmp_path / "b")),
+        Job("pool=avg", "", began=0),
+    ]
+    shown = printed(picture(jobs, 8, now=100))
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["a", "3/200", "50.0%", "1,234", "0:01:40"] in lines
+    assert ["b", "measuring"] in lines
+    assert ["pool=avg", "starting"] in lines
+    # Three to come of (50 + 200) / 2 seconds each, and 100 of the one that runs, by three at once.
+    assert "8 runs: 1 done, 1 failed, 3 running, 3 to come; about 0:02:38 left" in shown
+
+
+def test_the_end_tells_what_became_of_each(tmp_path):
+    jobs = [
+        Job("a", "", 0, state=DONE),
+        Job("b", "", 0, state=BEFORE),
+        Job("c", "", 0, state=FAILED, reason="no space"),
+        Job("d", "", 0, folder="runs/e"),
+    ]
+    shown = printed(others(jobs))
+    assert "4 runs: 1 done, 1 finished before, 1 failed, 1 running" in shown
+    assert "failed: no space" in shown
+    assert "stopped without a word" in shown
+    assert jobs[-1].title == "e"
+
+
+def test_a_record_is_for_others_to_read(tmp_path):
+    for number in (0, 10, 2):
+        Job(f"job {number}", str(tmp_path / f"{number}.json"), 1.5).note(state=DONE, ended=3.0)
+    assert [job.name for job in read_jobs(tmp_path)] == ["job 0", "job 2", "job 10"]
+    assert {job.state for job in read_jobs(tmp_path)} == {DONE}
