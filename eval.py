@@ -5,10 +5,11 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from lit_shift.cli import Outcomes, plain_errors
+from lit_shift.cli import plain_errors
 from lit_shift.config import settle
 from lit_shift.console import show
 from lit_shift.eval_config import use_config_of_subject
+from lit_shift.sweep import Outcomes
 from lit_shift.tables import measures
 
 outcomes = Outcomes()
@@ -23,13 +24,13 @@ def main(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
-    from lit_shift.evaluation import along_paths, by_voting, of_run, out_folder, what_is_measured
-    from lit_shift.report import keep, measured_before
+    from lit_shift.evaluation import along_paths, by_voting, of_run, out_folder, protocols_in_words, with_digest
+    from lit_shift.report import check_folder, keep
 
-    out = out_folder(cfg)
-    measured_before(cfg, out)  # for what is wrong with it to be known before, and not after, hours of measuring
-    measure = along_paths if "protocol" in cfg else of_run if cfg.tta is None else by_voting
-    with outcomes.measuring(out, what_is_measured(cfg)):
+    cfg, out, protocols = with_digest(cfg), out_folder(cfg), protocols_in_words(cfg)
+    check_folder(cfg, out, protocols)  # for what is wrong with it to be known before, and not after, hours of measuring
+    measure = along_paths if protocols else of_run if cfg.tta is None else by_voting
+    with outcomes.measuring(out, list(protocols) or [measure.__name__]):
         trainer, findings = measure(cfg, out)
         if trainer.is_global_zero:
             for table in measures(findings.metrics):
@@ -39,7 +40,6 @@ def evaluate(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    with plain_errors("eval"):
+    with outcomes.told(), plain_errors("eval"):
         use_config_of_subject(sys.argv[1:])
         main()
-    outcomes.leave()

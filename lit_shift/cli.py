@@ -6,7 +6,6 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from hydra.errors import CompactHydraException, MissingConfigException
@@ -16,40 +15,6 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from lit_shift.config import CONF, CONF_EVAL, composed
 from lit_shift.console import is_first_process, say
 from lit_shift.errors import InputError, unknown
-
-
-class Outcomes:
-    """What became of the runs of one command. One that fails does not keep the others of a sweep from running."""
-
-    def __init__(self) -> None:
-        self.finished: list[Path] = []
-        self.measured: set[tuple[Path, str]] = set()
-        self.failed = 0
-
-    @contextmanager
-    def one_run(self) -> Iterator[None]:
-        """Say what went wrong in a run, and go on."""
-        try:
-            yield
-        except Exception as error:
-            report(error)
-            self.failed += 1
-
-    @contextmanager
-    def measuring(self, folder: Path, measures: Sequence[str]) -> Iterator[None]:
-        """Keep a run of a sweep from replacing what an earlier one has measured."""
-        if again := [measure for measure in measures if (folder, measure) in self.measured]:
-            raise InputError(
-                f"This would replace what this sweep has measured in {folder} ({', '.join(again)}): give each of its "
-                "runs a folder by an option that differs, as 'out=evals/${protocol.size}'."
-            )
-        yield
-        self.measured |= {(folder, measure) for measure in measures}
-
-    def leave(self) -> None:
-        """End the program, with exit code 2 if a run failed."""
-        if self.failed:
-            sys.exit(2)
 
 
 @contextmanager
@@ -99,9 +64,10 @@ def explain(error: BaseException, config_name: str) -> str | None:
             named = re.search(r"issing mandatory value: (\S+)", str(cause))  # by the key that is to be typed
             key = named[1] if named else str(cause.full_key)
             return f"{key} must be given: type {key}=VALUE."
-        if isinstance(cause, MissingConfigException) and cause.options and cause.missing_cfg_file:
-            group, _, name = cause.missing_cfg_file.partition("/")
-            return str(unknown(group, name, cause.options))
+        if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
+            return _explain_choice(cause.missing_cfg_file, cause.options)
+        if isinstance(cause, ValueError) and "Config group override" in str(cause):
+            return "A group takes a name, or a list of names, but not null."
         if isinstance(cause, OSError) and cause.filename:
             return f"{cause.strerror}: {cause.filename}."
         if isinstance(cause, RuntimeError | MemoryError) and (sentence := _explain_machine(cause)):
@@ -109,9 +75,26 @@ def explain(error: BaseException, config_name: str) -> str | None:
         cause = cause.__cause__
     if not isinstance(error, CompactHydraException):
         return None
-    if match := re.match(r"Could not (?:override|append to config|delete from config).*?'([\w./@]+)'", str(error)):
+    text = " ".join(str(error).split())
+    if match := re.match(r"Could not (?:override|append to|delete from).*?'((?!hydra[.])[\w./@]+)'", text):
         return _explain_key(match[1], config_name)
-    return " ".join(str(error).split())
+    if match := re.match(r"(.*) See https://hydra.cc/docs/\S+/override_grammar", text):
+        return f"Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' ({match[1]})."
+    if match := re.match(r"Ambiguous value for argument '(.*?)'", text):
+        return f"{match[1]} are several values: type -m for a run of each, or [...] for a list."
+    return text
+
+
+def _explain_choice(missing: str, choices: Sequence[str] | None) -> str:
+    """The sentence for a choice of a group that does not exist."""
+    group, _, name = missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
+    if group == "hydra/launcher" and name in ("ray", "submitit_slurm", "submitit_local"):
+        extra = "sweep-ray" if name == "ray" else "sweep-slurm"
+        return (
+            f"The launcher {name} is not installed: 'uv sync --extra {extra}' or \"pip install 'lit-shift[{extra}]'\"."
+        )
+    files = [file for conf in (CONF, CONF_EVAL) for file in (conf / group).glob("*.yaml")]
+    return str(unknown(group, name, choices or sorted(file.stem for file in files)))
 
 
 def _explain_machine(error: BaseException) -> str | None:

@@ -91,9 +91,9 @@ def label(cfg: DictConfig) -> str:
 
 
 def vote(cfg: DictConfig) -> str:
-    """Of a classifier that votes, which makes another one of it, how it does: ``-tta<k>-<by>-<vote>``."""
+    """Of a classifier that votes, which makes another one of it, how it does: ``-tta<k>-<by>-<vote>-s<seed>``."""
     voting = "protocol" in cfg and cfg.tta is not None  # without one the gain is measured by number of votes
-    return f"-tta{cfg.tta}-{cfg.tta_by}-{cfg.tta_vote}" if voting else ""
+    return f"-tta{cfg.tta}-{cfg.tta_by}-{cfg.tta_vote}-s{cfg.tta_seed}" if voting else ""
 
 
 def group(cfg: DictConfig) -> str:
@@ -124,5 +124,9 @@ def images_of(config: Mapping[str, Any]) -> dict[str, Any]:
 def identity(cfg: DictConfig) -> str:
     """Eight hexadecimal digits of everything in the config that changes what the run computes."""
     content: Any = OmegaConf.to_container(cfg, resolve=True)
-    kept = {key: value for key, value in content.items() if key not in NOT_IDENTITY}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+    return digest({key: value for key, value in content.items() if key not in NOT_IDENTITY})
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that tell contents apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -17,6 +17,15 @@ SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "class_of
 SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000, "tta_seed": 0}
 
 
+HYDRA = {
+    "searchpath": [f"file://{CONF_EVAL}"],
+    "output_subdir": None,
+    "run": {"dir": "."},
+    "sweep": {"dir": "evals/.sweep/${now:%Y-%m-%d_%H-%M-%S}-${unique:}", "subdir": "."},
+    "callbacks": {"sweep": {"_target_": "lit_shift.sweep.Sweep"}},
+}
+
+
 def use_config_of_subject(overrides: list[str]) -> None:
     """Make Hydra's config ``eval`` that of the run that ``ckpt=`` names, or one for the classifier of ``model=``.
 
@@ -25,12 +34,13 @@ def use_config_of_subject(overrides: list[str]) -> None:
             network that is to be trained first, or an option of a protocol without one.
     """
     given = dict(override.partition("=")[::2] for override in overrides)
-    folders = {"output_subdir": None, "run": {"dir": "."}, "sweep": {"dir": "evals/.sweep", "subdir": "."}}
-    config: dict[str, Any] = SWITCHES | {"hydra": folders | {"searchpath": [f"file://{CONF_EVAL}"]}}
+    config: dict[str, Any] = SWITCHES | {"hydra": HYDRA}
     options = [key for key in given if key.startswith("protocol.")]
     if options and "protocol" not in given and ("model" not in given or "tta" in given):
         raise InputError(f"{options[0]} is an option of a protocol: say which, as protocol=embed.")
     protocols = given.get("protocol", "")
+    if protocols in ("[]", "null") or protocols.startswith("shared"):
+        raise InputError(f"protocol={protocols} names no protocol: say one, as protocol=embed.")
     sweep = {"-m", "--multirun"} & set(overrides)
     if "," in protocols and not protocols.startswith("[") and not sweep:
         raise InputError(f"Type 'protocol=[{protocols}]', quoted, for several protocols.")

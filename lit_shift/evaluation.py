@@ -1,5 +1,6 @@
 """What eval.py measures: a run as its training did, or any classifier along the paths of Azulay & Weiss."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +42,16 @@ def out_folder(cfg: DictConfig) -> Path:
     return folder.with_name(f"{folder.name}{vote(cfg)}")
 
 
-def what_is_measured(cfg: DictConfig) -> list[str]:
-    """The families of what comes out: the protocols' names, ``tta`` or ``test``."""
-    if "protocol" in cfg:
-        return chosen_protocols(cfg.protocol)
-    return ["test" if cfg.tta is None else "tta"]
+def with_digest(cfg: DictConfig) -> DictConfig:
+    """The config with a digest of the weights' file, which may be another one tomorrow; None where there is no file."""
+    file = Path(str(cfg.ckpt or cfg.model.weights)).expanduser()
+    cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return cfg
+
+
+def protocols_in_words(cfg: DictConfig) -> dict[str, str]:
+    """The chosen protocols with what tells a measurement under each from another under the same."""
+    return {name: _described(cfg, name) for name in chosen_protocols(cfg)}
 
 
 def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -76,7 +82,7 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
-    protocols = build_protocols(options)
+    protocols = build_protocols(cfg)
     collections = build_collections(cfg, protocols)
     subject = build_subject(cfg) if cfg.tta is None else build_voters(cfg)
     steps = [len(protocol.positions(subject.view)) for protocol in protocols.values()]
@@ -84,7 +90,7 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     data = build_subset(cfg, list(collections.values()), subject, images, options.seed, batch_sizes)
     look_into_layers = options.layers and cfg.tta is None  # of a vote over several passes there is no single map
     module = Measurement(subject, protocols, settings, look_into_layers)
-    described = {f"{name}/options": np.array(_described(cfg, name)) for name in protocols}
+    described = {f"{name}/options": np.array(options) for name, options in protocols_in_words(cfg).items()}
     return test(cfg, out, module, data, described)
 
 
@@ -147,7 +153,6 @@ def build_subset(
 
 
 def _described(cfg: DictConfig, name: str) -> str:
-    """What tells a measurement under a protocol from another under the same."""
     no_matter = ("_target_", "skip_bad")
     options = {key: value for key, value in cfg.protocol[name].items() if key not in no_matter and value is not None}
     if options.get("path") != "random":
@@ -156,20 +161,23 @@ def _described(cfg: DictConfig, name: str) -> str:
     options |= {key: cfg.protocol[key] for key in ("tolerance", "threshold") if cfg.protocol[key] != usual[key]}
     if cfg.class_of != "label":
         options["class_of"] = cfg.class_of
+    elif name == "frames":
+        options["label"] = cfg.protocol.label
     return ", ".join(f"{key}={value}" for key, value in options.items())
 
 
-def build_protocols(options: DictConfig) -> dict[str, Protocol]:
-    """The protocols among the options, by name."""
+def build_protocols(cfg: DictConfig) -> dict[str, Protocol]:
+    """The protocols of ``cfg.protocol``, by name."""
     protocols = {}
-    for name in chosen_protocols(options):
+    for name in chosen_protocols(cfg):
         with said_of(f"protocol.{name}"):
-            protocols[name] = instantiate(options[name])
+            protocols[name] = instantiate(cfg.protocol[name])
     return protocols
 
 
-def chosen_protocols(options: DictConfig) -> list[str]:
-    """The names of the protocols among the options."""
+def chosen_protocols(cfg: DictConfig) -> list[str]:
+    """The names of the protocols of ``cfg.protocol``, which holds options too; none where there is none."""
+    options = cfg.protocol if "protocol" in cfg else {}
     return [str(key) for key, part in options.items() if isinstance(part, DictConfig) and "_target_" in part]
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -116,5 +117,5 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, BadZipFile) as error:
-        raise InputError(f"{path} cannot be read ({error}); eval.py writes it anew.") from error
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged: delete the folder, or measure into another, and anew.") from error

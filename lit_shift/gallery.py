@@ -45,6 +45,12 @@ def save(models: Sequence[Findings], folder: Path) -> None:
             (folder / f"{name}.png").unlink(missing_ok=True)
 
 
+def remove(models: Sequence[Findings], folder: Path) -> None:
+    """Every figure of the models that may be in a folder."""
+    for name in drawings(models):
+        (folder / f"{name}.png").unlink(missing_ok=True)
+
+
 def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
     """How to draw every figure that there may be of the models, by name."""
     return FIGURES | path_gallery.drawings(models)

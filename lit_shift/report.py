@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer
 from lit_shift import gallery, table1
 from lit_shift.config import images_of, label, vote
 from lit_shift.console import say
+from lit_shift.data.files import some
 from lit_shift.errors import InputError
 from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, read_metrics, save_arrays
 from lit_shift.run import Run, make_folder, read_config, scalars, write_environment, write_metrics
@@ -35,14 +36,15 @@ def keep(findings: Findings, cfg: DictConfig, out: Path, partial: bool) -> None:
     if partial and (out / "metrics.json").exists():
         out = out.with_name(f"{out.name}-partial")
     make_folder(out, "out")
-    before = measured_before(cfg, out)
-    if before:
-        _say_replaced(before, findings, out)
+    before = measured_before(out)
+    if before and _subject(before.config) == _subject(findings.config):
         metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
-        findings = replace(findings, metrics=metrics, arrays=arrays)
-    elif (out / "metrics.json").exists():
-        say(f"{out}: this takes the place of what was measured of another network, vote or data.")
-        (out / "metrics.json").unlink()  # for it never to be beside what it is not of
+        if lost := sorted(before.metrics.keys() - metrics.keys()):
+            say(f"{out} has no longer what was not measured again: {some(lost)}.")
+        findings = _with_first_nonshiftability(replace(findings, metrics=metrics, arrays=arrays))
+    elif before:  # nothing of it is to be beside what it is not of
+        (out / "metrics.json").unlink()
+        gallery.remove([before], out / "figures")
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
     write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)
@@ -51,41 +53,62 @@ def keep(findings: Findings, cfg: DictConfig, out: Path, partial: bool) -> None:
     say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
 
 
-def measured_before(cfg: DictConfig, out: Path) -> Findings | None:
-    """What there is in a folder of the network and the images that ``cfg`` is to measure.
+def measured_before(out: Path) -> Findings | None:
+    """What there is in a folder of results.
 
     Raises:
-        InputError: what is there is not eval.py's, or cannot be read.
+        InputError: it is not eval.py's, or cannot be read.
     """
-    if not (out / "config.yaml").exists():
-        if (out / "metrics.json").exists():
-            raise InputError(f"{out} holds a metrics.json that eval.py has not written: say out=FOLDER for another.")
+    if not (out / "metrics.json").exists():
         return None
+    if not (out / "config.yaml").exists():
+        raise InputError(f"{out} holds a metrics.json that eval.py has not written: say out=FOLDER for another.")
     config = read_config(out / "config.yaml")
     if "ckpt" not in config:
         raise InputError(f"{out} is the folder of a run: say out={out / 'eval'}, or another.")
-    if _subject(OmegaConf.create(config)) != _subject(cfg) or not (out / "metrics.json").exists():
-        return None
     return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS))
 
 
-def _say_replaced(before: Findings, now: Findings, out: Path) -> None:
-    """For nobody to lose a measurement without knowing."""
-    for name in now.protocols:
-        told = [
-            f"{found.arrays[f'{name}/options']}; n={found.metrics[f'{name}/n']:.0f}"
-            for found in (before, now)
-            if name in found.protocols
-        ]
-        if len(set(told)) == 2:
-            say(f"{out}: {name} ({told[1]}) takes the place of what was measured with ({told[0]}).")
+def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> None:
+    """Before anything is measured, say what it will take the place of.
+
+    Args:
+        cfg: what is to be measured.
+        out: where it is to go.
+        protocols: under which it is to be measured, with their options in words.
+
+    Raises:
+        InputError: as :func:`measured_before`.
+    """
+    before = measured_before(out)
+    if before and _subject(before.config) != _subject(cfg):
+        say(f"{out} holds measurements of another network or of other data, of which this takes the place.")
+    elif before:
+        for name in protocols.keys() & before.protocols:
+            known, now = f"({before.arrays[f'{name}/options']})", f"({protocols[name]})"
+            images, n = cfg.protocol.images, before.metrics[f"{name}/n"]
+            if isinstance(images, int) and images < n:
+                known, now = f"{known} of {n:.0f} images", f"{now} of {images}"
+            if known != now:
+                say(f"{out} holds {name} {known}, of which this, {now}, takes the place; out=FOLDER keeps both.")
 
 
-def _subject(cfg: Any) -> dict[str, Any]:
+def _subject(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a measurement is of."""
+    cfg = OmegaConf.create(dict(config)) if not isinstance(config, DictConfig) else config
     plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
-    ckpt = str(Path(plain["ckpt"] or "").resolve())
-    return {"ckpt": ckpt, "data": images_of(plain), "model": plain["model"], "vote": vote(cfg)}
+    parts = {key: plain[key] for key in ("model", "weights_sha256")}
+    return parts | {"data": images_of(plain), "vote": vote(cfg)}
+
+
+def _with_first_nonshiftability(findings: Findings) -> Findings:
+    """With ``nonshiftability/<layer>`` that of the first protocol that has it."""
+    kept = {name: value for name, value in findings.metrics.items() if family(name) != "nonshiftability"}
+    first = next((found for name in findings.protocols if (found := findings.under(f"{name}/nonshiftability"))), {})
+    return replace(
+        findings,
+        metrics=kept | {f"nonshiftability/{layer}": value for layer, value in first.items() if "_ci95" not in layer},
+    )
 
 
 def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

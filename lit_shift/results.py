@@ -57,7 +57,8 @@ def _runs_in(path: Path) -> list[Path]:
     if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
     found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
-    found = [folder for folder in found if not folder.name.endswith("-partial")]  # which a whole one is beside
+    # A whole one is beside a partial one.
+    found = [folder for folder in found if not folder.name.endswith("-partial") or folder == path]
     if not found:
         raise InputError(f"{path} holds no run: a run's folder has a config.yaml and an environment.json.")
     return [folder for folder in found if folder.name != "eval" or folder.parent not in found]

@@ -41,7 +41,7 @@ def whole(images: Tensor, view: View) -> Tensor:
     if height < view.height or width < view.width:
         raise InputError(
             f"An image of {height}x{width} pixels is smaller than the network's input of {view.height}x{view.width}: "
-            "enlarge it with data.size=N, or say what a network of yours takes with model.size=N."
+            "enlarge it with data.size=N, to a square, or say what a network of yours takes with model.size=N."
         )
     return transforms.center_crop(images, [view.height, view.width])
 

@@ -40,7 +40,11 @@ MISTAKES = [
     ("data=imagefolder data.root=nowhere", "data.root=nowhere has no folder 'train'"),
     ("trainer.accelerator=abacus", "abacus"),
     ("data.batch_size=0", "data.batch_size=0"),
-    ("pool=[", "no viable alternative"),
+    ("pool=[", "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' (no viable"),
+    ("pool = blur", "Arguments are of the form name=value, without spaces"),
+    ("pool=max,blur", "pool=max,blur are several values: type -m for a run of each"),
+    ("hydra.foo=1", "Could not override 'hydra.foo'"),
+    ("+sweep=tabel1", "Unknown sweep 'tabel1'. Did you mean 'table1'?"),
 ]
 
 

@@ -126,7 +126,7 @@ def test_a_part_does_not_take_the_place_of_the_whole(run, trained, tmp_path):
 def test_other_images_are_never_taken_for_the_runs_own(run, trained, tmp_path):
     save_images(tmp_path / "other", 20, seed=1)
     assert run("eval.py", checkpoint(trained), f"data.root={tmp_path / 'other'}").code == 0
-    assert (trained / "eval-imagefolder" / "metrics.json").exists()
+    assert len(list(trained.glob("eval-imagefolder-????????/metrics.json"))) == 1
     assert not (trained / "eval").exists()
     assert run("eval.py", checkpoint(trained), "data.eval_batch_size=3").code == 0
     assert (trained / "eval" / "metrics.json").exists()
@@ -168,7 +168,8 @@ def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path)
     save_images(tmp_path / "other", 20, seed=1, brighter=60)
     finished = run("eval.py", checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
     assert finished.code == 0, finished.err
-    metrics = json.loads((trained / "eval-imagefolder" / "metrics.json").read_text())
+    (file,) = trained.glob("eval-imagefolder-????????/metrics.json")
+    metrics = json.loads(file.read_text())
     assert metrics["test/images"] == 10
     state = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     net = VGG13(MaxPoolBlurDS, num_classes=2, width=4).eval()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import signal
@@ -24,6 +25,7 @@ from lit_shift.shifts import roll, seeded
 from lit_shift.subject import Subject
 from lit_shift.vgg import VGG13
 from tests.conftest import ROOT, TINY, Command, save_images
+from tests.test_train import run_folder, wait_for
 
 CPU = ("trainer.accelerator=cpu", "logger=csv")
 # Answers by the parity of the brightest row, with the certainty of 20.
@@ -128,6 +130,11 @@ def once_trained(images, tmp_path_factory):
     assert Command(folder, "train.py", *TINY, f"data.root={images}", "trainer.max_epochs=1").finish().code == 0
     (run,) = (folder / "runs").iterdir()
     return run
+
+
+@pytest.fixture
+def tiny_run(images):
+    return [*TINY, f"data.root={images}"]
 
 
 @pytest.fixture
@@ -311,7 +318,7 @@ def test_what_is_wrong_with_the_folder_of_results_is_said_before_anything_is_mea
         (tmp_path / "out" / name).write_bytes(whole[: len(whole) // 2])
         finished = run("eval.py", *options, "out=out")
         assert finished.code == 2
-        assert f"{name} cannot be read" in finished.err
+        assert re.search(f"error: .*{name} (cannot be read|is damaged)", finished.err)
         assert "accuracy" not in finished.out
         (tmp_path / "out" / name).write_bytes(whole)
 
@@ -321,10 +328,65 @@ def test_what_takes_the_place_of_another_measurement_is_said(run, trained, tmp_p
     measured(run, *options, "protocol.images=5")
     assert "takes the place" not in measured(run, *options, "protocol.images=5").err
     said = measured(run, *options, "protocol.images=3", "protocol.path=diagonal").err
-    assert "(path=diagonal, seed=0; n=3) takes the place of what was measured with (path=vertical, seed=0; n=5)" in said
+    assert (
+        "out holds circular (path=vertical, seed=0) of 5 images, of which this, (path=diagonal, seed=0) of 3," in said
+    )
     said = measured(run, *options, "protocol.images=3", "tta=2").err
-    assert "takes the place of what was measured of another network, vote or data" in said
+    assert "out holds measurements of another network or of other data, of which this takes the place" in said
     assert metrics(tmp_path)["circular/n"] == 3
+
+
+def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
+    options = [checkpoint(trained), "protocol.images=4", "protocol.top=[1]"]
+    measured(run, *options, "protocol=embed")
+    figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert {"embed_maps.png", "embed_probability.png"} <= figures
+    (tmp_path / "out" / "figures" / "mine.png").touch()
+    found = metrics(tmp_path)
+    assert found["nonshiftability/pool5"] == found["embed/nonshiftability/pool5"]
+    # Other measures of the same network: what is not measured again is said, and nothing stays of it.
+    measured(run, *options, "protocol=circular")
+    said = measured(run, *options, "protocol=embed", "protocol.layers=false").err
+    assert "out has no longer what was not measured again: embed/nonshiftability/conv1_1" in said
+    found = metrics(tmp_path)
+    assert found["nonshiftability/pool5"] == found["circular/nonshiftability/pool5"]
+    # Another network.
+    measured(run, *options, "protocol=scale", "tta=2", "tta_seed=3")
+    names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert "mine.png" in names
+    assert not any(name.startswith(("embed", "circular")) for name in names)
+    assert {key.partition("/")[0] for key in metrics(tmp_path)} == {"scale"}
+
+
+def test_a_checkpoint_that_has_changed_is_another_network(run, command, tiny_run, tmp_path):
+    """Of a run that is not finished, measurements have a folder of their own."""
+    options = ["protocol=circular", "protocol.images=4", "protocol.top=[1]", "protocol.layers=false"]
+    process = command("train.py", *tiny_run, "trainer.max_epochs=3")
+    wait_for(lambda: list(tmp_path.glob("runs/*/history.csv")), process)
+    os.kill(process.pid, signal.SIGINT)
+    process.finish()
+    folder = run_folder(tmp_path)
+    assert not (folder / "metrics.json").exists()
+    measured(run, checkpoint(folder), *options, out="")
+    (early,) = folder.glob("eval-epoch?")
+    measured(run, checkpoint(folder), *options)
+    before = metrics(tmp_path)
+    assert run("train.py", *tiny_run, "trainer.max_epochs=3").code == 0
+    measured(run, checkpoint(folder), *options, out="")
+    assert metrics(folder, "eval") != metrics(early, "")
+    said = measured(run, checkpoint(folder), *options).err
+    assert "holds measurements of another network" in said
+    assert metrics(tmp_path) == metrics(folder, "eval") != before
+    names = {model.name for model in gather([tmp_path / "runs"])[0]}
+    assert names == {"max-noaug-s0", f"max-noaug-s0-{early.name.removeprefix('eval-')}"}
+
+
+def test_two_folders_of_images_have_each_their_results(run, trained, tmp_path):
+    options = ["protocol=whole", "protocol.top=[1]", "data=imagefolder"]
+    for name in ("one", "two"):
+        save_images(tmp_path / name, 8, seed=len(name))
+        measured(run, checkpoint(trained), *options, f"data.root={tmp_path / name}", out="")
+    assert len(list(trained.glob("eval-imagefolder-????????/metrics.json"))) == 2
 
 
 def test_images_none_of_which_can_be_read_are_no_result(run, trained, tmp_path):
@@ -464,7 +526,7 @@ def test_what_votes_and_what_is_in_a_folder_of_its_own_is_compared_with_its_run(
     measured(run, *few, "protocol.seed=1", out="mine")
     Path(shutil.copytree(tmp_path / "mine", tmp_path / "mine-partial"))
     models, _ = gather([tmp_path])
-    votes = {f"max-noaug-s0-tta2-shift-{vote}" for vote in ("mean", "majority")}
+    votes = {f"max-noaug-s0-tta2-shift-{vote}-s0" for vote in ("mean", "majority")}
     assert {model.name for model in models} == {"max-noaug-s0", "mine", *votes}
     for model in models:
         assert "whole/accuracy" in model.metrics
@@ -574,6 +636,11 @@ def mistake(run, *arguments):
         ("tta=0", "tta=0 must be a whole number, 1 or more."),
         ("tta=2 tta_by=turns", "Unknown tta_by 'turns'. Choices: shift, crop."),
         ("tta=2 tta_vote=all", "Unknown tta_vote 'all'."),
+        ("protocol=[]", "protocol=[] names no protocol: say one, as protocol=embed."),
+        ("protocol=shared/common", "names no protocol"),
+        ("protocol=[embed,nonsense]", "Unknown protocol 'nonsense'. Choices: circular, crop, embed, frames,"),
+        ("data=null protocol=whole", "A group takes a name, or a list of names, but not null."),
+        ("protocol=[embed, scale]", "Arguments are of the form name=value, without spaces, and lists quoted"),
         ("protocols=embed", "Unknown config key 'protocols'. Did you mean 'protocol'?"),
         ("model=resnet50", "Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both."),
     ],

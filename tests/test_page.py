@@ -822,7 +822,7 @@ def test_classifiers_from_elsewhere_alone(show: Callable[..., Page]) -> None:
     page = show(made([model("resnet", under()), model("vgg", under(seed=1))], [], []))
     assert page.title() == "lit_shift: 2 classifiers"
     assert page.locator("h2:visible").all_inner_texts() == [
-        "Classifiers from elsewhere",
+        "Measured alone",
         "Small transformations (Azulay & Weiss)",
     ]
     assert page.locator("nav a:visible").count() == 2

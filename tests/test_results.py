@@ -107,8 +107,8 @@ def test_mistakes_are_said_in_a_sentence(runs, capsys, tmp_path):
 def test_a_truncated_file_of_arrays(runs, capsys):
     file = runs / "cifar10-max-noaug-s0-0a1b2c3d" / ARRAYS
     file.write_bytes(file.read_bytes()[:1000])
-    assert "eval.py writes it anew" in mistake(capsys, runs)
-    with pytest.raises(InputError, match="cannot be read"):
+    assert "is damaged: delete" in mistake(capsys, runs)
+    with pytest.raises(InputError, match="is damaged"):
         load_arrays(file)
 
 

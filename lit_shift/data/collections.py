@@ -101,7 +101,8 @@ class CollectionLoader:
                 else:
                     by_size.setdefault(pixels.shape, {})[place] = pixels
             if len(self.skipped) == len(self.chosen):
-                raise InputError(f"None of the {len(self.chosen)} images can be read.")
+                share = "" if len(self.chosen) == self.total else " of this process's share; fewer processes may do"
+                raise InputError(f"None of the {len(self.chosen)} images can be read{share}.")
             yield [self._batch(images) for images in by_size.values()]
 
     def completeness(self, measured: float, strategy: Strategy) -> dict[str, float]:

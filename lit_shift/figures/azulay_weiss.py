@@ -102,7 +102,7 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Fi
             ax.vlines(places, low, high, color="0.2", linewidth=1)
         ax.set_title(MEASURES[measure], fontsize=9)
         ax.tick_params(labelsize=8)
-        ax.set_ylim(bottom=0)
+        ax.set_ylim(0, None if ax.dataLim.y1 > 0 else 1)
         if measure.startswith(("accuracy", "jagged_fraction")):
             ax.yaxis.set_major_formatter(PercentFormatter(1))
     axes[-1].set_xticks(np.arange(len(protocols)), protocols, fontsize=9)
@@ -269,7 +269,7 @@ def sums(models: Mapping[str, Mapping[str, SumCurves]], most: int = 16) -> Figur
             ax.set_title(f"{name}: {path}", fontsize=9)
             ax.set_xlabel(along, fontsize=8)
             ax.tick_params(labelsize=7)
-    figure.supylabel("sum of a feature map / its mean over the path", fontsize=9)
+    figure.supylabel("sum of a feature map / its mean", fontsize=9)
     return figure
 
 

@@ -99,8 +99,10 @@ def test_none_that_can_be_read():
 def test_the_share_of_a_process_of_which_none_can_be_read():
     collection, chosen = Made(4, bad=[1, 3]), range(4)
     assert places(loader(collection, chosen, 4, True, 0, 2)) == [0, 2]
-    with pytest.raises(InputError, match=r"None of the 2 images can be read\."):
+    with pytest.raises(InputError, match=r"None of the 2 images can be read of this process's share; fewer"):
         list(loader(collection, chosen, 4, True, 1, 2))
+    with pytest.raises(InputError, match=r"None of the 2 images can be read\."):
+        list(loader(Made(2, bad=[0, 1]), range(2), 4, True))
 
 
 class TestSubset:
