@@ -64,6 +64,8 @@ class Outcomes:
         self.jobs.append(job)
         try:
             job.note()
+            if hydra.sweeper.params and not record:
+                raise InputError("+sweep=... is for many runs: type -m before it.")
             yield job
             job.note(state=DONE if job.state == RUNNING else job.state)
         except Busy as error:

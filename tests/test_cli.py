@@ -44,6 +44,7 @@ MISTAKES = [
     ("pool = blur", "Arguments are of the form name=value, without spaces"),
     ("pool=max,blur", "pool=max,blur are several values: type -m for a run of each"),
     ("hydra.foo=1", "Could not override 'hydra.foo'"),
+    ("+sweep=table1", "+sweep=... is for many runs: type -m before it."),
     ("+sweep=tabel1", "Unknown sweep 'tabel1'. Did you mean 'table1'?"),
 ]
 

@@ -10,11 +10,15 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+import yaml
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from lit_shift.config import composed
+from lit_shift.filters import FILTERS
 from lit_shift.jobs import BEFORE, DONE, FAILED, Job, read_jobs
 from lit_shift.live import picture
+from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
 from tests.conftest import ROOT, TINY
 from tests.test_train import assert_same_run, epochs_done, run_folder, wait_for
@@ -170,3 +174,15 @@ def test_a_record_is_for_others_to_read(tmp_path):
         Job(f"job {number}", str(tmp_path / f"{number}.json"), 1.5).note(state=DONE, ended=3.0)
     assert [job.name for job in read_jobs(tmp_path)] == ["job 0", "job 2", "job 10"]
     assert {job.state for job in read_jobs(tmp_path)} == {DONE}
+
+
+def test_the_sweeps_are_of_all_rows_of_the_table():
+    params = yaml.safe_load((ROOT / "conf" / "sweep" / "table1.yaml").read_text())["hydra"]["sweeper"]["params"]
+    wandb = yaml.safe_load((ROOT / "conf" / "wandb" / "table1.yaml").read_text())
+    assert params["filter"].split(",") == wandb["parameters"]["filter"]["values"] == list(FILTERS)
+    assert {(filter, aug) for filter in FILTERS for aug in (False, True)} == PUBLISHED.keys()
+    assert params["aug"] == "false,true"
+    assert wandb["parameters"]["aug"]["values"] == [False, True]
+    # What the agent types, of which only the parts with a $ are its own to fill in.
+    typed = [part for part in wandb["command"] if "=" in part]
+    assert composed("train", [*typed, "filter=ls7", "aug=True"]).aug is True
