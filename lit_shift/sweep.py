@@ -60,12 +60,12 @@ class Outcomes:
         """Say what goes wrong in a run, and go on."""
         hydra = HydraConfig.get()
         record = f"{hydra.sweep.dir}/{hydra.job.num}.json" if hydra.mode == RunMode.MULTIRUN else ""
+        if hydra.sweeper.params and not record:
+            raise InputError("+sweep=... is for many runs: type -m before it.")
         job = Job(hydra.job.override_dirname, record, time.time())
         self.jobs.append(job)
         try:
             job.note()
-            if hydra.sweeper.params and not record:
-                raise InputError("+sweep=... is for many runs: type -m before it.")
             yield job
             job.note(state=DONE if job.state == RUNNING else job.state)
         except Busy as error:
