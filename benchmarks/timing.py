@@ -59,10 +59,10 @@ def describe(device: torch.device) -> str:
     return f"CPU, threads {torch.get_num_threads()}"
 
 
-def network(pool: Callable[[], Pool], width: int, device: torch.device) -> VGG13:
+def network(pool: Callable[[], Pool], width: int, device: torch.device, fourier: bool = True) -> VGG13:
     """VGG13 in eval mode with seeded weights, scaled so that what an image shows lives on to the logits."""
     torch.manual_seed(0)
-    model = VGG13(pool, width=width)
+    model = VGG13(pool, width=width, fourier=fourier)
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -20,6 +20,7 @@ from lit_shift.classifier import Classifier
 from lit_shift.console import say
 from lit_shift.data.module import ImageDataModule
 from lit_shift.errors import InputError, at_least
+from lit_shift.memory import keep_freed_memory
 from lit_shift.run import Run
 
 
@@ -121,7 +122,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
         "Checkpoint directory .* exists and is not empty",  # that of the run which is resumed
     ):
         warnings.filterwarnings("ignore", message)
-    return instantiate(
+    trainer: pl.Trainer = instantiate(
         cfg.trainer,
         callbacks=[*callbacks, Progress()],
         logger=False,
@@ -131,6 +132,9 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
+    return trainer
 
 
 def device_name(trainer: pl.Trainer) -> str:

@@ -58,6 +58,18 @@ def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> 
         )
 
 
+def is_faster(x: Tensor, weight: Tensor) -> bool:
+    """Whether :func:`convolve` is, as ``benchmarks/convolution.py`` has it: on a CPU, where maps are small.
+
+    Going to the basis and back takes as long for a channel whatever their number: 8x8 maps need many to make up for it.
+    In reduced precision the three products would lose what their differences need.
+    """
+    if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
+        return False
+    side = max(x.shape[2:])
+    return side <= 4 or (side <= 8 and weight.shape[:2].numel() >= 2**15)
+
+
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
     """Circular cross-correlation, as ``conv2d`` of the map padded by one on each side.
 

@@ -4,11 +4,15 @@ import sys
 import pytest
 import torch
 
+import benchmarks.convolution
 import benchmarks.forward
 import benchmarks.orbit
 import benchmarks.pool
+import benchmarks.train
 from benchmarks.timing import quartiles, take_turns
+from lit_shift.pool import MaxPool
 from lit_shift.published import load
+from lit_shift.vgg import VGG13
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
@@ -71,6 +75,28 @@ def test_pool_has_every_row(benchmark):
     _, rows = benchmark(benchmarks.pool)
     assert set(benchmarks.pool.CANDIDATES) <= set(rows)
     assert rows["literal"] == ["1.00 (1.00-1.00)"] * 5
+
+
+def test_convolution_has_a_row_for_each_layer(benchmark):
+    text, _ = benchmark(benchmarks.convolution)
+    assert all(text.count(name) >= 1 for name in benchmarks.convolution.LAYERS)
+
+
+def test_training_is_compared_with_the_plain_loop(benchmark):
+    _, rows = benchmark(benchmarks.train)
+    assert rows["plain loop"][1] == "1.00 (1.00-1.00)"
+    assert {"ours", "ours, direct convolutions", "ours, freed memory given back", "ours, zero-padded"} < rows.keys()
+    assert all(float(cells[0].replace(",", "")) > 0 for cells in rows.values())
+
+
+def test_the_multiplications_of_vgg13_are_counted():
+    """9 for each output, input channel and pixel of each convolution."""
+    width, channels, expected = 8, 3, 0
+    for multiple, side in zip((1, 2, 4, 8, 8), (32, 16, 8, 4, 2), strict=True):
+        for _ in range(2):
+            expected += 9 * channels * multiple * width * side**2
+            channels = multiple * width
+    assert benchmarks.train.multiplications(VGG13(MaxPool, width=width)) == expected
 
 
 @pytest.mark.parametrize(

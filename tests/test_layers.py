@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "torus"),
+        *("track", "fill", "view", "boxes", "torus", "memory"),
     ],
     [
         "pool",

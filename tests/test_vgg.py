@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from lit_shift import torus
 from lit_shift.padding import PADDINGS
 from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
@@ -63,3 +64,38 @@ def test_pools_share_checkpoints(rng):
 def test_sides_that_cannot_be_halved_five_times_are_refused(height, width):
     with pytest.raises(ValueError, match=f"multiples of 32, not {height}x{width}"):
         VGG13(MaxPool, width=1).eval()(torch.zeros(1, 3, height, width))
+
+
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS])
+def test_in_the_fourier_basis_it_is_the_same_network(pool, rng, monkeypatch):
+    """Outputs and gradients, also of 8x8 maps, for which so narrow a network would not go there."""
+    monkeypatch.setattr(torus, "is_faster", lambda x, weight: max(x.shape[2:]) <= 8)
+    direct, fourier = (VGG13(pool, num_classes=5, width=4, fourier=way).double() for way in (False, True))
+    fourier.load_state_dict(direct.state_dict())
+    x = torch.randn(3, 3, 32, 32, dtype=torch.float64, generator=rng)
+    found = []
+    for model in (direct, fourier):
+        logits = model(x)
+        logits.square().sum().backward()
+        found.append([logits, *(parameter.grad for parameter in model.parameters())])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
+
+
+def test_small_maps_go_by_the_fourier_basis_on_a_cpu_in_full_precision(rng, monkeypatch):
+    seen = []
+    original = torus.convolve
+    monkeypatch.setattr(torus, "convolve", lambda x, weight: seen.append(x.shape[2]) or original(x, weight))
+    x = torch.randn(2, 3, 32, 32, generator=rng)
+    VGG13(MaxPool, width=4)(x)
+    assert seen == [4, 4, 2, 2]
+    seen.clear()
+    VGG13(MaxPool, width=64).eval()(x)
+    assert seen == [8, 8, 4, 4, 2, 2]
+    seen.clear()
+    VGG13(MaxPool, width=4, fourier=False)(x)
+    VGG13(partial(MaxPool, padding="zeros"), width=4, padding="zeros")(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        VGG13(MaxPool, width=4)(x)
+    VGG13(MaxPool, width=4).bfloat16()(x.bfloat16())
+    assert seen == []

@@ -1,0 +1,174 @@
+"""Training steps of VGG13 with tri5: ours against the loop that one would write: ``python -m benchmarks.train``.
+
+The plain loop has a ``DataLoader`` of PIL images, torchvision's transforms, circular ``padding_mode`` and the blur as
+its definition reads. Candidates take turns; a ratio is the median, with quartiles, of the time of the plain loop
+relative to the time in the same round.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from benchmarks.pool import literal
+from benchmarks.timing import Options, describe, positive, quartiles, take_turns
+from lit_shift.data.loader import Augmentation, BatchLoader, Images
+from lit_shift.memory import keep_freed_memory
+from lit_shift.padding import Padding
+from lit_shift.pool import MaxPoolBlurDS
+from lit_shift.vgg import VGG13
+
+SIDE, CLASSES = 32, 10
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision's data sets give them: PIL, transformed one by one."""
+
+    def __init__(self, images: Images) -> None:
+        self.pictures = [transforms.functional.to_pil_image(pixels) for pixels in images.pixels]
+        self.labels = images.labels.tolist()
+        self.transform = transforms.Compose(
+            [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, place: int) -> tuple[Tensor, int]:
+        return self.transform(self.pictures[place]), self.labels[place]
+
+
+class Literal(nn.Module):
+    """MaxPoolBlurDS as its definition reads."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return literal(x)
+
+
+def plain_vgg(width: int) -> nn.Sequential:
+    """VGG13 of plain modules, with the parameters of ours in the same order."""
+    layers: list[nn.Module] = []
+    channels = 3
+    for multiple in (1, 2, 4, 8, 8):
+        for _ in range(2):
+            conv = nn.Conv2d(channels, multiple * width, 3, padding=1, padding_mode="circular", bias=False)
+            layers += [conv, nn.BatchNorm2d(multiple * width), nn.ReLU(inplace=True)]
+            channels = multiple * width
+        layers.append(Literal())
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, CLASSES))
+
+
+def endless(loader: DataLoader[tuple[Tensor, int]] | BatchLoader) -> Iterator[tuple[Tensor, ...]]:
+    """Batches, epoch after epoch."""
+    while True:
+        yield from loader  # type: ignore[misc]
+
+
+class Training:
+    """A network that is trained, by ``steps`` batches a call, with or without :func:`keep_freed_memory`."""
+
+    def __init__(
+        self, net: nn.Module, loader: DataLoader[tuple[Tensor, int]] | BatchLoader, steps: int, keep: bool = True
+    ) -> None:
+        self.keep = keep
+        self.net = net.train()
+        self.batches = endless(loader)
+        self.steps = steps
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+
+    def __call__(self) -> None:
+        keep_freed_memory(self.keep)
+        for _ in range(self.steps):
+            x, labels, *_ = next(self.batches)
+            if x.dtype == torch.uint8:
+                x = (x.float() / 255 - 0.5) / 0.25
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.net(x), labels).backward()
+            self.optimizer.step()
+
+
+def multiplications(net: nn.Module) -> int:
+    """Of a forward pass of an image, in the direct form."""
+    found = 0
+
+    def count(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
+        nonlocal found
+        found += output.numel() * module.in_channels * 9
+
+    hooks = [module.register_forward_hook(count) for module in net.modules() if isinstance(module, nn.Conv2d)]
+    with torch.no_grad():
+        net.eval()(torch.zeros(1, 3, SIDE, SIDE))
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def check_same(ours: nn.Module, plain: nn.Module, x: Tensor) -> None:
+    """That both compute the same."""
+    plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
+    torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-3, atol=1e-4)
+
+
+def main() -> None:
+    parser = Options(__doc__, rounds=10)
+    parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
+    parser.add_argument("--width", type=positive, default=64, help="channels of the first block, 64 by default")
+    parser.add_argument("--steps", type=positive, default=2, help="batches of a turn, 2 by default")
+    options = parser.parse_args()
+    if options.tiny:
+        options.batch, options.width, options.steps, options.rounds = 4, 4, 1, 1
+
+    images = Images(
+        torch.randint(256, (4 * options.batch, 3, SIDE, SIDE), dtype=torch.uint8),
+        torch.randint(CLASSES, (4 * options.batch,)),
+    )
+
+    def ours(padding: Padding = "circular", fourier: bool = True, keep: bool = True) -> Training:
+        net = VGG13(partial(MaxPoolBlurDS, padding=padding), CLASSES, options.width, padding, fourier)
+        loader = BatchLoader(images, options.batch, Augmentation(flip=True, shift=False))
+        return Training(net, loader, options.steps, keep)
+
+    pictures = DataLoader(Pictures(images), options.batch, shuffle=True, drop_last=True)
+    candidates = {
+        "plain loop": Training(plain_vgg(options.width), pictures, options.steps, keep=False),
+        "ours": ours(),
+        "ours, direct convolutions": ours(fourier=False),
+        "ours, freed memory given back": ours(keep=False),
+        "ours, zero-padded": ours("zeros"),
+    }
+    check_same(candidates["ours"].net, candidates["plain loop"].net, torch.randn(2, 3, SIDE, SIDE))
+    for training in candidates.values():
+        training.net.train()
+
+    side = 256 if options.tiny else 2048
+    a, b = torch.randn(2, side, side)
+    works: dict[str, Callable[[], object]] = {**candidates, "matmul": lambda: a @ b}
+    times = take_turns(works, options.rounds, torch.device("cpu"), "training steps")
+    rate = 2 * side**3 / times.pop("matmul")
+    trained = options.batch * options.steps
+    # A backward pass multiplies twice as much as a forward pass.
+    work = 3 * 2 * multiplications(candidates["ours"].net) * trained
+    table = Table(
+        "training step",
+        title=f"VGG13 with tri5, width {options.width}, batch {options.batch}, float32, rounds {options.rounds}, "
+        f"{describe(torch.device('cpu'))}; a matrix product: {np.median(rate) / 1e9:.0f} GFLOP/s",
+    )
+    for column in ("images/s", "times as fast", "share of the matrix product's rate"):
+        table.add_column(column, justify="right")
+    for name, measured in times.items():
+        shares = work / measured / rate
+        faster = quartiles(times["plain loop"] / measured, ".2f")
+        table.add_row(name, f"{trained / np.median(measured):,.0f}", faster, f"{np.median(shares):.0%}")
+    note = "The share counts the multiplications of the direct form; Winograd's and the Fourier basis need fewer."
+    Console(width=130).print(table, note, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
