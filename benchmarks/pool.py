@@ -1,42 +1,79 @@
-"""Forward and backward of one pool on VGG13's five shapes: ``python -m benchmarks.pool``.
+"""A pool on VGG13's five shapes, ours beside others' released ones: ``python -m benchmarks.pool``.
 
-Candidates take turns within one run, since machines are shared and their speed drifts. A figure is the median, with
-quartiles, of the time relative to the literal way in the same round: circular ``F.pad``, max at stride 1, circular
-``F.pad``, depthwise convolution at stride 2.
+All blur with the same five binomial taps (``pascal5``). Candidates take turns within one run, since machines are shared
+and their speed drifts. A figure is the median, with quartiles, of the time relative to the literal way in the same
+round: circular ``F.pad``, max at stride 1, circular ``F.pad``, depthwise convolution at stride 2. The memory floor is
+what it takes to read the input and write the output, and in the backward pass to read the gradient of one and write
+that of the other, at the speed of copying the input. Where a border that reflects is wider than the map there is none.
 """
 
+import argparse
 from collections.abc import Callable
 from functools import partial
 
 import torch
 import torch.nn.functional as F
+from antialiased_cnns import BlurPool
+from kornia.filters import max_blur_pool2d
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
+from timm.layers import BlurPool2d
+from torch import Tensor, nn
 
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
 from lit_shift.filters import lowpass
 from lit_shift.pool import MaxPool, MaxPoolBlurDS
 
 SHAPES = [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
+LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
+TAPS = 5
+FLOOR = {"forward": 0.625, "forward + backward": 1.25}  # of a copy of the input, which reads and writes all of it
 
 
-def literal(x: Tensor) -> Tensor:
-    """MaxPoolBlurDS with tri5, as its definition reads."""
-    taps = lowpass("tri5").to(x.dtype)
+def literal(x: Tensor, filter: str = "tri5") -> Tensor:
+    """MaxPoolBlurDS of five taps, as its definition reads."""
+    taps = lowpass(filter).to(x)
     kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 5, 5)
     x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
     return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="circular"), kernel, stride=2, groups=x.shape[1])
 
 
-CANDIDATES: dict[str, tuple[Callable[[Tensor], Tensor], torch.memory_format]] = {
-    "literal": (literal, torch.contiguous_format),
-    "literal, channels_last": (literal, torch.channels_last),
-    "MaxPoolBlurDS, NCHW": (MaxPoolBlurDS("tri5"), torch.contiguous_format),
-    "MaxPoolBlurDS, channels_last": (MaxPoolBlurDS("tri5"), torch.channels_last),
-    "MaxPool, NCHW": (MaxPool(), torch.contiguous_format),
-    "MaxPool, channels_last": (MaxPool(), torch.channels_last),
+def published(channels: int) -> nn.Module:
+    """As antialiased-cnns has it, whose border reflects and whose max leaves one row and column less."""
+    return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool(channels, filt_size=TAPS, stride=2))
+
+
+def published_circular(channels: int) -> nn.Module:
+    """The same with circular boundaries."""
+    blur = BlurPool(channels, filt_size=TAPS, stride=2)
+    blur.pad = nn.CircularPad2d(2)
+    return nn.Sequential(nn.CircularPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, stride=1), blur)
+
+
+def timm(channels: int) -> nn.Module:
+    """timm's blur behind a dense max; its border reflects."""
+    return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(channels, TAPS, stride=2))
+
+
+# By name, what makes a pool for so many channels.
+CANDIDATES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
+    "literal": lambda channels: partial(literal, filter="pascal5"),
+    "MaxPoolBlurDS": lambda channels: MaxPoolBlurDS("pascal5"),
+    "MaxPool": lambda channels: MaxPool(),
+    "antialiased-cnns": published,
+    "antialiased-cnns, circular": published_circular,
+    "kornia": lambda channels: partial(max_blur_pool2d, kernel_size=TAPS),
+    "timm": timm,
+    "nn.MaxPool2d": lambda channels: nn.MaxPool2d(2),
 }
+REFLECTING = ("antialiased-cnns", "timm")
+ALIKE = ("MaxPoolBlurDS", "antialiased-cnns, circular")  # that compute what the literal way does
+
+
+def forward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
+    """One forward pass."""
+    with torch.no_grad():
+        pool(x)
 
 
 def forward_backward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
@@ -46,29 +83,53 @@ def forward_backward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
     y.backward(torch.ones_like(y))
 
 
+WORKS = {"forward": forward, "forward + backward": forward_backward}
+
+
+def works(work: Callable[[Callable[[Tensor], Tensor], Tensor], None], x: Tensor) -> dict[str, partial[None]]:
+    """Every candidate in every layout, and a copy."""
+    found = {"copy": partial(forward, torch.clone, x)}
+    for candidate, make in CANDIDATES.items():
+        pool = make(x.shape[1])
+        if isinstance(pool, nn.Module):
+            pool = pool.to(x)
+        if candidate in REFLECTING and x.shape[2] <= TAPS // 2:
+            continue
+        for layout, memory_format in LAYOUTS.items():
+            found[f"{candidate}, {layout}"] = partial(work, pool, x.contiguous(memory_format=memory_format))
+    return found
+
+
 def main() -> None:
     parser = Options(__doc__, rounds=20)
     parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
-    options = parser.parse_args()
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_device()
+    options: argparse.Namespace = parser.parse_args()
     batch, rounds = (2, 2) if options.tiny else (options.batch, options.rounds)
+    dtype = getattr(torch, options.dtype)
 
-    cpu = torch.device("cpu")
-    title = f"time relative to the literal way, batch {batch}, rounds {rounds}, float32, {describe(cpu)}"
-    table = Table("forward + backward", title=title)
-    cells: dict[str, list[str]] = {name: [] for name in CANDIDATES}
+    how = f"batch {batch}, rounds {rounds}, {options.dtype}, {describe(options.device)}"
+    tables = {name: Table(name, title=f"relative to the literal way, {how}") for name in WORKS}
+    cells: dict[str, dict[str, list[str]]] = {name: {} for name in WORKS}
     for channels, side in SHAPES:
-        table.add_column(f"{channels} x {side} x {side}", justify="right")
-        x = torch.randn(batch, channels, side, side)
-        inputs = {name: x.contiguous(memory_format=layout) for name, (_, layout) in CANDIDATES.items()}
-        for name in ("MaxPoolBlurDS, NCHW", "MaxPoolBlurDS, channels_last"):
-            torch.testing.assert_close(CANDIDATES[name][0](inputs[name]), literal(x))
-        passes = {name: partial(forward_backward, pool, inputs[name]) for name, (pool, _) in CANDIDATES.items()}
-        times = take_turns(passes, rounds, cpu, f"{channels} x {side} x {side}")
-        for name, measured in times.items():
-            cells[name].append(quartiles(measured / times["literal"], ".2f"))
-    for name, row in cells.items():
-        table.add_row(name, *row)
-    Console(width=130).print(table)
+        x = torch.randn(batch, channels, side, side, device=options.device, dtype=dtype)
+        for candidate in ALIKE:
+            pool = CANDIDATES[candidate](channels)
+            assert isinstance(pool, nn.Module)
+            tolerance = {"rtol": 0.05, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
+            torch.testing.assert_close(pool.to(x)(x), literal(x, "pascal5"), **tolerance)
+        for name, work in WORKS.items():
+            tables[name].add_column(f"{channels} x {side} x {side}", justify="right")
+            times = take_turns(works(work, x), rounds, options.device, f"{name}, {channels} x {side} x {side}")
+            times["memory floor"] = FLOOR[name] * times.pop("copy")
+            for candidate in [*(f"{pool}, {layout}" for pool in CANDIDATES for layout in LAYOUTS), "memory floor"]:
+                ratios = times[candidate] / times["literal, NCHW"] if candidate in times else None
+                cells[name].setdefault(candidate, []).append("-" if ratios is None else quartiles(ratios, ".2f"))
+    for name, table in tables.items():
+        for candidate, row in cells[name].items():
+            table.add_row(candidate, *row)
+        Console(width=150).print(table)
 
 
 if __name__ == "__main__":

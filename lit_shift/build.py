@@ -133,6 +133,8 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
         use_distributed_sampler=False,
     )
     if trainer.strategy.root_device.type == "cpu":
+        if cfg.trainer.get("sync_batchnorm"):  # a run may be older than the switch
+            raise InputError("trainer.sync_batchnorm=true needs GPUs: PyTorch has it for no other device.")
         keep_freed_memory()
     return trainer
 

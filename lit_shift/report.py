@@ -66,6 +66,8 @@ def measured_before(out: Path) -> Findings | None:
     config = read_config(out / "config.yaml")
     if "ckpt" not in config:
         raise InputError(f"{out} is the folder of a run: say out={out / 'eval'}, or another.")
+    if "weights_sha256" not in config:
+        raise InputError(f"{out} was written by an older version: delete it, or say out=FOLDER for another.")
     return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS))
 
 

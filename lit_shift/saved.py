@@ -1,5 +1,6 @@
 """What torch saves: written whole or not at all, read without running code."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ def write(path: Path, content: Any) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    atomic_write(path, lambda file: torch.save(content, file))
+    in_memory = BytesIO()  # on a full disk torch.save itself stumbles, and does not say over what
+    torch.save(content, in_memory)
+    atomic_write(path, lambda file: file.write(in_memory.getbuffer()))
 
 
 def read(path: Path, map_location: Any = "cpu") -> Any:

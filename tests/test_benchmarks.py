@@ -71,10 +71,14 @@ def test_orbit_has_every_row_and_both_ways_agree(benchmark, pool, device):
     assert rows[brute][1] == "1.00 (1.00-1.00)"
 
 
-def test_pool_has_every_row(benchmark):
-    _, rows = benchmark(benchmarks.pool)
-    assert set(benchmarks.pool.CANDIDATES) <= set(rows)
-    assert rows["literal"] == ["1.00 (1.00-1.00)"] * 5
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_pool_has_every_row(benchmark, dtype):
+    text, rows = benchmark(benchmarks.pool, "--dtype", dtype)
+    layouts = benchmarks.pool.LAYOUTS
+    assert {f"{name}, {layout}" for name in benchmarks.pool.CANDIDATES for layout in layouts} < rows.keys()
+    assert rows["literal, NCHW"] == ["1.00 (1.00-1.00)"] * 5
+    assert all(len(cells) == 5 for cells in rows.values())
+    assert text.count("memory floor") == 2  # forward, and with the backward pass
 
 
 def test_convolution_has_a_row_for_each_layer(benchmark):

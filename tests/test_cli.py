@@ -39,6 +39,7 @@ MISTAKES = [
     ("data=imagefolder", "data.root must be given: type data.root=VALUE."),
     ("data=imagefolder data.root=nowhere", "data.root=nowhere has no folder 'train'"),
     ("trainer.accelerator=abacus", "abacus"),
+    ("trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true needs GPUs"),
     ("data.batch_size=0", "data.batch_size=0"),
     ("pool=[", "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' (no viable"),
     ("pool = blur", "Arguments are of the form name=value, without spaces"),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 import yaml
 from filelock import FileLock
 from rich.console import Console
@@ -97,6 +98,7 @@ def test_what_is_not_finished_is_told_with_its_reason(run, tiny, tmp_path):
     assert "1 finished before" in again.out
 
 
+@pytest.mark.rough
 def test_a_sweep_over_ray_killed_half_way_and_started_again_is_as_if_never_killed(run, command, tiny, tmp_path):
     arguments = ["-m", *tiny, "trainer.max_epochs=6", "seed=0,1,2,3"]
     (tmp_path / "serial").mkdir()
@@ -175,3 +177,47 @@ def test_the_sweeps_are_of_all_rows_of_the_table():
     # What the agent types, of which only the parts with a $ are its own to fill in.
     typed = [part for part in wandb["command"] if "=" in part]
     assert composed("train", [*typed, "filter=ls7", "aug=True"]).aug is True
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk on which there is room for one checkpoint of a tiny run, but not for two."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=560k", "tmpfs", folder], capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.rough
+def test_a_full_disk_leaves_the_checkpoint_before(run, tiny, tmp_path, small_disk):
+    arguments = [*tiny, "trainer.max_epochs=3"]
+    assert run("train.py", *arguments).code == 0
+    full = run("train.py", *arguments, f"runs={small_disk}")
+    assert full.code == 2
+    assert "error: No space left on device" in full.err
+    assert "Traceback" not in full.err
+    (folder,) = (child for child in small_disk.iterdir() if child.name.startswith("imagefolder"))
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["epoch"] < 2
+    assert not (folder / "metrics.json").exists()
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    assert run("train.py", *arguments, f"runs={small_disk}").code == 0
+    assert_same_run(folder, run_folder(tmp_path))
+
+
+@pytest.mark.rough
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_ends_the_run_of_all(command, tiny, rank):
+    process = command("train.py", *tiny, "trainer.max_epochs=500", "trainer.strategy=ddp", "trainer.devices=2")
+    folder = Path(process.log).parent
+    wait_for(lambda: list(folder.glob("runs/*/history.csv")), process)
+    main = psutil.Process(process.pid)
+    (other,) = (child for child in main.children() if "train.py" in " ".join(child.cmdline()))
+    (main if rank == 0 else other).kill()
+    process.process.join(60)
+    assert not process.running
+    assert process.process.exitcode != 0
+    psutil.wait_procs([other], timeout=60)
+    assert not other.is_running()
