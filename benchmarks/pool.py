@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
 from lit_shift.filters import lowpass
+from lit_shift.memory import keep_freed_memory
 from lit_shift.pool import MaxPool, MaxPoolBlurDS
 
 SHAPES = [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
@@ -108,6 +109,7 @@ def main() -> None:
     options: argparse.Namespace = parser.parse_args()
     batch, rounds = (2, 2) if options.tiny else (options.batch, options.rounds)
     dtype = getattr(torch, options.dtype)
+    keep_freed_memory()  # as in training
 
     how = f"batch {batch}, rounds {rounds}, {options.dtype}, {describe(options.device)}"
     tables = {name: Table(name, title=f"relative to the literal way, {how}") for name in WORKS}
