@@ -22,7 +22,7 @@ HYDRA = {
     "output_subdir": None,
     "run": {"dir": "."},
     "sweep": {"dir": "evals/.sweep/${now:%Y-%m-%d_%H-%M-%S}-${unique:}", "subdir": "."},
-    "callbacks": {"sweep": {"_target_": "lit_shift.sweep.Sweep"}},
+    "callbacks": {"sweep": {"_target_": "lit_shift.sweep.Sweep", "live": False}},
 }
 
 

@@ -21,17 +21,18 @@ class View:
     Args:
         sweep: the folder of records.
         total: number of runs that there will be.
+        live: False leaves the terminal to the runs.
     """
 
     SECONDS = 1.0
 
-    def __init__(self, sweep: Path, total: int) -> None:
+    def __init__(self, sweep: Path, total: int, live: bool) -> None:
         self.sweep = sweep
         self.total = total
         self.console = Console(stderr=True)
         self.stopped = Event()
         self.thread = Thread(target=self._show, daemon=True)
-        if self.console.is_terminal:
+        if live and self.console.is_terminal:
             self.thread.start()
 
     def stop(self) -> None:

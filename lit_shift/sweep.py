@@ -33,9 +33,16 @@ OmegaConf.register_new_resolver("unique", lambda: uuid4().hex[:8], use_cache=Tru
 
 
 class Sweep(Callback):
-    """What Hydra calls in the process that starts a sweep. Shows its runs while they run."""
+    """What Hydra calls in the process that starts a sweep.
+
+    Args:
+        live: show how far its trainings are.
+    """
 
     view: View | None = None  # of the sweep that this process has started
+
+    def __init__(self, live: bool) -> None:
+        self.live = live
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else Ray's workers run in a copy of this folder
@@ -43,7 +50,7 @@ class Sweep(Callback):
         overrides = OverridesParser.create().parse_overrides([*given, *config.hydra.overrides.task])
         swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
         total = math.prod(len(list(override.sweep_string_iterator())) for override in swept.values())
-        Sweep.view = View(Path(config.hydra.sweep.dir).absolute(), total)
+        Sweep.view = View(Path(config.hydra.sweep.dir).absolute(), total, self.live)
         if Sweep.view.thread.is_alive():
             os.environ["LIT_SHIFT_VIEW"] = "sweep"  # for runs to show no bars of their own
 

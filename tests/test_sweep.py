@@ -19,7 +19,7 @@ from rich.console import Console
 from lit_shift.config import composed
 from lit_shift.filters import FILTERS
 from lit_shift.jobs import BEFORE, DONE, FAILED, Job, read_jobs
-from lit_shift.live import picture
+from lit_shift.live import View, picture
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
 from tests.conftest import ROOT, TINY
@@ -221,3 +221,14 @@ def test_a_process_that_is_killed_ends_the_run_of_all(command, tiny, rank):
     assert process.process.exitcode != 0
     psutil.wait_procs([other], timeout=60)
     assert not other.is_running()
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_the_view_is_there_while_trainings_run_and_leaves_measurements_their_bars(tmp_path, monkeypatch, live):
+    monkeypatch.setattr(Console, "is_terminal", True)
+    monkeypatch.setattr(View, "SECONDS", 0.01)
+    Job("job", str(tmp_path / "0.json"), 0.0).note()
+    view = View(tmp_path, 2, live)
+    assert view.thread.is_alive() == live
+    view.stop()
+    assert not view.thread.is_alive()
