@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -182,8 +183,7 @@ def make_folder(folder: Path, switch: str) -> None:
     """A folder that can be written; an InputError that names the config's ``switch`` where there is none."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        atomic_text(folder / ".writable", "")
-        (folder / ".writable").unlink()
+        TemporaryFile(dir=folder).close()  # which has no name that another process could trip over
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {switch}=FOLDER.") from error
 

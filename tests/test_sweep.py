@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import StringIO
 from pathlib import Path
@@ -20,6 +21,7 @@ from lit_shift.config import composed
 from lit_shift.filters import FILTERS
 from lit_shift.jobs import BEFORE, DONE, FAILED, Job, read_jobs
 from lit_shift.live import View, picture
+from lit_shift.run import make_folder
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
 from tests.conftest import ROOT, TINY
@@ -55,6 +57,12 @@ def test_two_sweeps_started_at_once_on_one_folder_share_the_work(run, command, t
     assert len(found) == 3
     for name, folder in found.items():
         assert_same_run(folder, expected[name])
+
+
+def test_many_at_once_may_make_sure_of_one_folder(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: make_folder(tmp_path / "run", "runs"), range(400)))
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(run, command, tiny):
