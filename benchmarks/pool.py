@@ -7,7 +7,6 @@ what it takes to read the input and write the output, and in the backward pass t
 that of the other, at the speed of copying the input. Where a border that reflects is wider than the map there is none.
 """
 
-import argparse
 from collections.abc import Callable
 from functools import partial
 
@@ -106,7 +105,7 @@ def main() -> None:
     parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_device()
-    options: argparse.Namespace = parser.parse_args()
+    options = parser.parse_args()
     batch, rounds = (2, 2) if options.tiny else (options.batch, options.rounds)
     dtype = getattr(torch, options.dtype)
     keep_freed_memory()  # as in training

@@ -43,8 +43,12 @@ def plain_errors(config_name: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def report(error: Exception, config_name: str = "train") -> None:
-    """Say an error in a sentence where it is the user's; with its traceback where it is a defect of ours."""
+def report(error: Exception, config_name: str = "train") -> str:
+    """Say an error in a sentence where it is the user's; with its traceback where it is a defect of ours.
+
+    Returns:
+        The sentence, or the defect's name.
+    """
     sentence = explain(error, config_name)
     if sentence is None:
         traceback.print_exception(error)
@@ -52,6 +56,7 @@ def report(error: Exception, config_name: str = "train") -> None:
         say(f"error: {sentence}")
     else:
         say(f"error in process {os.environ['LOCAL_RANK']}: {sentence}", anyone=True)
+    return sentence or f"{type(error).__name__}: {error}"
 
 
 def explain(error: BaseException, config_name: str) -> str | None:

@@ -90,10 +90,11 @@ def label(cfg: DictConfig) -> str:
     return f"{_label(cfg)}{seed}{vote(cfg)}"
 
 
-def vote(cfg: DictConfig) -> str:
+def vote(config: Mapping[str, Any] | DictConfig) -> str:
     """Of a classifier that votes, which makes another one of it, how it does: ``-tta<k>-<by>-<vote>-s<seed>``."""
-    voting = "protocol" in cfg and cfg.tta is not None  # without one the gain is measured by number of votes
-    return f"-tta{cfg.tta}-{cfg.tta_by}-{cfg.tta_vote}-s{cfg.tta_seed}" if voting else ""
+    if "protocol" not in config or config["tta"] is None:  # without a protocol the gain is measured by number of votes
+        return ""
+    return "-tta{tta}-{tta_by}-{tta_vote}-s{tta_seed}".format_map(config)
 
 
 def group(cfg: DictConfig) -> str:

@@ -51,7 +51,8 @@ def with_digest(cfg: DictConfig) -> DictConfig:
 
 def protocols_in_words(cfg: DictConfig) -> dict[str, str]:
     """The chosen protocols with what tells a measurement under each from another under the same."""
-    return {name: _described(cfg, name) for name in chosen_protocols(cfg)}
+    usual: Any = OmegaConf.load(CONF_EVAL / "protocol" / "shared" / "common.yaml")
+    return {name: _described(cfg, name, usual) for name in chosen_protocols(cfg)}
 
 
 def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -152,12 +153,11 @@ def build_subset(
     return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad)
 
 
-def _described(cfg: DictConfig, name: str) -> str:
+def _described(cfg: DictConfig, name: str, usual: DictConfig) -> str:
     no_matter = ("_target_", "skip_bad")
     options = {key: value for key, value in cfg.protocol[name].items() if key not in no_matter and value is not None}
     if options.get("path") != "random":
         options.pop("draws", None)
-    usual: Any = OmegaConf.load(CONF_EVAL / "protocol" / "shared" / "common.yaml")
     options |= {key: cfg.protocol[key] for key in ("tolerance", "threshold") if cfg.protocol[key] != usual[key]}
     if cfg.class_of != "label":
         options["class_of"] = cfg.class_of

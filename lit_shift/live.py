@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_shift.jobs import RUNNING, Job, read_jobs, read_progress
+from lit_shift.jobs import DONE, RUNNING, Job, read_jobs, read_progress
 
 
 class View:
@@ -53,7 +53,7 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
     columns = ("epoch", "accuracy", "images/s", "left")
     table = Table(Column("run", overflow="fold"), *(Column(name, **right) for name in columns), box=None)  # type: ignore[arg-type]
     running = [job for job in jobs if job.state == RUNNING]
-    lefts, durations = [], [job.ended - job.began for job in jobs if job.ended and job.state == "done"]
+    lefts, durations = [], [job.ended - job.began for job in jobs if job.ended and job.state == DONE]
     for job in running:
         progress = read_progress(job.folder)
         if not progress or "measuring" in progress:

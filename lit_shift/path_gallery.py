@@ -7,15 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lit_shift import figures
-from lit_shift.figures import (
-    Interval,
-    LayerNonShiftability,
-    NonShiftabilityByDepth,
-    Probabilities,
-    SizeAccuracy,
-    SumCurves,
-    azulay_weiss,
-)
+from lit_shift.figures import azulay_weiss
 from lit_shift.findings import Findings
 
 MEASURES = tuple(azulay_weiss.MEASURES)
@@ -24,9 +16,9 @@ MEASURES = tuple(azulay_weiss.MEASURES)
 Drawing = Callable[[Sequence[Findings]], Figure | None]
 
 
-def interval(model: Findings, key: str) -> Interval:
+def interval(model: Findings, key: str) -> figures.Interval:
     """A measure and the ends of its interval; NaN for one that is not known."""
-    return Interval(*(model.metrics.get(name, np.nan) for name in (key, f"{key}_ci95_low", f"{key}_ci95_high")))
+    return figures.Interval(*(model.metrics.get(name, np.nan) for name in (key, f"{key}_ci95_low", f"{key}_ci95_high")))
 
 
 def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
@@ -47,7 +39,7 @@ def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
 def jaggedness(models: Sequence[Findings]) -> Figure | None:
     """Their Fig. 2B and 7-9: how often and how much answers change, model by model and protocol by protocol."""
     titles = _titles(models)
-    found: dict[str, dict[str, dict[str, Interval]]] = {}
+    found: dict[str, dict[str, dict[str, figures.Interval]]] = {}
     for (name, protocol), title in titles.items():
         (model,) = (model for model in models if model.name == name)
         measured = [measure for measure in MEASURES if f"{protocol}/{measure}" in model.metrics]
@@ -74,12 +66,12 @@ def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:
 
 def sums(models: Sequence[Findings]) -> Figure | None:
     """Their Fig. 4 and 11-13: the sums of the last layer's maps of an image along each path."""
-    found: dict[str, dict[str, SumCurves]] = {}
+    found: dict[str, dict[str, figures.SumCurves]] = {}
     for model in models:
         for protocol in model.protocols:
             if f"{protocol}/sums" in model.arrays:
                 positions, maps = (model.arrays[f"{protocol}/{name}"] for name in ("positions", "sums"))
-                curves = SumCurves(positions, maps[0], _along(model, protocol), tolerance(model, protocol))
+                curves = figures.SumCurves(positions, maps[0], _along(model, protocol), tolerance(model, protocol))
                 found.setdefault(model.name, {})[protocol] = curves
     return figures.sums(found) if found else None
 
@@ -97,7 +89,7 @@ def cost(models: Sequence[Findings]) -> Figure | None:
 def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | None:
     """Their Fig. 2A: the probability of the correct class along the path, a row for each image."""
     found = {
-        model.name: Probabilities(
+        model.name: figures.Probabilities(
             model.arrays[f"{protocol}/positions"], model.arrays[f"{protocol}/probability"], _along(model, protocol)
         )
         for model in _moving(models, protocol)
@@ -108,7 +100,7 @@ def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | N
 def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
     """Their Fig. 10: non-shiftability by depth."""
     found = {
-        model.name: NonShiftabilityByDepth(
+        model.name: figures.NonShiftabilityByDepth(
             layers(model, protocol), len(model.arrays[f"{protocol}/positions"]), tolerance(model, protocol)
         )
         for model in models
@@ -117,13 +109,15 @@ def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
     return figures.nonshiftability(found) if found else None
 
 
-def layers(model: Findings, protocol: str) -> list[LayerNonShiftability]:
+def layers(model: Findings, protocol: str) -> list[figures.LayerNonShiftability]:
     """The layers that were looked into, in the network's order."""
     names, depths, pools, intervals = (
         model.arrays[f"{protocol}/{name}"].tolist() for name in ("layers", "depths", "pools", "nonshiftability")
     )
     rows = zip(names, depths, pools, intervals, strict=True)
-    return [LayerNonShiftability(name, depth, pool, Interval(*ends)) for name, depth, pool, ends in rows]
+    return [
+        figures.LayerNonShiftability(name, depth, pool, figures.Interval(*ends)) for name, depth, pool, ends in rows
+    ]
 
 
 def tolerance(model: Findings, protocol: str) -> float:
@@ -134,7 +128,7 @@ def tolerance(model: Findings, protocol: str) -> float:
 def accuracy_by_size(models: Sequence[Findings], protocol: str) -> Figure | None:
     """Their Fig. 6: accuracy as a function of size."""
     found = {
-        model.name: SizeAccuracy(
+        model.name: figures.SizeAccuracy(
             model.arrays[f"{protocol}/positions"],
             model.arrays[f"{protocol}/accuracy_top1"],
             model.arrays.get(f"{protocol}/accuracy_top5"),

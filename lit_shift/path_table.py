@@ -63,7 +63,7 @@ def comma_separated(models: Sequence[Findings]) -> str:
             values = [value for column in COLUMNS for value in interval(model, f"{protocol}/{column}")]
             rounded = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
             counted = [f"{model.metrics[f'{protocol}/{key}']:.0f}" for key in ("n", "complete")]
-            writer.writerow([model.name, model.config["choices"]["data"], *counted, title, *rounded])
+            writer.writerow([*_lead(model, protocol)[:2], *counted, title, *rounded])
     return text.getvalue()
 
 

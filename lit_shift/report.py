@@ -28,7 +28,7 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
 
 
-def keep(findings: Findings, cfg: DictConfig, out: Path, partial: bool) -> None:
+def keep(findings: Findings, out: Path, partial: bool) -> None:
     """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one.
 
     What was measured before of the same network on the same images stays, but for the measures that were taken again.
@@ -83,7 +83,8 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
         InputError: as :func:`measured_before`.
     """
     before = measured_before(out)
-    if before and _subject(before.config) != _subject(cfg):
+    plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
+    if before and _subject(before.config) != _subject(plain):
         say(f"{out} holds measurements of another network or of other data, of which this takes the place.")
     elif before:
         for name in protocols.keys() & before.protocols:
@@ -97,10 +98,8 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
 
 def _subject(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a measurement is of."""
-    cfg = OmegaConf.create(dict(config)) if not isinstance(config, DictConfig) else config
-    plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
-    parts = {key: plain[key] for key in ("model", "weights_sha256")}
-    return parts | {"data": images_of(plain), "vote": vote(cfg)}
+    parts = {key: config[key] for key in ("model", "weights_sha256")}
+    return parts | {"data": images_of(config), "vote": vote(config)}
 
 
 def _with_first_nonshiftability(findings: Findings) -> Findings:

@@ -20,7 +20,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import RenderableType
 
-from lit_shift.cli import explain, report
+from lit_shift.cli import report
 from lit_shift.console import is_first_process, say, show
 from lit_shift.errors import InputError
 from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, RUNNING, Job, read_jobs
@@ -74,13 +74,13 @@ class Outcomes:
         try:
             job.note()
             yield job
-            job.note(state=DONE if job.state == RUNNING else job.state)
+            if job.state == RUNNING:
+                job.state = DONE
         except Busy as error:
             say(str(error))
-            job.note(state=ELSEWHERE)
+            job.state = ELSEWHERE
         except Exception as error:
-            report(error)
-            job.note(state=FAILED, reason=explain(error, "train") or f"{type(error).__name__}: {error}")
+            job.state, job.reason = FAILED, report(error)
         finally:  # of one that is interrupted the record says that it is running
             job.note(ended=time.time())
 

@@ -53,9 +53,8 @@ def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> 
                     maps += [cos - sin, cos, -sin]
                     kernels += [c, d - c, c + d]
                     products += [2 * scale * (cos - sin), -2 * scale * sin, -2 * scale * cos]
-        return Basis(
-            *(matrix.to(device, dtype) for matrix in (*map(torch.stack, (maps, kernels)), torch.stack(products, 1)))
-        )
+        matrices = torch.stack(maps), torch.stack(kernels), torch.stack(products, dim=1)
+        return Basis(*(matrix.to(device, dtype) for matrix in matrices))
 
 
 def is_faster(x: Tensor, weight: Tensor) -> bool:
