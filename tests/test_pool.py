@@ -98,9 +98,11 @@ def test_pooling_is_blurring_densely_and_dropping_samples(pool, padding, rng):
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_gradient(memory_format, rng):
-    x = torch.randn(2, 3, 4, 6, dtype=torch.float64, generator=rng).contiguous(memory_format=memory_format)
+@pytest.mark.parametrize(("height", "width"), [(2, 2), (2, 4), (4, 6)])
+def test_gradient(height, width, memory_format, rng):
+    x = torch.randn(2, 3, height, width, dtype=torch.float64, generator=rng).contiguous(memory_format=memory_format)
     assert torch.autograd.gradcheck(MaxPoolBlurDS("pascal6"), x.requires_grad_())
+    assert torch.autograd.gradgradcheck(MaxPoolBlurDS("pascal6"), x)
 
 
 def test_a_pool_first_used_in_inference_mode_still_trains(rng):
