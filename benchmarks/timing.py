@@ -20,11 +20,13 @@ from lit_shift.vgg import VGG13
 
 
 class Options(argparse.ArgumentParser):
-    """Command line with ``--rounds`` and ``--tiny``; what is wrong with it is said in a sentence, exit code 2."""
+    """Command line with ``--tiny``, and ``--rounds`` where it times; what is wrong with it is said in a sentence."""
 
-    def __init__(self, description: str | None, rounds: int) -> None:
+    def __init__(self, description: str | None, rounds: int | None = None) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-        self.add_argument("--rounds", type=positive, default=rounds, help=f"measurements of each, {rounds} by default")
+        if rounds:
+            help = f"measurements of each, {rounds} by default"
+            self.add_argument("--rounds", type=positive, default=rounds, help=help)
         self.add_argument("--tiny", action="store_true", help="only see that it works")
 
     def add_device(self) -> None:

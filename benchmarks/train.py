@@ -14,10 +14,9 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.data import DataLoader
 
-from benchmarks.pool import literal
+from benchmarks.plain import Pictures, load_ours, plain_vgg
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.memory import keep_freed_memory
@@ -26,43 +25,6 @@ from lit_shift.pool import MaxPoolBlurDS
 from lit_shift.vgg import VGG13
 
 SIDE, CLASSES = 32, 10
-
-
-class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision's data sets give them: PIL, transformed one by one."""
-
-    def __init__(self, images: Images) -> None:
-        self.pictures = [transforms.functional.to_pil_image(pixels) for pixels in images.pixels]
-        self.labels = images.labels.tolist()
-        self.transform = transforms.Compose(
-            [transforms.RandomHorizontalFlip(), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
-        )
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, place: int) -> tuple[Tensor, int]:
-        return self.transform(self.pictures[place]), self.labels[place]
-
-
-class Literal(nn.Module):
-    """MaxPoolBlurDS as its definition reads."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return literal(x)
-
-
-def plain_vgg(width: int) -> nn.Sequential:
-    """VGG13 of plain modules, with the parameters of ours in the same order."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for multiple in (1, 2, 4, 8, 8):
-        for _ in range(2):
-            conv = nn.Conv2d(channels, multiple * width, 3, padding=1, padding_mode="circular", bias=False)
-            layers += [conv, nn.BatchNorm2d(multiple * width), nn.ReLU(inplace=True)]
-            channels = multiple * width
-        layers.append(Literal())
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels, CLASSES))
 
 
 def endless(loader: DataLoader[tuple[Tensor, int]] | BatchLoader) -> Iterator[tuple[Tensor, ...]]:
@@ -112,7 +74,7 @@ def multiplications(net: nn.Module) -> int:
 
 def check_same(ours: nn.Module, plain: nn.Module, x: Tensor) -> None:
     """That both compute the same."""
-    plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))
+    load_ours(plain, ours)
     torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-3, atol=1e-4)
 
 
@@ -135,9 +97,10 @@ def main() -> None:
         loader = BatchLoader(images, options.batch, Augmentation(flip=True, shift=False))
         return Training(net, loader, options.steps, keep)
 
-    pictures = DataLoader(Pictures(images), options.batch, shuffle=True, drop_last=True)
+    pictures = Pictures(images, [0.5] * 3, [0.25] * 3, flip=True)
+    plain = DataLoader(pictures, options.batch, shuffle=True, drop_last=True)
     candidates = {
-        "plain loop": Training(plain_vgg(options.width), pictures, options.steps, keep=False),
+        "plain loop": Training(plain_vgg(options.width, CLASSES), plain, options.steps, keep=False),
         "ours": ours(),
         "ours, direct convolutions": ours(fourier=False),
         "ours, freed memory given back": ours(keep=False),

@@ -1,18 +1,23 @@
 import re
 import sys
 
+import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 import benchmarks.convolution
+import benchmarks.curves
 import benchmarks.forward
 import benchmarks.orbit
 import benchmarks.pool
 import benchmarks.train
+from benchmarks.plain import load_ours, plain_vgg
 from benchmarks.timing import quartiles, take_turns
-from lit_shift.pool import MaxPool
+from lit_shift.pool import MaxPool, MaxPoolBlurDS
 from lit_shift.published import load
 from lit_shift.vgg import VGG13
+from tests.conftest import TINY
 
 DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
@@ -93,6 +98,42 @@ def test_training_is_compared_with_the_plain_loop(benchmark):
     assert all(float(cells[0].replace(",", "")) > 0 for cells in rows.values())
 
 
+def test_both_ways_learn_the_same(rng):
+    """The same steps from the same weights on the same batches, but for rounding."""
+    ours, plain = VGG13(MaxPoolBlurDS, width=8).double(), plain_vgg(8, 10).double()
+    load_ours(plain, ours)
+    optimizers = [torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4) for net in (ours, plain)]
+    x = torch.randn(8, 3, 32, 32, dtype=torch.float64, generator=rng)
+    labels = torch.randint(10, (8,), generator=rng)
+    first = None
+    for _ in range(5):
+        losses = [F.cross_entropy(net(x), labels) for net in (ours, plain)]
+        torch.testing.assert_close(*losses, rtol=1e-9, atol=0)
+        for optimizer, loss in zip(optimizers, losses, strict=True):
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        first = first or losses[0].item()
+    assert losses[0].item() < first / 2
+
+
+def test_loss_curves_of_both_ways(benchmark, images, tmp_path):
+    picture = tmp_path / "curves.png"
+    text, rows = benchmark(benchmarks.curves, *TINY, f"data.root={images}", "--seeds", "2", "--out", str(picture))
+    assert list(rows) == ["1", "2", "test accuracy"]
+    assert all(float(mean) > 0 for cells in rows.values() for mean in (cells[0].split()[0], cells[1].split()[0]))
+    assert "losses of different seeds deviate by" in text
+    assert picture.stat().st_size > 10_000
+
+
+def test_ways_that_differ_more_than_their_seeds_are_seen():
+    losses = np.array([1.0, 1.1, 1.2])
+    same, apart = (benchmarks.curves.compared(losses, losses + by) for by in (0, 1))
+    assert same == ["1.1000 ± 0.1000", "1.1000 ± 0.1000", "+0.0"]
+    # Welch's t: 1 / sqrt(0.01 / 3 + 0.01 / 3)
+    assert apart[2] == "-12.2"
+
+
 def test_the_multiplications_of_vgg13_are_counted():
     """9 for each output, input channel and pixel of each convolution."""
     width, channels, expected = 8, 3, 0
@@ -115,6 +156,7 @@ def test_the_multiplications_of_vgg13_are_counted():
         (benchmarks.orbit, ["--filter", "tri4"], "'tri4'"),
         (benchmarks.orbit, ["--pool", "max", "--filter", "tri5"], "--filter needs --pool blur"),
         (benchmarks.pool, ["--batch", "many"], "--batch: many must be"),
+        (benchmarks.curves, ["--seeds", "1"], "--seeds: one has no spread"),
     ],
 )
 def test_bad_input_ends_in_a_sentence(module, arguments, said, monkeypatch, capsys):
