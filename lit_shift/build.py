@@ -120,6 +120,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
         "Dynamo detected a call to a `functools.lru_cache`",  # a cached constant
         "The number of training batches",  # nothing is logged by the batch
         "Checkpoint directory .* exists and is not empty",  # that of the run which is resumed
+        "The `srun` command is available",  # hydra/launcher=slurm uses it
     ):
         warnings.filterwarnings("ignore", message)
     trainer: pl.Trainer = instantiate(

@@ -6,11 +6,14 @@ import signal
 import socket
 import struct
 import time
+from types import SimpleNamespace
 
 import pytest
+import yaml
+from wandb import wandb_agent
 from wandb.proto import wandb_internal_pb2
 
-from tests.conftest import TINY
+from tests.conftest import ROOT, TINY
 
 
 def records(file):
@@ -161,3 +164,32 @@ def test_what_protocols_measure_is_a_run_of_its_own_beside_that_of_the_training(
     ((name, group),) = identities
     assert name == "blur-rect2-aug-s3"
     assert re.fullmatch(r"blur-rect2-aug-[0-9a-f]{8}", group)
+
+
+def test_an_agent_of_wandb_trains_a_row_of_the_table(run, images, tmp_path, monkeypatch):
+    """W&B's own agent fills in the command; no server is needed for that."""
+    started = []
+    monkeypatch.setattr(wandb_agent, "AgentProcess", lambda **process: started.append(process) or SimpleNamespace())
+    for name in ("WANDB_DIR", "WANDB_RUN_ID", "WANDB_SWEEP_PARAM_PATH"):  # which the agent sets
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    sweep = yaml.safe_load((ROOT / "conf" / "wandb" / "table1.yaml").read_text())
+    agent = wandb_agent.Agent(None, None, sweep_id="sweep")
+    agent._sweep_command = sweep["command"]
+    asked = {"filter": {"value": "rect3"}, "aug": {"value": True}}
+    assert asked.keys() == sweep["parameters"].keys()
+    agent._command_run({"run_id": "row7", "program": sweep["program"], "args": asked})
+
+    (process,) = started
+    assert process["command"][:4] == ["/usr/bin/env", "uv", "run", "train.py"]
+    tiny = [argument for argument in TINY if argument != "logger=csv"]
+    arguments = [*process["command"][4:], *tiny, *UNDRAWN, f"data.root={images}", "trainer.max_epochs=1"]
+    environment = {name: value for name, value in process["env"].items() if name.startswith("WANDB_")}
+    finished = run("train.py", *arguments, "logger.mode=offline", **environment)
+    assert finished.code == 0, finished.err
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert "-blur-rect3-aug-s0-" in folder.name
+    (file,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    assert file.name == "run-row7.wandb"
+    assert [record.run.sweep_id for record in records(file) if record.HasField("run")] == ["sweep"]
+    assert stored(folder)[2] == {("blur-rect3-aug-s0", "table1")}
