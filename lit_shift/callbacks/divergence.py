@@ -5,14 +5,12 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from lit_shift.callbacks.look import may_look
 from lit_shift.errors import InputError
 
 
 class StopOnDivergence(Callback):
     """Stops a training whose loss or weights have become NaN or infinite, before a checkpoint is made of it."""
-
-    # On a GPU a look at the loss waits for it, so look now and then; the epoch's mean misses nothing.
-    EVERY_N_BATCHES = 50
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # which the schedule moves on with the epoch's last batch
@@ -20,7 +18,7 @@ class StopOnDivergence(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if batch_idx % self.EVERY_N_BATCHES == 0:
+        if may_look(trainer):  # the epoch's mean misses nothing
             self._check(trainer, outputs["loss"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
+from lit_shift.callbacks.look import may_look
 from lit_shift.files import atomic_text
 
 
@@ -24,8 +25,7 @@ class Heartbeat(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self.images += len(batch.labels) * trainer.world_size
         now = time.monotonic()
-        # Reading the accuracy waits for a GPU.
-        if not trainer.is_global_zero or now - self.written < self.SECONDS:
+        if not trainer.is_global_zero or now - self.written < self.SECONDS or not may_look(trainer):
             return
         self.written = now
         speed = self.images / (now - self.began)

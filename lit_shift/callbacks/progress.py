@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from lit_shift.callbacks.look import may_look
 from lit_shift.callbacks.stop import interrupted
 
 
@@ -53,8 +54,7 @@ class Progress(ProgressBar):
         now = time.monotonic()
         self.images += len(batch.labels) * trainer.world_size
         self.speed = self.images / (now - self.began)
-        # Reading the loss waits for a GPU, so read it no more often than it is shown.
-        if self.visible and now - self.shown > self.REFRESH_SECONDS:
+        if self.visible and now - self.shown > self.REFRESH_SECONDS and may_look(trainer):
             self.shown = now
             description, state = self._describe(trainer, outputs["loss"], outputs["accuracy"])
             self.bars.update(self.task, completed=trainer.global_step, description=description, state=state)
