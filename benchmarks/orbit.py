@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks.timing import Options, describe, network, quartiles, take_turns
+from benchmarks.timing import Options, describe, network, peak_memory, quartiles, take_turns
 from lit_shift.filters import FILTERS
 from lit_shift.memory import keep_freed_memory
 from lit_shift.orbit import orbit_logits, sampled_logits
@@ -65,7 +65,8 @@ def main() -> None:
     table = Table(
         "in a batch",
         title=f"Logits of VGG13 with {title} at all {SIDE**2:,} shifts, rounds {rounds}, {describe(options.device)}",
-        caption=f"Seconds are per 1,000 images. Brute force was timed on {shifts:,} shifts of an image and scaled.",
+        caption=f"Seconds are per 1,000 images. Brute force was timed on {shifts:,} shifts of an image and scaled. "
+        "MiB are what a batch takes at its worst, beside the network.",
     )
     cells: dict[str, list[str]] = {}
     notes = []
@@ -81,10 +82,11 @@ def main() -> None:
             min((name for name in times if name.startswith(way)), key=lambda name: np.median(times[name]))
             for way in (ALL, EACH)
         )
-        for column in (f"width {width}:\nseconds", "times\nas fast"):
+        peaks = {name: peak_memory(work, options.device) for name, (work, _) in works.items()}
+        for column in (f"width {width}:\nseconds", "times\nas fast", "MiB"):
             table.add_column(column, justify="right")
         for name, measured in times.items():
-            figures = f"{np.median(measured):,.1f}", quartiles(times[brute] / measured, ".2f")
+            figures = f"{np.median(measured):,.1f}", quartiles(times[brute] / measured, ".2f"), f"{peaks[name]:,.0f}"
             cells.setdefault(name, []).extend(figures)
         exact, forced = orbit_logits(model, images[:1])[0, rows, cols], works[brute][0]()
         notes += [

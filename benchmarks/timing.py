@@ -4,9 +4,11 @@ Machines are shared and their speed drifts, so only times of the same round are 
 """
 
 import argparse
+import ctypes
 import random
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
@@ -83,6 +85,27 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def peak_memory(work: Callable[[], object], device: torch.device) -> float:
+    """MiB that a call takes at its worst, beyond what was taken before; NaN where that cannot be told."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        work()
+        return (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    forget, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    if not forget.exists():
+        return float("nan")
+
+    def kibibytes(what: str) -> int:
+        return int(status.read_text().split(f"{what}:")[1].split()[0])
+
+    ctypes.CDLL(None).malloc_trim(0)
+    forget.write_text("5")  # the highest so far, see proc_pid_clear_refs(5)
+    before = kibibytes("VmRSS")
+    work()
+    return (kibibytes("VmHWM") - before) / 2**10
 
 
 def take_turns(

@@ -13,7 +13,7 @@ import benchmarks.orbit
 import benchmarks.pool
 import benchmarks.train
 from benchmarks.plain import load_ours, plain_vgg
-from benchmarks.timing import quartiles, take_turns
+from benchmarks.timing import peak_memory, quartiles, take_turns
 from lit_shift.pool import MaxPool, MaxPoolBlurDS
 from lit_shift.published import load
 from lit_shift.vgg import VGG13
@@ -180,6 +180,21 @@ def test_candidates_take_turns_in_changing_order():
     assert len(turns) == 11  # one to warm up
     assert all(sorted(turn) == ["a", "b", "c"] for turn in turns)
     assert len({tuple(turn) for turn in turns}) > 2
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_peak_memory_is_of_the_call_alone(device):
+    device = torch.device(device)
+    kept = torch.ones(2**23, device=device)  # 32 MiB
+
+    def two_at_once():
+        first = kept + 1
+        second = first + 1
+        del first
+        return second + 1
+
+    for _ in range(2):  # what an earlier call has taken and freed does not count
+        assert peak_memory(two_at_once, device) == pytest.approx(64, abs=4)
 
 
 def test_median_and_quartiles():
