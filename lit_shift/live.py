@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
+from heapq import heapify, heapreplace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -52,16 +53,16 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
     right = {"justify": "right", "no_wrap": True}
     columns = ("epoch", "accuracy", "images/s", "left")
     table = Table(Column("run", overflow="fold"), *(Column(name, **right) for name in columns), box=None)  # type: ignore[arg-type]
-    running = [job for job in jobs if job.state == RUNNING]
-    lefts, durations = [], [job.ended - job.began for job in jobs if job.ended and job.state == DONE]
-    for job in running:
+    running = []  # how long each has been, and in how many seconds it will be trained, where that is known
+    for job in jobs:
+        if job.state != RUNNING:
+            continue
         progress = read_progress(job.folder)
-        if not progress or "measuring" in progress:
+        left = progress.get("seconds_left")
+        running.append((now - job.began, left))
+        if left is None:
             table.add_row(job.title, "measuring" if progress else "starting", "", "", "")
             continue
-        left = progress["seconds_left"]
-        lefts.append(left)
-        durations.append(now - job.began + left)
         table.add_row(
             job.title,
             f"{progress['epoch']}/{progress['epochs']}",
@@ -71,9 +72,16 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
         )
     counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    if durations:
-        to_come = (total - len(jobs)) * sum(durations) / len(durations)
-        told += f"; about {_clock((sum(lefts) + to_come) / max(1, len(running)))} left"
+    durations = [job.ended - job.began for job in jobs if job.ended and job.state == DONE]
+    # Until one is finished, and has been measured too, of those that are trained.
+    if durations := durations or [age + left for age, left in running if left is not None]:
+        duration = sum(durations) / len(durations)
+        # When each of the places where runs run is free; one to come takes that which is free first.
+        free = [max(left or 0, duration - age) for age, left in running] or [0.0]
+        heapify(free)
+        for _ in range(total - len(jobs)):
+            heapreplace(free, free[0] + duration)
+        told += f"; about {_clock(max(free))} left"
     return Group(table, Text(f"{total} runs: {told}"))
 
 

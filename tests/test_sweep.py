@@ -150,8 +150,12 @@ def test_the_view_shows_what_runs_and_what_is_left(tmp_path):
     assert ["a", "3/200", "50.0%", "1,234", "0:01:40"] in lines
     assert ["b", "measuring"] in lines
     assert ["pool=avg", "starting"] in lines
-    # Three to come of (50 + 200) / 2 seconds each, and 100 of the one that runs, by three at once.
-    assert "8 runs: 1 done, 1 failed, 3 running, 3 to come; about 0:02:38 left" in shown
+    # One place is free in 100 seconds. The other two runs are due, and to take 50 as the finished one has.
+    assert "8 runs: 1 done, 1 failed, 3 running, 3 to come; about 0:01:40 left" in shown
+    # Seven to come: two at 0, 50 and 100 seconds, a third one at 100.
+    assert "7 to come; about 0:02:30 left" in printed(picture(jobs, 12, now=100))
+    # None is finished: a run takes as long as those that are trained will have, 200 seconds.
+    assert "2 running, 3 to come; about 0:08:20 left" in printed(picture([jobs[2]] * 2, 5, now=100))
 
 
 def test_the_end_tells_what_became_of_each(tmp_path):
