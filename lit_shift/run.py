@@ -4,7 +4,7 @@ import json
 import math
 import os
 import platform
-import sys
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -206,7 +207,7 @@ def write_environment(folder: Path) -> None:
 
 def _environment() -> dict[str, object]:
     return {
-        "command": " ".join(sys.argv),
+        "command": _command(),
         "started": _now(),
         "host": platform.node(),
         "machine": platform.platform(),
@@ -214,6 +215,12 @@ def _environment() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
     }
+
+
+def _command() -> str:
+    """What would run this alone, also where it is one of a sweep's, in a process that has a command of its own."""
+    hydra = HydraConfig.get()
+    return shlex.join([f"{hydra.job.name}.py", *hydra.overrides.task])
 
 
 def _now() -> str:

@@ -116,6 +116,15 @@ def test_accuracy_against_consistency_in_two_panels():
     assert [text.get_text() for text in with_shifts.texts] == ["no run"]
 
 
+def test_points_are_named_by_what_tells_them_apart():
+    names = ["max-noaug-s0", "blur-tri5-noaug-s0"]
+    points = [Point(name, "", 1, False, 0.9, 0.8, published=False) for name in names]
+    points += [Point("blur-tri5-aug-s0", "", 1, True, 0.9, 0.8, published=False)]
+    without, with_shifts = figures.accuracy_consistency(points).axes
+    assert [text.get_text() for text in without.texts] == ["max", "blur-tri5"]
+    assert [text.get_text() for text in with_shifts.texts] == ["blur-tri5-aug-s0"]
+
+
 def test_filters_of_ones_own_are_drawn_too():
     without, _ = figures.accuracy_consistency([Point("mine", "gauss", 9, False, 0.9, 0.8, published=False)]).axes
     assert len(without.collections) == 1

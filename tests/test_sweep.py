@@ -57,6 +57,9 @@ def test_two_sweeps_started_at_once_on_one_folder_share_the_work(run, command, t
     assert len(found) == 3
     for name, folder in found.items():
         assert_same_run(folder, expected[name])
+        command = json.loads((folder / "environment.json").read_text())["command"].split()
+        assert f"pool={name.split('-')[1]}" in command  # what would train it alone
+        assert "-m" not in command
 
 
 def test_many_at_once_may_make_sure_of_one_folder(tmp_path):

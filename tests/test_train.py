@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import time
@@ -75,6 +76,8 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     assert config["image_size"] == [32, 32]
     assert "image_size" not in protocol(config)  # which goes with the data
     environment = json.loads((folder / "environment.json").read_text())
+    assert shlex.split(environment["command"])[0] == "train.py"
+    assert {"pool=blur", "filter=rect3", "data.val_size=40"} < set(shlex.split(environment["command"]))
     assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "epoch 4/4" in finished.err
     assert "images/s" in finished.err

@@ -218,13 +218,16 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
         ax.set(xlabel="consistency, percent", ylabel="accuracy, percent")
         ax.grid(alpha=0.3)
         middle = sum(ax.get_xlim()) / 2
-        for point in points:
-            if point.aug == aug and not point.published:
-                place = (100 * point.consistency, 100 * point.accuracy)
-                left = place[0] > middle  # names stay within the panel
-                offset, side = ((-6, 4), "right") if left else ((6, 4), "left")
-                ax.annotate(point.name, place, offset, textcoords="offset points", ha=side, fontsize=8)
-        if not any(point.aug == aug and not point.published for point in points):
+        ours = [point for point in points if point.aug == aug and not point.published]
+        # Of names only what tells them apart.
+        shared = set.intersection(*(set(point.name.split("-")) for point in ours)) if len(ours) > 1 else set()
+        for point in ours:
+            name = "-".join(part for part in point.name.split("-") if part not in shared)
+            place = (100 * point.consistency, 100 * point.accuracy)
+            left = place[0] > middle  # names stay within the panel
+            offset, side = ((-6, 4), "right") if left else ((6, 4), "left")
+            ax.annotate(name or point.name, place, offset, textcoords="offset points", ha=side, fontsize=8)
+        if not ours:
             ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center", color="0.5")
     families = [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in FAMILY_COLOURS.items()]
     lengths = [
