@@ -116,7 +116,7 @@ def drawn(courses: dict[str, list[Course]], title: str) -> Figure:
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
-    figure.axes[0].set(ylabel="training loss", yscale="log")
+    figure.axes[0].set(ylabel="training loss")
     figure.axes[1].set(ylabel="training accuracy")
     return figure
 
