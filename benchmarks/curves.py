@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.progress import track
@@ -116,7 +117,9 @@ def drawn(courses: dict[str, list[Course]], title: str) -> Figure:
         ax.set_xlabel("epoch")
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.legend()
-    figure.axes[0].set(ylabel="training loss")
+    figure.axes[0].set(ylabel="training loss", yscale="log")
+    for ticks in (figure.axes[0].yaxis.set_major_formatter, figure.axes[0].yaxis.set_minor_formatter):
+        ticks(LogFormatter())  # 1.2 instead of 1.2 x 10^0
     figure.axes[1].set(ylabel="training accuracy")
     return figure
 
