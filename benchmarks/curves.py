@@ -5,7 +5,7 @@ by the same settings: those of the quickstart, or what you say as you would to `
 
     python -m benchmarks.curves data=imagefolder data.root=FOLDER model=vgg13_slim trainer.max_epochs=5
 
-They share no random numbers, so their curves may differ by as much as those of different seeds do.
+They share no random numbers, not even their seeds, so their curves may differ by as much as those of different seeds.
 """
 
 import argparse
@@ -33,11 +33,12 @@ from torch.utils.data import DataLoader
 from benchmarks.plain import Pictures, plain_vgg
 from benchmarks.timing import Options, positive
 from lit_shift.build import build_data
+from lit_shift.classifier import milestone_epochs
 from lit_shift.data.module import ImageDataModule
 from lit_shift.findings import read_history, read_metrics
 
 ROOT = Path(__file__).parents[1]
-FIXED = ("pool=blur", "filter=tri5", "aug=false", "padding=circular", "logger=csv")
+FIXED = {"pool": "blur", "filter": "tri5", "aug": "false", "padding": "circular", "logger": "csv", "compile": "false"}
 
 
 class Course(NamedTuple):
@@ -48,12 +49,18 @@ class Course(NamedTuple):
     test_accuracy: float
 
 
-def train_ours(overrides: list[str], seed: int, runs: Path) -> tuple[Course, DictConfig]:
+def train_ours(overrides: list[str], seed: int) -> tuple[Course, DictConfig]:
     """Train by ``train.py``; with the config of the run."""
-    command = [sys.executable, "train.py", *overrides, *FIXED, f"seed={seed}", f"runs={runs}"]
-    if code := subprocess.run(command, cwd=ROOT).returncode:
-        sys.exit(code)  # it has said why
-    run = next(runs.glob(f"*-s{seed}-*"))
+    with TemporaryDirectory() as runs:
+        fixed = [f"{switch}={value}" for switch, value in FIXED.items()]
+        command = [sys.executable, "train.py", *overrides, *fixed, f"seed={seed}", f"runs={runs}"]
+        if code := subprocess.run(command, cwd=ROOT).returncode:
+            sys.exit(code)  # it has said why
+        return read(next(Path(runs).glob("*-s*")))
+
+
+def read(run: Path) -> tuple[Course, DictConfig]:
+    """What became of a run, and its config."""
     history = read_history(run / "history.csv")
     losses, accuracies = ([row[key] for row in history] for key in ("train/loss", "train/accuracy"))
     course = Course(losses, accuracies, read_metrics(run / "metrics.json")["test/accuracy"])
@@ -66,8 +73,7 @@ def train_plain(cfg: DictConfig, data: ImageDataModule, seed: int) -> Course:
     net = plain_vgg(cfg.model.width, len(data.classes))
     optimizer = instantiate(cfg.optimizer)(net.parameters())
     epochs = cfg.trainer.max_epochs
-    milestones = [math.ceil(fraction * epochs) for fraction in cfg.schedule.milestones]
-    scheduler = MultiStepLR(optimizer, milestones, cfg.schedule.gamma)
+    scheduler = MultiStepLR(optimizer, milestone_epochs(cfg.schedule.milestones, epochs), cfg.schedule.gamma)
     mean, std = data.mean.tolist(), data.std.tolist()
     pictures = DataLoader(Pictures(data.train, mean, std, cfg.data.flip), cfg.data.batch_size, shuffle=True)
     losses, accuracies = [], []
@@ -129,15 +135,20 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", default=["experiment=quickstart"], help="as for train.py")
     parser.add_argument("--seeds", type=several, default=3, help="trainings of each, 3 by default")
     parser.add_argument("--out", type=Path, default=Path("curves.png"), help="the picture, curves.png by default")
-    parser.add_argument("--runs", type=Path, help="keep the run folders here, and continue from them")
     options = parser.parse_args()
+    for override in options.overrides:
+        if (switch := override.split("=")[0].lstrip("+~")) in {*FIXED, "seed", "runs", "trainer.precision"}:
+            parser.error(
+                f"{switch} is the benchmark's own: it compares VGG13 with tri5 in float32, from several seeds."
+            )
+    if not options.out.absolute().parent.is_dir():
+        parser.error(f"--out: there is no folder {options.out.parent}.")
     overrides = [*options.overrides, "trainer.max_epochs=2"] if options.tiny else options.overrides
     courses: dict[str, list[Course]] = {"train.py": [], "plain loop": []}
-    with TemporaryDirectory() as temporary:
-        for seed in range(options.seeds):
-            course, cfg = train_ours(overrides, seed, options.runs or Path(temporary))
-            courses["train.py"].append(course)
-            courses["plain loop"].append(train_plain(cfg, build_data(cfg), seed))
+    for seed in range(options.seeds):
+        course, cfg = train_ours(overrides, seed)
+        courses["train.py"].append(course)
+        courses["plain loop"].append(train_plain(cfg, build_data(cfg), options.seeds + seed))
 
     ours, plain = (np.array([course.losses for course in found]) for found in courses.values())
     title = f"{cfg.choices.data}, VGG13 of width {cfg.model.width} with tri5, seeds {options.seeds}"

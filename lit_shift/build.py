@@ -117,7 +117,6 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
     for message in (
         ".*LeafSpec.* is deprecated",  # Lightning 2.6 on the newest torch
         "It is recommended to use .*sync_dist",  # what is logged is the same in every process
-        "Dynamo detected a call to a `functools.lru_cache`",  # a cached constant
         "The number of training batches",  # nothing is logged by the batch
         "Checkpoint directory .* exists and is not empty",  # that of the run which is resumed
         "The `srun` command is available",  # hydra/launcher=slurm uses it

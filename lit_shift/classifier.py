@@ -81,7 +81,7 @@ class Classifier(LightningModule):
         self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
         self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
         if self.trainer.is_last_batch:  # it changes with the epoch, and a number on its way to a GPU is waited for
-            self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True)  # type: ignore[union-attr]
+            self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, reduce_fx="max")  # type: ignore[union-attr]
         correct = (logits.detach().argmax(1) == batch.labels).float().mean()
         return {"loss": loss, "accuracy": correct}
 
@@ -101,8 +101,7 @@ class Classifier(LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
         epochs = self.trainer.max_epochs or 0
-        milestones = [math.ceil(round(fraction * epochs, 6)) for fraction in self.milestones]
-        return [optimizer], [MultiStepLR(optimizer, milestones, self.gamma)]
+        return [optimizer], [MultiStepLR(optimizer, milestone_epochs(self.milestones, epochs), self.gamma)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in ("train_loss", "train_accuracy"):
@@ -118,6 +117,12 @@ class Classifier(LightningModule):
                 setattr(metric, state, value.to(metric.device) * self.trainer.is_global_zero)
 
 
+def milestone_epochs(fractions: Sequence[float], epochs: int) -> list[int]:
+    """The epochs that fractions of a training end with; rounded up, as no short one should start at a lower rate."""
+    return [math.ceil(round(fraction * epochs, 6)) for fraction in fractions]
+
+
 def _running(num_classes: int) -> tuple[MeanMetric, MulticlassAccuracy]:
-    # Neither looks at what it is given: a training never waits for the GPU within an epoch.
+    # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch. A mean that does
+    # not look ignores weights too, and is given a batch's loss once for each of its images.
     return MeanMetric(nan_strategy="disable"), MulticlassAccuracy(num_classes, average="micro", validate_args=False)

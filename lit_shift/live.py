@@ -66,7 +66,7 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
         table.add_row(
             job.title,
             f"{progress['epoch']}/{progress['epochs']}",
-            f"{progress['accuracy']:.1%}",
+            "" if progress["accuracy"] is None else f"{progress['accuracy']:.1%}",
             f"{progress['images_per_second']:,.0f}",
             _clock(left),
         )
@@ -77,7 +77,7 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
     if durations := durations or [age + left for age, left in running if left is not None]:
         duration = sum(durations) / len(durations)
         # When each of the places where runs run is free; one to come takes that which is free first.
-        free = [max(left or 0, duration - age) for age, left in running] or [0.0]
+        free = [max(0.0, duration - age) if left is None else left for age, left in running] or [0.0]
         heapify(free)
         for _ in range(total - len(jobs)):
             heapreplace(free, free[0] + duration)

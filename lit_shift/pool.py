@@ -1,12 +1,12 @@
 """Pooling in three steps: a dense operation at stride 1, a blur, a subsampling by 2 (Zhang, section 3)."""
 
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_shift.constant import constant
 from lit_shift.errors import InputError
 from lit_shift.filters import lowpass
 from lit_shift.padding import Padding, check_padding, pad, source
@@ -94,7 +94,10 @@ class AvgPool(Pool):
 
 
 def dense_max(x: Tensor, padding: Padding) -> Tensor:
-    """Max over each 2x2 window at stride 1, the window reaching down and right: (N, C, H, W) -> (N, C, H, W)."""
+    """Max over each 2x2 window at stride 1, the window reaching down and right: (N, C, H, W) -> (N, C, H, W).
+
+    The result cannot be modified in place.
+    """
     if padding == "circular":
         return _CircularMax.apply(x)
     return F.max_pool2d(pad(x, 0, 1, padding), 2, stride=1)
@@ -144,7 +147,7 @@ def check_even(x: Tensor) -> None:
         raise InputError(f"Pooling halves a map, so its height and width must be even, not {h}x{w}.")
 
 
-@cache
+@constant
 def decimation_matrix(
     taps: tuple[float, ...], size: int, stride: int, padding: Padding, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
@@ -153,13 +156,11 @@ def decimation_matrix(
     An n-tap window reaches ``(n - 1) // 2`` before its sample and ``n // 2`` after. Taps beyond the border land where
     ``padding`` says, as often as they must: 7 taps on a map of 2 are no special case.
     """
-    # A matrix first made under inference_mode must still serve in training.
-    with torch.inference_mode(False), torch.no_grad():
-        weights = torch.tensor(taps, dtype=torch.float64)
-        samples = torch.arange(0, size, stride)
-        reach = torch.arange(len(taps)) - (len(taps) - 1) // 2
-        seen = source(samples[:, None] + reach, size, padding)
-        # One column too many collects the taps that see zeros.
-        matrix = torch.zeros(len(samples), size + 1, dtype=torch.float64)
-        matrix.scatter_add_(1, seen % (size + 1), weights.expand(seen.shape).contiguous())
-        return matrix[:, :size].to(device, dtype)
+    weights = torch.tensor(taps, dtype=torch.float64)
+    samples = torch.arange(0, size, stride)
+    reach = torch.arange(len(taps)) - (len(taps) - 1) // 2
+    seen = source(samples[:, None] + reach, size, padding)
+    # One column too many collects the taps that see zeros.
+    matrix = torch.zeros(len(samples), size + 1, dtype=torch.float64)
+    matrix.scatter_add_(1, seen % (size + 1), weights.expand(seen.shape).contiguous())
+    return matrix[:, :size].to(device, dtype)

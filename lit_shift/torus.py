@@ -8,11 +8,12 @@ gradients are matrix products of the same kind.
 """
 
 import math
-from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from lit_shift.constant import constant
 
 
 class Basis(NamedTuple):
@@ -26,35 +27,33 @@ class Basis(NamedTuple):
     products: Tensor
 
 
-@cache
+@constant
 def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Basis:
     """The real Fourier basis of a torus, with three factors to a pair of conjugate frequencies, one to any other."""
-    # A matrix first made under inference_mode must still serve in training.
-    with torch.inference_mode(False), torch.no_grad():
-        pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width)).double()
-        taps = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).double()
-        maps, kernels, products = [], [], []
-        for row in range(height):
-            for col in range(width):
-                conjugate = (-row % height, -col % width)
-                if conjugate < (row, col):
-                    continue
-                frequency = 2 * math.pi * torch.tensor([row / height, col / width], dtype=torch.float64)
-                at_pixels, at_taps = pixels @ frequency, taps @ frequency
-                cos, sin, c, d = at_pixels.cos(), at_pixels.sin(), at_taps.cos(), at_taps.sin()
-                scale = 1 / (height * width)
-                if conjugate == (row, col):  # sin is 0
-                    maps += [cos]
-                    kernels += [c]
-                    products += [scale * cos]
-                else:
-                    # Of a map a + ib with a = cos and b = -sin, and a kernel c + id, the products p = c (a + b),
-                    # q = a (d - c) and r = b (c + d) make p - r + i (p + q).
-                    maps += [cos - sin, cos, -sin]
-                    kernels += [c, d - c, c + d]
-                    products += [2 * scale * (cos - sin), -2 * scale * sin, -2 * scale * cos]
-        matrices = torch.stack(maps), torch.stack(kernels), torch.stack(products, dim=1)
-        return Basis(*(matrix.to(device, dtype) for matrix in matrices))
+    pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width)).double()
+    taps = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).double()
+    maps, kernels, products = [], [], []
+    for row in range(height):
+        for col in range(width):
+            conjugate = (-row % height, -col % width)
+            if conjugate < (row, col):
+                continue
+            frequency = 2 * math.pi * torch.tensor([row / height, col / width], dtype=torch.float64)
+            at_pixels, at_taps = pixels @ frequency, taps @ frequency
+            cos, sin, c, d = at_pixels.cos(), at_pixels.sin(), at_taps.cos(), at_taps.sin()
+            scale = 1 / (height * width)
+            if conjugate == (row, col):  # sin is 0
+                maps += [cos]
+                kernels += [c]
+                products += [scale * cos]
+            else:
+                # Of a map a + ib with a = cos and b = -sin, and a kernel c + id, the products p = c (a + b),
+                # q = a (d - c) and r = b (c + d) make p - r + i (p + q).
+                maps += [cos - sin, cos, -sin]
+                kernels += [c, d - c, c + d]
+                products += [2 * scale * (cos - sin), -2 * scale * sin, -2 * scale * cos]
+    matrices = torch.stack(maps), torch.stack(kernels), torch.stack(products, dim=1)
+    return Basis(*(matrix.to(device, dtype) for matrix in matrices))
 
 
 def is_faster(x: Tensor, weight: Tensor) -> bool:

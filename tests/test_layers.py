@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "torus", "memory"),
+        *("track", "fill", "view", "boxes", "constant", "torus", "memory"),
     ],
     [
         "pool",
@@ -32,6 +32,7 @@ FLOORS = [
     ],
     [
         *(
+            "callbacks.look",
             "callbacks.divergence",
             "callbacks.heartbeat",
             "callbacks.history",

@@ -3,6 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.backends.debugging import aot_eager
 
 from lit_shift.filters import FILTERS, lowpass
 from lit_shift.padding import PADDINGS
@@ -139,9 +140,16 @@ def test_half_precision(rng):
     torch.testing.assert_close(low.float(), MaxPoolBlurDS()(x), atol=0.03, rtol=0.03)
 
 
-@pytest.mark.filterwarnings("ignore:Dynamo detected a call to a `functools.lru_cache`")
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool, lambda: MaxPoolBlurDS("window6")])
 def test_torch_compile_traces_a_pool_without_a_break(pool, rng):
     x = torch.randn(2, 3, 8, 8, generator=rng)
-    compiled = torch.compile(pool(), backend="aot_eager", fullgraph=True)
+    called = []
+
+    def backend(graph, inputs):
+        called.extend(str(node.target) for node in graph.graph.nodes if node.op.startswith("call"))
+        return aot_eager(graph, inputs)
+
+    compiled = torch.compile(pool(), backend=backend, fullgraph=True)
     torch.testing.assert_close(compiled(x), pool()(x))
+    assert "matmul" in " ".join(called) or pool is MaxPool
+    assert not [name for name in called if "scatter" in name or "arange" in name]  # matrices are made once, before

@@ -159,6 +159,13 @@ def test_the_view_shows_what_runs_and_what_is_left(tmp_path):
     assert "7 to come; about 0:02:30 left" in printed(picture(jobs, 12, now=100))
     # None is finished: a run takes as long as those that are trained will have, 200 seconds.
     assert "2 running, 3 to come; about 0:08:20 left" in printed(picture([jobs[2]] * 2, 5, now=100))
+    # What a run says of itself counts for more than how long another one took.
+    slow = Job("another width", "", began=0, ended=9000, state=DONE)
+    assert "1 done, 1 running; about 0:01:40 left" in printed(picture([slow, jobs[2]], 2, now=100))
+    # On a GPU the first epoch's accuracy is not looked at before its end.
+    (tmp_path / "a" / "progress.json").write_text(json.dumps(progress | {"accuracy": None}))
+    lines = [line.split() for line in printed(picture(jobs, 8, now=100)).splitlines()]
+    assert ["a", "3/200", "1,234", "0:01:40"] in lines
 
 
 def test_the_end_tells_what_became_of_each(tmp_path):

@@ -19,18 +19,26 @@ class StopOnDivergence(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if may_look(trainer):  # the epoch's mean misses nothing
-            self._check(trainer, outputs["loss"])
+            self._look_at_loss(trainer, outputs["loss"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        # The last update comes after the last loss, so the weights are looked at too.
-        weights = [value.sum() for value in pl_module.state_dict().values() if value.is_floating_point()]
-        self._check(trainer, trainer.callback_metrics["train/loss"], *weights)
+        self._look_at_loss(trainer, trainer.callback_metrics["train/loss"])
+        self._look_at_weights(trainer, pl_module)  # whose last update comes after the last loss
 
-    def _check(self, trainer: Trainer, loss: Tensor, *weights: Tensor) -> None:
-        if all(value.isfinite() for value in (loss, *weights)):
-            return
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: Any) -> None:
+        self._look_at_weights(trainer, pl_module)  # of a training that is stopped within an epoch
+
+    def _look_at_loss(self, trainer: Trainer, loss: Tensor) -> None:
+        if not loss.isfinite():
+            self._stop(trainer, f"loss became {loss.item()}")
+
+    def _look_at_weights(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        sums = [value.sum() for value in pl_module.state_dict().values() if value.is_floating_point()]
+        if not all(value.isfinite() for value in sums):
+            self._stop(trainer, "weights became infinite")
+
+    def _stop(self, trainer: Trainer, what: str) -> None:
         epoch, start = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["initial_lr"]
-        what = "weights became infinite" if loss.isfinite() else f"loss became {loss.item()}"
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
         raise InputError(
             f"The {what} in epoch {epoch} at lr {self.lr:g}; {kept}. "

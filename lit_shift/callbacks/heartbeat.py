@@ -15,27 +15,34 @@ class Heartbeat(Callback):
     """Notes epoch, accuracy, speed and seconds left in ``path``, or that it measures; of a finished run it is gone."""
 
     SECONDS = 2.0
+    accuracy: float | None
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began, self.written, self.images = time.monotonic(), 0.0, 0
+        self.began, self.written, self.images, self.accuracy = time.monotonic(), 0.0, 0, None
+        self.first_step = trainer.global_step
+        if trainer.is_global_zero:
+            self.path.unlink(missing_ok=True)  # of a training that was killed
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.images += len(batch.labels) * trainer.world_size
+        if not trainer.is_global_zero:
+            return
         now = time.monotonic()
-        if not trainer.is_global_zero or now - self.written < self.SECONDS or not may_look(trainer):
+        self.images += len(batch.labels) * trainer.world_size
+        if may_look(trainer):
+            self.accuracy = float(outputs["accuracy"])
+        if now - self.written < self.SECONDS:
             return
         self.written = now
-        speed = self.images / (now - self.began)
         steps = int(trainer.num_training_batches) * (trainer.max_epochs or 0) - trainer.global_step
         progress = {
             "epoch": trainer.current_epoch + 1,
             "epochs": trainer.max_epochs,
-            "accuracy": float(outputs["accuracy"]),
-            "images_per_second": speed,
-            "seconds_left": steps * len(batch.labels) * trainer.world_size / speed,
+            "accuracy": self.accuracy,  # None where there has been no look
+            "images_per_second": self.images / (now - self.began),
+            "seconds_left": steps * (now - self.began) / (trainer.global_step - self.first_step),
         }
         atomic_text(self.path, json.dumps(progress))
 

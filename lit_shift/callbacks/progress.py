@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -45,6 +45,7 @@ class Progress(ProgressBar):
         self.total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
         self.task = self._add("training", self.total, trainer.global_step)
         self.shown = 0.0
+        self.found: list[str] = []
         self.on_train_epoch_start(trainer, pl_module)  # which a training resumed within an epoch does not call
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -54,16 +55,17 @@ class Progress(ProgressBar):
         now = time.monotonic()
         self.images += len(batch.labels) * trainer.world_size
         self.speed = self.images / (now - self.began)
-        if self.visible and now - self.shown > self.REFRESH_SECONDS and may_look(trainer):
-            self.shown = now
-            description, state = self._describe(trainer, outputs["loss"], outputs["accuracy"])
-            self.bars.update(self.task, completed=trainer.global_step, description=description, state=state)
+        if not self.visible or now - self.shown < self.REFRESH_SECONDS:
+            return
+        self.shown = now
+        description, *state = self._describe(trainer, outputs if may_look(trainer) else {})
+        self.bars.update(self.task, completed=trainer.global_step, description=description, state="  ".join(state))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.visible and not self.console.is_terminal:
             metrics = trainer.callback_metrics
-            parts = self._describe(trainer, metrics["train/loss"], metrics["train/accuracy"])
-            self.console.print("  ".join(parts), highlight=False)
+            found = {"loss": metrics["train/loss"], "accuracy": metrics["train/accuracy"]}
+            self.console.print("  ".join(self._describe(trainer, found)), highlight=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._remove(self.task)
@@ -90,9 +92,11 @@ class Progress(ProgressBar):
         finally:
             self._remove(task)
 
-    def _describe(self, trainer: Trainer, loss: Any, accuracy: Any) -> tuple[str, str]:
-        state = f"loss {float(loss):.3f}  accuracy {float(accuracy):.1%}  {self.speed:,.0f} images/s"
-        return f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", state
+    def _describe(self, trainer: Trainer, found: Mapping[str, Any]) -> list[str]:
+        """Epoch, what was found last of loss and accuracy, and speed."""
+        if found:
+            self.found = [f"loss {float(found['loss']):.3f}", f"accuracy {float(found['accuracy']):.1%}"]
+        return [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", *self.found, f"{self.speed:,.0f} images/s"]
 
     def _add(self, description: str, total: int, completed: int = 0) -> TaskID:
         if self.visible and self.console.is_terminal:

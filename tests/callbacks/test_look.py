@@ -1,5 +1,8 @@
+import json
 from collections import Counter
 from functools import partial
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -7,8 +10,10 @@ from pytorch_lightning import Callback, Trainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_shift.callbacks import Heartbeat, Progress, StopOnDivergence
+from lit_shift.callbacks.look import may_look
 from lit_shift.classifier import Classifier
 from lit_shift.data import Digits
+from lit_shift.errors import InputError
 from lit_shift.pool import MaxPoolBlurDS
 from lit_shift.vgg import VGG13
 
@@ -47,43 +52,96 @@ class Within(Callback):
         self.switch(batch_idx > 0 and not trainer.is_last_batch)
 
 
-def train(switch, folder, *more, accelerator="cpu"):
+def train(*callbacks, accelerator="cpu"):
+    """Two epochs of 12 batches, the last one of them small."""
     data = Digits(128, 16, aug=True, flip=True, padding="circular", val_size=0, seed=0)
     data.setup()
     net = VGG13(MaxPoolBlurDS, width=4)
     sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
     classifier = Classifier(net, 10, data.mean, data.std, sgd, [0.5, 0.75], 0.1, compile=False)
-    callbacks = [Within(switch), StopOnDivergence(), Heartbeat(folder / "progress.json"), Progress(), *more]
     off = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "limit_val_batches": 0}
-    trainer = Trainer(accelerator=accelerator, max_epochs=2, callbacks=callbacks, use_distributed_sampler=False, **off)
-    trainer.fit(classifier, data)
+    off |= {"use_distributed_sampler": False, "enable_progress_bar": any(isinstance(c, Progress) for c in callbacks)}
+    Trainer(accelerator=accelerator, max_epochs=2, callbacks=list(callbacks), **off).fit(classifier, data)
 
 
 @pytest.fixture
-def looking_now_and_then(monkeypatch):
-    """Heartbeat and Progress look whenever they may."""
+def lookers(monkeypatch, tmp_path):
+    """Callbacks that look at what a batch has computed, whenever they may, by the module that they are in."""
     monkeypatch.setattr(Heartbeat, "SECONDS", 0)
     monkeypatch.setattr(Progress, "REFRESH_SECONDS", 0)
+    return {
+        "divergence": StopOnDivergence(),
+        "heartbeat": Heartbeat(tmp_path / "progress.json"),
+        "progress": Progress(),
+    }
 
 
-def test_nothing_waits_for_the_device_within_an_epoch(looking_now_and_then, monkeypatch, tmp_path):
-    for name in ("divergence", "heartbeat", "progress"):  # as on a GPU
+@pytest.fixture
+def as_on_a_gpu(monkeypatch, lookers):
+    for name in lookers:
         monkeypatch.setattr(f"lit_shift.callbacks.{name}.may_look", lambda trainer: trainer.is_last_batch)
+
+
+@pytest.mark.parametrize(
+    ("device", "last", "expected"),
+    [("cpu", False, True), ("cpu", True, True), ("cuda", False, False), ("cuda", True, True)],
+)
+def test_within_an_epoch_one_may_look_at_a_cpu(device, last, expected):
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device(device)), is_last_batch=last)
+    assert may_look(trainer) == expected
+
+
+def test_nothing_waits_for_the_device_within_an_epoch(lookers, as_on_a_gpu):
     with Waits() as waits:
-        train(lambda on: setattr(waits, "on", on), tmp_path)
+        train(Within(lambda on: setattr(waits, "on", on)), *lookers.values())
     assert waits.seen == {}
 
 
-def test_a_look_is_seen(looking_now_and_then, tmp_path):
-    """The test above can fail: on a CPU, where nothing is lost by it, the callbacks look at every batch."""
+@pytest.mark.parametrize("name", ["divergence", "heartbeat", "progress"])
+def test_a_look_is_seen(name, lookers):
+    """The test above can fail: on a CPU, where nothing is lost by it, each looks at every batch."""
     with Waits() as waits:
-        train(lambda on: setattr(waits, "on", on), tmp_path)
-    assert waits.seen["aten._local_scalar_dense.default"] >= 3 * 2 * 9  # callbacks, epochs, batches
+        train(Within(lambda on: setattr(waits, "on", on)), lookers[name])
+    assert waits.seen["aten._local_scalar_dense.default"] >= 2 * 10
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_nothing_waits_for_a_gpu_within_an_epoch(looking_now_and_then, tmp_path):
+def test_nothing_waits_for_a_gpu_within_an_epoch(lookers):
     try:
-        train(lambda on: torch.cuda.set_sync_debug_mode("error" if on else "default"), tmp_path, accelerator="gpu")
+        mode = Within(lambda on: torch.cuda.set_sync_debug_mode("error" if on else "default"))
+        train(mode, *lookers.values(), accelerator="gpu")
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_the_time_left_goes_by_batches_whatever_their_size(lookers, as_on_a_gpu, monkeypatch):
+    """And the accuracy by the last look."""
+    heartbeat, told = lookers["heartbeat"], []
+    heartbeat.path.write_text("of a training that was killed")
+    ticks = count()
+    monkeypatch.setattr("lit_shift.callbacks.heartbeat.time", SimpleNamespace(monotonic=lambda: next(ticks)))
+
+    class Listener(Callback):
+        def on_train_start(self, trainer, module):
+            assert not heartbeat.path.exists()
+
+        def on_train_batch_end(self, trainer, *_):
+            told.append(json.loads(heartbeat.path.read_text()))
+
+    train(heartbeat, Listener())
+    assert [progress["seconds_left"] for progress in told] == list(range(23, -1, -1))
+    assert [progress["epoch"] for progress in told] == [1] * 12 + [2] * 12
+    assert [progress["accuracy"] is None for progress in told] == [True] * 11 + [False] * 13
+    assert len({progress["accuracy"] for progress in told}) == 3
+
+
+def test_no_checkpoint_is_made_of_a_network_that_has_diverged_since_the_last_look(lookers, as_on_a_gpu, tmp_path):
+    class Stopper(Callback):
+        def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+            if batch_idx == 5:
+                next(module.parameters()).data.fill_(torch.nan)
+                trainer.save_checkpoint(tmp_path / "last.ckpt")
+
+    with pytest.raises(InputError, match=r"weights became infinite in epoch 1 .* there is no checkpoint yet"):
+        train(lookers["divergence"], Stopper())
+    assert not (tmp_path / "last.ckpt").exists()
