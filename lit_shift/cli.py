@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,8 +43,11 @@ def plain_errors(config_name: str) -> Iterator[None]:
         sys.exit(2)
 
 
-def report(error: Exception, config_name: str = "train") -> str:
+def report(error: Exception, config_name: str = "train", told: Container[str] = ()) -> str:
     """Say an error in a sentence where it is the user's; with its traceback where it is a defect of ours.
+
+    Args:
+        told: sentences that need not be said again.
 
     Returns:
         The sentence, or the defect's name.
@@ -52,6 +55,8 @@ def report(error: Exception, config_name: str = "train") -> str:
     sentence = explain(error, config_name)
     if sentence is None:
         traceback.print_exception(error)
+    elif sentence in told:
+        pass
     elif is_first_process():
         say(f"error: {sentence}")
     else:
@@ -77,12 +82,16 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return f"{cause.strerror}: {cause.filename}."
         if isinstance(cause, RuntimeError | MemoryError) and (sentence := _explain_machine(cause)):
             return sentence
+        if type(cause).__module__.startswith("submitit."):
+            return f"SLURM: {str(cause).strip().splitlines()[-1]}"
         cause = cause.__cause__
     if not isinstance(error, CompactHydraException):
         return None
     text = " ".join(str(error).split())
     if match := re.match(r"Could not (?:override|append to|delete from).*?'((?!hydra[.])[\w./@]+)'", text):
         return _explain_key(match[1], config_name)
+    if match := re.match(r"Could not override '(hydra[.]\S+)'", text):
+        return f"There is no option {match[1]}."  # Hydra's advice is to add it, but nothing would read it
     if match := re.match(r"(.*) See https://hydra.cc/docs/\S+/override_grammar", text):
         return f"Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' ({match[1]})."
     if match := re.match(r"Ambiguous value for argument '(.*?)'", text):

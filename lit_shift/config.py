@@ -63,6 +63,8 @@ def settle(cfg: DictConfig) -> DictConfig:
     Raises:
         InputError: a switch of the wrong type or value, or a filter for a pool that has none.
     """
+    if "sweep" in cfg:
+        raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
     names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
     try:
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))

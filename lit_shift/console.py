@@ -1,6 +1,7 @@
 """What the user sees: words on standard error, results on standard output, mostly from the first process alone."""
 
 import os
+import sys
 
 from rich.console import Console, RenderableType
 
@@ -8,7 +9,7 @@ from rich.console import Console, RenderableType
 def say(text: str, anyone: bool = False) -> None:
     """Print a line as it is, on standard error; from ``anyone``, what one process alone may know."""
     if anyone or is_first_process():
-        Console(stderr=True).print(text, highlight=False, soft_wrap=True, markup=False)
+        print(text, file=sys.stderr, flush=True)  # not by rich, which would write into its own live view of a sweep
 
 
 def show(result: RenderableType) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from lit_shift.files import atomic_text
 
-RUNNING, DONE, BEFORE, ELSEWHERE, FAILED = "running", "done", "finished before", "left to another process", "failed"
+RUNNING, DONE, BEFORE, FAILED, STOPPED = "running", "done", "finished before", "failed", "stopped"
+ELSEWHERE = "left to another process"
 
 
 @dataclass

@@ -15,6 +15,7 @@ from uuid import uuid4
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -23,8 +24,9 @@ from rich.console import RenderableType
 from lit_shift.cli import report
 from lit_shift.console import is_first_process, say, show
 from lit_shift.errors import InputError
-from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, RUNNING, Job, read_jobs
+from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, RUNNING, STOPPED, Job, read_jobs
 from lit_shift.live import View
+from lit_shift.published import load
 from lit_shift.run import Busy
 from lit_shift.tables import others
 
@@ -49,10 +51,41 @@ class Sweep(Callback):
         given = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
         overrides = OverridesParser.create().parse_overrides([*given, *config.hydra.overrides.task])
         swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
+        try:
+            _check(config, overrides)
+        except InputError as error:  # which Hydra would let pass with a warning
+            report(error)
+            sys.exit(2)
         total = math.prod(len(list(override.sweep_string_iterator())) for override in swept.values())
         Sweep.view = View(Path(config.hydra.sweep.dir).absolute(), total, self.live)
         if Sweep.view.thread.is_alive():
             os.environ["LIT_SHIFT_VIEW"] = "sweep"  # for runs to show no bars of their own
+
+
+def _check(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Say at once what would else be said when its turn comes, or never.
+
+    Raises:
+        InputError: an unknown filter, or no GPU for the runs to share.
+    """
+    published = {row["filter"] for row in load("zhang_table1")}  # without torch
+    for override in overrides:
+        if override.get_key_element() == "filter":
+            names = override.sweep_string_iterator() if override.is_sweep_override() else [str(override.value())]
+            for name in {*names} - published - {"None", "null"}:
+                from lit_shift.filters import lowpass
+
+                lowpass(name)
+    if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
+        ray = config.hydra.launcher.ray
+        if ray.remote.num_gpus and not ray.init.num_gpus:
+            import torch
+
+            if not torch.cuda.is_available():
+                raise InputError(
+                    "There is no GPU here that PyTorch can use: say hydra/launcher=ray_cpu, or name a cluster by "
+                    "hydra.launcher.ray.init.address=HOST:PORT."
+                )
 
 
 class Outcomes:
@@ -67,8 +100,13 @@ class Outcomes:
         """Say what goes wrong in a run, and go on."""
         hydra = HydraConfig.get()
         record = f"{hydra.sweep.dir}/{hydra.job.num}.json" if hydra.mode == RunMode.MULTIRUN else ""
-        if hydra.sweeper.params and not record:
-            raise InputError("+sweep=... is for many runs: type -m before it.")
+        if not record:
+            for many, typed in (
+                ("+sweep", hydra.sweeper.params),
+                ("hydra/launcher", hydra.runtime.choices["hydra/launcher"] != "basic"),
+            ):
+                if typed:
+                    raise InputError(f"{many}=... is for many runs: type -m before it.")
         job = Job(hydra.job.override_dirname, record, time.time())
         self.jobs.append(job)
         try:
@@ -80,8 +118,11 @@ class Outcomes:
             say(str(error))
             job.state = ELSEWHERE
         except Exception as error:
-            job.state, job.reason = FAILED, report(error)
-        finally:  # of one that is interrupted the record says that it is running
+            job.state, job.reason = FAILED, report(error, told=[job.reason for job in self.jobs])
+        except BaseException:
+            job.state = STOPPED
+            raise
+        finally:
             job.note(ended=time.time())
 
     @contextmanager
@@ -114,7 +155,7 @@ class Outcomes:
                 if results and finished:
                     show(results(finished))
                 if Sweep.view and any(job.state not in (DONE, BEFORE) for job in jobs):
-                    show(others(jobs))
-        bad = {FAILED, RUNNING} if Sweep.view else {FAILED, RUNNING, ELSEWHERE}
+                    show(others(jobs, Sweep.view.total))
+        bad = {FAILED, STOPPED, RUNNING} if Sweep.view else {FAILED, RUNNING, ELSEWHERE}
         if any(job.state in bad for job in jobs):
             sys.exit(2)

@@ -9,8 +9,12 @@ import yaml
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_shift.jobs import BEFORE, DONE, RUNNING, Job
+from lit_shift.jobs import BEFORE, DONE, RUNNING, STOPPED, Job
 
+UNFINISHED = {
+    STOPPED: "; the same command continues it",
+    RUNNING: " still, as jobs of a cluster may, or ended without a word; then the same command continues it",
+}
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
 
 
@@ -20,9 +24,9 @@ def runs(folders: Iterable[Path]) -> Table:
     for folder in folders:
         config = yaml.safe_load((folder / "config.yaml").read_text())
         metrics = json.loads((folder / "metrics.json").read_text())
-        choices = config["choices"]
+        choices, epochs = config["choices"], config["trainer"]["max_epochs"]
         row = {
-            "data": f"{choices['data']}, {choices['model']}, {config['trainer']['max_epochs']} epochs",
+            "data": f"{choices['data']}, {choices['model']}, {epochs} epoch{'s' * (epochs != 1)}",
             "pool": choices["pool"],
             "filter": config["pool"].get("filter", "-"),
             "aug": "yes" if config["aug"] else "no",
@@ -42,16 +46,22 @@ def runs(folders: Iterable[Path]) -> Table:
     return shown
 
 
-def others(jobs: Sequence[Job]) -> Table:
-    """Of a sweep the runs that are not finished, each with the reason that is known."""
-    counts = Counter(job.state for job in jobs)
-    told = ", ".join(f"{count} {state}" for state, count in counts.items())
-    shown = Table(Column("run", overflow="fold"), "what became of it", title=f"{len(jobs)} runs: {told}")
+def others(jobs: Sequence[Job], total: int) -> Table:
+    """Of a sweep of so many runs those that are not finished, by the reason that is known."""
+    counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    shown = Table(
+        Column("run", overflow="fold"),
+        Column("what became of it", overflow="fold"),
+        title=f"{total} run{'s' * (total > 1)}: {told}",
+    )
+    titles: dict[str, list[str]] = {}
     for job in jobs:
-        if job.state == RUNNING:
-            shown.add_row(job.title, "stopped without a word; the same command continues it")
-        elif job.state not in (DONE, BEFORE):
-            shown.add_row(job.title, f"{job.state}: {job.reason}" if job.reason else job.state)
+        if job.state not in (DONE, BEFORE):
+            why = f": {job.reason}" if job.reason else UNFINISHED.get(job.state, "")
+            titles.setdefault(job.state + why, []).append(job.title)
+    for what, those in titles.items():
+        shown.add_row("\n".join(those), what)
     return shown
 
 

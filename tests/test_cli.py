@@ -44,7 +44,15 @@ MISTAKES = [
     ("pool=[", "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' (no viable"),
     ("pool = blur", "Arguments are of the form name=value, without spaces"),
     ("pool=max,blur", "pool=max,blur are several values: type -m for a run of each"),
-    ("hydra.foo=1", "Could not override 'hydra.foo'"),
+    ("hydra.foo=1", "There is no option hydra.foo."),
+    ("-m hydra/launcher=slurm hydra.launcher.partitoin=gpu", "There is no option hydra.launcher.partitoin."),
+    ("hydra/launcher=slurm", "hydra/launcher=... is for many runs: type -m before it."),
+    (
+        "-m hydra/launcher=ray_gpu pool=max,blur",
+        "There is no GPU here that PyTorch can use: say",
+    ),
+    ("-m pool=blur filter=tri5,tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
+    ("-m pool=blur filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
     ("+sweep=table1", "+sweep=... is for many runs: type -m before it."),
     ("+sweep=tabel1", "Unknown sweep 'tabel1'. Did you mean 'table1'?"),
 ]
@@ -53,7 +61,8 @@ MISTAKES = [
 @pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=[arguments for arguments, _ in MISTAKES])
 def test_mistakes(run, images, tmp_path, arguments, sentence):
     defaults = [] if "data=" in arguments else [*TINY, f"data.root={images}"]
-    finished = run("train.py", *defaults, *arguments.split())
+    typed = sorted([*defaults, *arguments.split()], key=lambda argument: argument != "-m")  # which comes first
+    finished = run("train.py", *typed)
     assert finished.code == 2
     (line,) = [line for line in finished.err.splitlines() if line.startswith("error:")]
     assert sentence in line

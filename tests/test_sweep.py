@@ -16,10 +16,12 @@ import torch
 import yaml
 from filelock import FileLock
 from rich.console import Console
+from submitit.core.utils import FailedJobError
 
+from lit_shift.cli import explain
 from lit_shift.config import composed
 from lit_shift.filters import FILTERS
-from lit_shift.jobs import BEFORE, DONE, FAILED, Job, read_jobs
+from lit_shift.jobs import BEFORE, DONE, FAILED, STOPPED, Job, read_jobs
 from lit_shift.live import View, picture
 from lit_shift.run import make_folder
 from lit_shift.table1 import PUBLISHED
@@ -174,12 +176,48 @@ def test_the_end_tells_what_became_of_each(tmp_path):
         Job("b", "", 0, state=BEFORE),
         Job("c", "", 0, state=FAILED, reason="no space"),
         Job("d", "", 0, folder="runs/e"),
+        Job("f", "", 0, state=STOPPED),
+        Job("g", "", 0, state=FAILED, reason="no space"),
     ]
-    shown = printed(others(jobs))
-    assert "4 runs: 1 done, 1 finished before, 1 failed, 1 running" in shown
-    assert "failed: no space" in shown
-    assert "stopped without a word" in shown
-    assert jobs[-1].title == "e"
+    shown = printed(others(jobs, 8))
+    assert "8 runs: 1 done, 1 finished before, 2 failed, 1 running, 1 stopped, 2 to come" in shown
+    assert shown.count("failed: no space") == 1  # what several have in common is said once
+    assert "running still, as jobs of a cluster may, or ended without a word" in shown
+    assert "stopped; the same command continues it" in shown
+    assert jobs[3].title == "e"
+    assert "1 run: 1 done" in printed(others(jobs[:1], 1))
+
+
+def test_ctrl_c_stops_a_sweep_and_says_what_has_stopped(command, tiny, tmp_path):
+    arguments = ["train.py", "-m", *tiny, "pool=max,blur", "trainer.max_epochs=200"]
+    sweep = command(*arguments)
+    wait_for(lambda: list(tmp_path.glob("runs/*/history.csv")), sweep, 60)
+    os.kill(sweep.pid, signal.SIGINT)
+    assert sweep.finish().code == 128 + signal.SIGINT
+    assert "2 runs: 1 stopped, 1 to come" in sweep.out
+    assert "stopped; the same command continues it" in " ".join(sweep.out.split())
+    (record,) = tmp_path.glob("runs/.sweep/*/0.json")
+    assert json.loads(record.read_text())["state"] == STOPPED
+
+
+def test_a_sweep_of_ones_own_must_be_global(run, tiny, tmp_path):
+    """Else it would sweep nothing, and say nothing."""
+    finished = run("train.py", "-m", *tiny, "+sweep.hydra.sweeper.params.pool=blur")
+    assert finished.code == 2
+    assert "must begin with the line '# @package _global_'" in finished.err
+
+
+def test_what_fails_alike_is_said_once(run, tiny):
+    tiny = [argument for argument in tiny if not argument.startswith("data.root=")]
+    finished = run("train.py", "-m", *tiny, "data.root=nowhere", "pool=max,blur,avg")
+    assert finished.code == 2
+    assert finished.err.count("data.root=nowhere has no folder") == 1
+    assert "3 runs: 3 failed" in finished.out
+
+
+def test_what_a_cluster_refuses_is_said_in_a_sentence():
+    refusal = FailedJobError("sbatch: error: invalid partition: nope\nsbatch: error: Batch job submission failed\n")
+    assert explain(refusal, "train") == "SLURM: sbatch: error: Batch job submission failed"
 
 
 def test_a_record_is_for_others_to_read(tmp_path):
