@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import Any
 
@@ -55,17 +55,17 @@ class Progress(ProgressBar):
         now = time.monotonic()
         self.images += len(batch.labels) * trainer.world_size
         self.speed = self.images / (now - self.began)
-        if not self.visible or now - self.shown < self.REFRESH_SECONDS:
-            return
-        self.shown = now
-        description, *state = self._describe(trainer, outputs if may_look(trainer) else {})
-        self.bars.update(self.task, completed=trainer.global_step, description=description, state="  ".join(state))
+        if may_look(trainer):
+            self._look(outputs["loss"], outputs["accuracy"])
+        if self.visible and now - self.shown > self.REFRESH_SECONDS:
+            self.shown = now
+            description, *state = self._describe(trainer)
+            self.bars.update(self.task, completed=trainer.global_step, description=description, state="  ".join(state))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.visible and not self.console.is_terminal:
-            metrics = trainer.callback_metrics
-            found = {"loss": metrics["train/loss"], "accuracy": metrics["train/accuracy"]}
-            self.console.print("  ".join(self._describe(trainer, found)), highlight=False)
+            self._look(trainer.callback_metrics["train/loss"], trainer.callback_metrics["train/accuracy"])
+            self.console.print("  ".join(self._describe(trainer)), highlight=False)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._remove(self.task)
@@ -92,10 +92,11 @@ class Progress(ProgressBar):
         finally:
             self._remove(task)
 
-    def _describe(self, trainer: Trainer, found: Mapping[str, Any]) -> list[str]:
-        """Epoch, what was found last of loss and accuracy, and speed."""
-        if found:
-            self.found = [f"loss {float(found['loss']):.3f}", f"accuracy {float(found['accuracy']):.1%}"]
+    def _look(self, loss: Any, accuracy: Any) -> None:
+        self.found = [f"loss {float(loss):.3f}", f"accuracy {float(accuracy):.1%}"]
+
+    def _describe(self, trainer: Trainer) -> list[str]:
+        """Epoch, what was seen last of loss and accuracy, and speed."""
         return [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", *self.found, f"{self.speed:,.0f} images/s"]
 
     def _add(self, description: str, total: int, completed: int = 0) -> TaskID:
