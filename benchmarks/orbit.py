@@ -1,7 +1,8 @@
 """Logits at all 1,024 circular shifts: all at once against a pass for each: ``python -m benchmarks.orbit``.
 
-Ways and batch sizes take turns. Brute force has direct convolutions, and memory as glibc manages it by itself. A ratio
-is the median, with quartiles, of the time of brute force, at its best batch size, relative to that in the same round.
+Ways and batch sizes take turns. Brute force has direct convolutions, and memory as glibc manages it by itself; with
+tri5 it also passes through the network as one would write it (``benchmarks/plain.py``). A ratio is the median, with
+quartiles, of the time of brute force, at its best batch size, relative to that in the same round.
 """
 
 from collections.abc import Callable
@@ -11,8 +12,9 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
+from torch import Tensor, nn
 
+from benchmarks.plain import load_ours, plain_vgg
 from benchmarks.timing import Options, describe, network, peak_memory, quartiles, take_turns
 from lit_shift.filters import FILTERS
 from lit_shift.memory import keep_freed_memory
@@ -22,7 +24,7 @@ from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.vgg import VGG13
 
 SIDE = 32
-ALL, EACH = "all shifts at once", "brute force"
+ALL, EACH, PLAIN = "all shifts at once", "brute force", "plain network, brute force"
 
 
 def at_once(model: VGG13, images: Tensor) -> Tensor:
@@ -37,14 +39,18 @@ def brute_force(model: VGG13, image: Tensor, offsets: Tensor, batch: int) -> Ten
     return sampled_logits(model, image.expand(batch, -1, -1, -1), offsets.view(batch, -1, 2)).flatten(0, 1)
 
 
-def ways(model: VGG13, plain: VGG13, images: Tensor, offsets: Tensor) -> dict[str, tuple[Callable[[], Tensor], float]]:
+def ways(
+    model: VGG13, direct: VGG13, plain: nn.Module | None, images: Tensor, offsets: Tensor
+) -> dict[str, tuple[Callable[[], Tensor], float]]:
     """Each way with each batch size: the work, and how many images it is done with afterwards."""
     works: dict[str, tuple[Callable[[], Tensor], float]] = {}
     for n in (1, 4, 8, 16):
         works[f"{ALL}, {n} images"] = partial(at_once, model, images[:n]), n
     shifts = len(offsets)
     for n in (shifts // 8, shifts // 4, shifts // 2, shifts):
-        works[f"{EACH}, {n} shifts"] = partial(brute_force, plain, images[:1], offsets, n), shifts / SIDE**2
+        works[f"{EACH}, {n} shifts"] = partial(brute_force, direct, images[:1], offsets, n), shifts / SIDE**2
+    if plain:
+        works[PLAIN] = partial(brute_force, plain, images[:1], offsets, shifts // 2), shifts / SIDE**2
     return works
 
 
@@ -75,7 +81,11 @@ def main() -> None:
     rows, cols = offsets.unbind(1)
     for width in widths:
         model = network(pool, width, options.device)
-        works = ways(model, network(pool, width, options.device, fourier=False), images, offsets)
+        direct, plain = network(pool, width, options.device, fourier=False), None
+        if title == "blur tri5":
+            plain = plain_vgg(width, direct.classifier.out_features).eval().to(options.device)
+            load_ours(plain, direct)
+        works = ways(model, direct, plain, images, offsets)
         times = take_turns({name: work for name, (work, _) in works.items()}, rounds, options.device, f"width {width}")
         times = {name: 1000 * measured / works[name][1] for name, measured in times.items()}
         orbit, brute = (
@@ -88,7 +98,7 @@ def main() -> None:
         for name, measured in times.items():
             figures = f"{np.median(measured):,.1f}", quartiles(times[brute] / measured, ".2f"), f"{peaks[name]:,.0f}"
             cells.setdefault(name, []).extend(figures)
-        exact, forced = orbit_logits(model, images[:1])[0, rows, cols], works[brute][0]()
+        exact, forced = orbit_logits(model, images[:1])[0, rows, cols], works[PLAIN if plain else brute][0]()
         notes += [
             f"Width {width}: best with {orbit} and with {brute}.",
             f"Width {width}: logits differ by at most {(exact - forced).abs().max():.1e} between the two ways; "

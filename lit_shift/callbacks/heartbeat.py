@@ -21,8 +21,8 @@ class Heartbeat(Callback):
         self.path = path
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.began, self.written, self.images, self.accuracy = time.monotonic(), 0.0, 0, None
-        self.first_step = trainer.global_step
+        self.began, self.written, self.accuracy = time.monotonic(), 0.0, None
+        self.images = self.batches = 0
         if trainer.is_global_zero:
             self.path.unlink(missing_ok=True)  # of a training that was killed
 
@@ -31,18 +31,20 @@ class Heartbeat(Callback):
             return
         now = time.monotonic()
         self.images += len(batch.labels) * trainer.world_size
+        self.batches += 1
         if may_look(trainer):
             self.accuracy = float(outputs["accuracy"])
         if now - self.written < self.SECONDS:
             return
         self.written = now
-        steps = int(trainer.num_training_batches) * (trainer.max_epochs or 0) - trainer.global_step
+        epochs_left = (trainer.max_epochs or 0) - trainer.current_epoch
+        batches_left = epochs_left * int(trainer.num_training_batches) - (batch_idx + 1)
         progress = {
             "epoch": trainer.current_epoch + 1,
             "epochs": trainer.max_epochs,
             "accuracy": self.accuracy,  # None where there has been no look
             "images_per_second": self.images / (now - self.began),
-            "seconds_left": steps * (now - self.began) / (trainer.global_step - self.first_step),
+            "seconds_left": batches_left * (now - self.began) / self.batches,
         }
         atomic_text(self.path, json.dumps(progress))
 
