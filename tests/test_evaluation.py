@@ -261,6 +261,9 @@ def test_an_unreadable_image_of_another_process_is_named_too(run, trained, tmp_p
     assert finished.code != 0
     assert f"error in process 1: {paths[order[1]]} cannot be read as an image" in finished.err
     assert "Traceback" not in finished.err
+    measured(run, checkpoint(trained), *data, "skip_bad=true")
+    found = metrics(tmp_path)
+    assert (found["whole/n"], found["whole/skipped"], found["whole/complete"]) == (3, 1, 1)
 
 
 def test_an_unreadable_frame_is_named_or_skipped_and_counted(run, trained, tmp_path):
