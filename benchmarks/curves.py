@@ -35,7 +35,7 @@ from benchmarks.timing import Options, positive
 from lit_shift.build import build_data
 from lit_shift.classifier import milestone_epochs
 from lit_shift.data.module import ImageDataModule
-from lit_shift.findings import read_history, read_metrics
+from lit_shift.findings import Findings
 
 ROOT = Path(__file__).parents[1]
 FIXED = {"pool": "blur", "filter": "tri5", "aug": "false", "padding": "circular", "logger": "csv", "compile": "false"}
@@ -56,15 +56,9 @@ def train_ours(overrides: list[str], seed: int) -> tuple[Course, DictConfig]:
         command = [sys.executable, "train.py", *overrides, *fixed, f"seed={seed}", f"runs={runs}"]
         if code := subprocess.run(command, cwd=ROOT).returncode:
             sys.exit(code)  # it has said why
-        return read(next(Path(runs).glob("*-s*")))
-
-
-def read(run: Path) -> tuple[Course, DictConfig]:
-    """What became of a run, and its config."""
-    history = read_history(run / "history.csv")
-    losses, accuracies = ([row[key] for row in history] for key in ("train/loss", "train/accuracy"))
-    course = Course(losses, accuracies, read_metrics(run / "metrics.json")["test/accuracy"])
-    return course, OmegaConf.load(run / "config.yaml")  # type: ignore[return-value]
+        found = Findings.load(next(Path(runs).glob("*-s*")), "train.py")
+    losses, accuracies = ([row[key] for row in found.history] for key in ("train/loss", "train/accuracy"))
+    return Course(losses, accuracies, found.metrics["test/accuracy"]), OmegaConf.create(found.config)
 
 
 def train_plain(cfg: DictConfig, data: ImageDataModule, seed: int) -> Course:

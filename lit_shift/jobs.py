@@ -1,6 +1,8 @@
 """Records of the runs of a sweep, a file each, for the process that has started it to read. Needs no torch."""
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ class Job:
             setattr(self, field, value)
         if self.record:
             atomic_text(Path(self.record), json.dumps(asdict(self)))
+
+
+def counted(jobs: Sequence[Job], total: int) -> str:
+    """How many of so many runs are in each state, in words."""
+    counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
+    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    return f"{total} run{'s' * (total > 1)}: {told}"
 
 
 def read_jobs(sweep: Path) -> list[Job]:

@@ -1,7 +1,6 @@
 """A sweep while it runs: a line for each run that is running, and when all will be done. Needs no torch."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from heapq import heapify, heapreplace
@@ -13,7 +12,7 @@ from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_shift.jobs import DONE, RUNNING, Job, read_jobs, read_progress
+from lit_shift.jobs import DONE, RUNNING, Job, counted, read_jobs, read_progress
 
 
 class View:
@@ -70,8 +69,7 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
             f"{progress['images_per_second']:,.0f}",
             _clock(left),
         )
-    counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
+    told = counted(jobs, total)
     durations = [job.ended - job.began for job in jobs if job.ended and job.state == DONE]
     # Until one is finished, and has been measured too, of those that are trained.
     if durations := durations or [age + left for age, left in running if left is not None]:
@@ -82,7 +80,7 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
         for _ in range(total - len(jobs)):
             heapreplace(free, free[0] + duration)
         told += f"; about {_clock(max(free))} left"
-    return Group(table, Text(f"{total} runs: {told}"))
+    return Group(table, Text(told))
 
 
 def _clock(seconds: float) -> str:

@@ -1,7 +1,6 @@
 """What a command has found, as tables for the terminal."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import yaml
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_shift.jobs import BEFORE, DONE, RUNNING, STOPPED, Job
+from lit_shift.jobs import BEFORE, DONE, RUNNING, STOPPED, Job, counted
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
@@ -48,13 +47,8 @@ def runs(folders: Iterable[Path]) -> Table:
 
 def others(jobs: Sequence[Job], total: int) -> Table:
     """Of a sweep of so many runs those that are not finished, by the reason that is known."""
-    counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
-    told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-    shown = Table(
-        Column("run", overflow="fold"),
-        Column("what became of it", overflow="fold"),
-        title=f"{total} run{'s' * (total > 1)}: {told}",
-    )
+    columns = (Column(name, overflow="fold") for name in ("run", "what became of it"))
+    shown = Table(*columns, title=counted(jobs, total))
     titles: dict[str, list[str]] = {}
     for job in jobs:
         if job.state not in (DONE, BEFORE):
