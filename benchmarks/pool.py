@@ -55,6 +55,12 @@ def timm(channels: int) -> nn.Module:
     return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(channels, TAPS, stride=2))
 
 
+def step_by_step(x: Tensor) -> Tensor:
+    """MaxPoolBlurDS as it runs without kernels of its own."""
+    pool = MaxPoolBlurDS("pascal5")
+    return pool.blur(pool.dense(x), stride=2)
+
+
 # By name, what makes a pool for so many channels.
 CANDIDATES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "literal": lambda channels: partial(literal, filter="pascal5"),
@@ -66,8 +72,13 @@ CANDIDATES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "timm": timm,
     "nn.MaxPool2d": lambda channels: nn.MaxPool2d(2),
 }
+# Where MaxPoolBlurDS runs by kernels of its own.
+ON_GPU: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
+    "MaxPoolBlurDS, step by step": lambda channels: step_by_step,
+    "MaxPoolBlurDS, compiled": lambda channels: torch.compile(step_by_step),
+}
 REFLECTING = ("antialiased-cnns", "timm")
-ALIKE = ("MaxPoolBlurDS", "antialiased-cnns, circular")  # that compute what the literal way does
+ALIKE = ("MaxPoolBlurDS", "antialiased-cnns, circular")  # modules that compute what the literal way does
 
 
 def forward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
@@ -86,10 +97,15 @@ def forward_backward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
 WORKS = {"forward": forward, "forward + backward": forward_backward}
 
 
+def candidates(device: torch.device) -> dict[str, Callable[[int], Callable[[Tensor], Tensor]]]:
+    """All that can be compared on a device."""
+    return CANDIDATES | (ON_GPU if device.type == "cuda" else {})
+
+
 def works(work: Callable[[Callable[[Tensor], Tensor], Tensor], None], x: Tensor) -> dict[str, partial[None]]:
     """Every candidate in every layout, and a copy."""
     found = {"copy": partial(forward, torch.clone, x)}
-    for candidate, make in CANDIDATES.items():
+    for candidate, make in candidates(x.device).items():
         pool = make(x.shape[1])
         if isinstance(pool, nn.Module):
             pool = pool.to(x)
@@ -124,7 +140,8 @@ def main() -> None:
             tables[name].add_column(f"{channels} x {side} x {side}", justify="right")
             times = take_turns(works(work, x), rounds, options.device, f"{name}, {channels} x {side} x {side}")
             times["memory floor"] = FLOOR[name] * times.pop("copy")
-            for candidate in [*(f"{pool}, {layout}" for pool in CANDIDATES for layout in LAYOUTS), "memory floor"]:
+            rows = [f"{candidate}, {layout}" for candidate in candidates(options.device) for layout in LAYOUTS]
+            for candidate in [*rows, "memory floor"]:
                 ratios = times[candidate] / times["literal, NCHW"] if candidate in times else None
                 cells[name].setdefault(candidate, []).append("-" if ratios is None else quartiles(ratios, ".2f"))
     for name, table in tables.items():

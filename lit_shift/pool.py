@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lit_shift.constant import constant
 from lit_shift.errors import InputError
 from lit_shift.filters import lowpass
+from lit_shift.fused import applies, max_blur
 from lit_shift.padding import Padding, check_padding, pad, source
 
 
@@ -81,6 +82,12 @@ class MaxPoolBlurDS(Pool):
 
     def dense(self, x: Tensor) -> Tensor:
         return dense_max(x, self.padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_even(x)
+        # Of another class we do not know that its steps are these.
+        fused = type(self) is MaxPoolBlurDS and applies(x, self.padding)
+        return max_blur(x, self.taps) if fused else super().forward(x)
 
 
 class AvgPool(Pool):

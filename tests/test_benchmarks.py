@@ -79,14 +79,22 @@ def test_orbit_has_every_row_and_both_ways_agree(benchmark, pool, device):
     assert rows[brute][1] == "1.00 (1.00-1.00)"
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_pool_has_every_row(benchmark, dtype):
-    text, rows = benchmark(benchmarks.pool, "--dtype", dtype)
-    layouts = benchmarks.pool.LAYOUTS
-    assert {f"{name}, {layout}" for name in benchmarks.pool.CANDIDATES for layout in layouts} < rows.keys()
+def test_pool_has_every_row(benchmark, dtype, device):
+    text, rows = benchmark(benchmarks.pool, "--dtype", dtype, "--device", device)
+    names = benchmarks.pool.candidates(torch.device(device))
+    assert {f"{name}, {layout}" for name in names for layout in benchmarks.pool.LAYOUTS} < rows.keys()
     assert rows["literal, NCHW"] == ["1.00 (1.00-1.00)"] * 5
     assert all(len(cells) == 5 for cells in rows.values())
     assert text.count("memory floor") == 2  # forward, and with the backward pass
+
+
+def test_step_by_step_is_what_a_gpu_is_spared(rng):
+    x = torch.randn(2, 3, 8, 8, generator=rng)
+    torch.testing.assert_close(benchmarks.pool.step_by_step(x), benchmarks.pool.literal(x, "pascal5"))
+    assert benchmarks.pool.candidates(torch.device("cpu")) == benchmarks.pool.CANDIDATES
+    assert "MaxPoolBlurDS, step by step" in benchmarks.pool.candidates(torch.device("cuda"))
 
 
 def test_convolution_has_a_row_for_each_layer(benchmark):

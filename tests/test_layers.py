@@ -17,7 +17,7 @@ FLOORS = [
         *("track", "fill", "view", "boxes", "constant", "torus", "memory"),
     ],
     [
-        "pool",
+        *("kernel", "fused", "pool"),
         "metrics",
         "readings",
         *("figures.style", "figures.zhang", "figures.signals", "figures.azulay_weiss", "figures.bias", "figures"),

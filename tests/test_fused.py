@@ -1,0 +1,189 @@
+import importlib.util
+import sys
+from itertools import product
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lit_shift import fused
+from lit_shift.filters import lowpass
+from lit_shift.pool import MaxPoolBlurDS
+from lit_shift.vgg import VGG13
+
+pytest.importorskip("triton", reason="Triton is not made for this machine")
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+
+from lit_shift import kernel
+
+FILTERS = ["delta", "rect2", "pascal5", "rect6", "ls7"]
+SHAPES = [(2, 3, 2, 2), (1, 2, 4, 6), (1, 1, 8, 2), (1, 130, 2, 8)]  # the last is wider than one program
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """The kernels as Triton's interpreter runs them on a CPU, in the place of those that need a GPU."""
+    spec = importlib.util.spec_from_file_location("lit_shift.kernel", kernel.__file__)
+    module = importlib.util.module_from_spec(spec)
+    with monkeypatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        spec.loader.exec_module(module)
+    monkeypatch.setattr("lit_shift.kernel", module)
+    monkeypatch.setattr("lit_shift.pool.applies", lambda x, padding: padding == "circular")
+    return module
+
+
+def literal(x, filter):
+    """The definition, whose max gives its gradient to the first of equal samples of a window."""
+    taps = lowpass(filter).to(x)
+    x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
+    before, after = (len(taps) - 1) // 2, len(taps) // 2
+    for axis in (2, 3):  # as often as it must, where F.pad refuses
+        x = x.index_select(axis, torch.arange(-before, x.shape[axis] + after) % x.shape[axis])
+    return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, -1, -1), stride=2, groups=x.shape[1])
+
+
+def with_gradient(pool, x, grad):
+    x = x.detach().requires_grad_()
+    y = pool(x)
+    return y.detach(), *torch.autograd.grad(y, x, grad.to(y.dtype))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("filter", FILTERS)
+def test_the_kernels_are_the_definition(filter, shape, interpreted, rng):
+    x = torch.randn(shape, generator=rng)
+    grad = torch.randn(literal(x, filter).shape, generator=rng)
+    result, gradient = with_gradient(MaxPoolBlurDS(filter), x, grad)
+    expected, expected_gradient = with_gradient(lambda x: literal(x, filter), x.double(), grad)
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=0, atol=1e-6)
+
+
+def test_of_equal_samples_the_first_has_the_gradient(interpreted, rng):
+    x = torch.randint(0, 2, (2, 3, 8, 6), generator=rng).float()
+    grad = torch.randn(2, 3, 4, 3, generator=rng)
+    _, gradient = with_gradient(MaxPoolBlurDS("tri5"), x, grad)
+    torch.testing.assert_close(gradient, with_gradient(lambda x: literal(x, "tri5"), x, grad)[1])
+    torch.testing.assert_close(gradient.sum(), grad.sum())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_is_seen_where_it_is_seen_step_by_step(value, interpreted, rng):
+    x = torch.randn(1, 2, 8, 8, generator=rng)
+    x[0, 1, 3, 4] = value
+    torch.testing.assert_close(MaxPoolBlurDS()(x), literal(x, "tri5"), equal_nan=True)
+
+
+# Triton's interpreter cuts a bfloat16 off where a GPU rounds it.
+@pytest.mark.parametrize(("dtype", "within"), [(torch.bfloat16, 2**-7), (torch.float16, 0)])
+def test_half_precision_is_rounded_once(dtype, within, interpreted, rng):
+    x, grad = torch.randn(1, 2, 8, 8, generator=rng).to(dtype), torch.randn(1, 2, 4, 4, generator=rng).to(dtype)
+    result, gradient = with_gradient(MaxPoolBlurDS("rect3"), x, grad)
+    exact, exact_gradient = with_gradient(MaxPoolBlurDS("rect3"), x.float(), grad)
+    torch.testing.assert_close(result, exact.to(dtype), rtol=within, atol=0)
+    torch.testing.assert_close(gradient, exact_gradient.to(dtype), rtol=within, atol=0)
+
+
+@pytest.mark.parametrize("grad_of", ["each", "the sum"])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_any_layout_is_taken(memory_format, grad_of, interpreted, rng):
+    x = torch.randn(2, 3, 4, 6, generator=rng).contiguous(memory_format=memory_format).requires_grad_()
+    y = MaxPoolBlurDS()(x)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    grad = torch.ones(()).expand(y.shape) if grad_of == "the sum" else torch.randn(y.shape, generator=rng)
+    y.backward(grad)
+    torch.testing.assert_close(x.grad, with_gradient(lambda x: literal(x, "tri5"), x, grad)[1])
+
+
+def test_pytorch_knows_the_operation(interpreted, rng):
+    """Its schema, what its result looks like, its gradient, and that ``torch.compile`` can trace both."""
+    x = torch.randn(2, 3, 4, 6, generator=rng, requires_grad=True)
+    taps = MaxPoolBlurDS("rect2").taps
+    torch.library.opcheck(fused.max_blur, (x, taps))
+    torch.library.opcheck(fused.max_blur_backward, (x.detach(), torch.randn(2, 3, 2, 3, generator=rng), taps))
+
+
+def test_a_network_trains_by_the_kernels_as_without(interpreted, monkeypatch, rng):
+    net, x = VGG13(lambda: MaxPoolBlurDS("tri3"), width=1).eval(), torch.randn(1, 3, 32, 32, generator=rng)
+
+    def logits_and_gradients():
+        logits = net(x)
+        return [logits.detach(), *torch.autograd.grad(logits.logsumexp(1).sum(), list(net.parameters()))]
+
+    by_kernels = logits_and_gradients()
+    monkeypatch.setattr("lit_shift.pool.applies", lambda x, padding: False)
+    for found, expected in zip(by_kernels, logits_and_gradients(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+def test_a_sample_is_loaded_once_by_a_program(dtype, capability):
+    """Compiled for a GPU, that need not be there: of all the loads of the loops those of different samples remain."""
+    taps = MaxPoolBlurDS("pascal5").taps
+
+    def loads_and_stores(way, maps, rows):
+        constants = {"SHAPE": (32, 32, 64), "HALVED": (16, 16, 64), "TAPS": taps, "ROWS": rows, "LANES": kernel.LANES}
+        signature = dict.fromkeys(maps, f"*{dtype}") | dict.fromkeys(constants, "constexpr")
+        aligned = {(i,): [["tt.divisibility", 16]] for i in range(len(maps))}  # as PyTorch's memory is
+        source = ASTSource(way, signature, constants, aligned)
+        program = compile(source, target=GPUTarget("cuda", capability, 32), options={"enable_fp_fusion": True}).asm[
+            "ptx"
+        ]
+        assert "spill" not in program
+        return [
+            sum(f"{word}.global.v{4 if dtype == 'fp32' else 2}" in line for line in program.splitlines())
+            for word in ("ld", "st")
+        ]
+
+    rows, most = kernel.ROWS, kernel.BACKWARD_ROWS
+    assert loads_and_stores(kernel._forward, ("x", "y"), rows) == [(2 * rows + 4) * 6, rows]
+    seen = (2 * most + 2) * 4 + (most + 2) * 3  # of the input, and of the result's gradient
+    assert loads_and_stores(kernel._backward, ("x", "grad", "out"), most) == [seen, 4 * most]
+
+
+def test_without_its_kernels_a_gpu_pools_step_by_step_and_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lit_shift.kernel", None)
+    monkeypatch.delattr("lit_shift.kernel")
+    with pytest.warns(UserWarning, match="pools step by step, which is slower: its kernels do not run here. .+"):
+        assert not fused.runs_on.__wrapped__(torch.device("cuda", 0))
+
+
+def test_a_cpu_and_what_the_kernels_do_not_take_pool_step_by_step(monkeypatch, rng):
+    x = torch.randn(1, 1, 2, 2, generator=rng)
+    assert not fused.applies(x, "circular")
+    monkeypatch.setattr(fused, "runs_on", lambda device: True)
+
+    class OnGPU:
+        is_cuda, device = True, torch.device("cuda", 0)
+
+        def __init__(self, dtype):
+            self.dtype = dtype
+
+    assert fused.applies(OnGPU(torch.float32), "circular")
+    assert not fused.applies(OnGPU(torch.float64), "circular")
+    assert not fused.applies(OnGPU(torch.float32), "zeros")
+
+
+def test_a_pool_that_overrides_a_step_is_not_pooled_by_the_kernels(monkeypatch, rng):
+    class Halves(MaxPoolBlurDS):
+        def dense(self, x):
+            return x / 2
+
+    x = torch.ones(1, 1, 2, 2)
+    monkeypatch.setattr("lit_shift.pool.applies", lambda x, padding: True)
+    assert Halves()(x).item() == pytest.approx(0.5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_computes_what_a_cpu_does(rng):
+    assert fused.runs_on(torch.device("cuda", torch.cuda.current_device()))
+    for filter, shape in product(FILTERS, [(128, 64, 32, 32), (7, 512, 2, 2), *SHAPES]):
+        x = torch.randn(shape, generator=rng)
+        grad = torch.randn(literal(x, filter).shape, generator=rng)
+        result, gradient = with_gradient(MaxPoolBlurDS(filter), x.cuda(), grad.cuda())
+        expected, expected_gradient = with_gradient(MaxPoolBlurDS(filter), x.double(), grad)
+        torch.testing.assert_close(result.cpu().double(), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(gradient.cpu().double(), expected_gradient, rtol=0, atol=1e-5)
