@@ -2,11 +2,13 @@
 
 The plain loop has a ``DataLoader`` of PIL images, torchvision's transforms, circular ``padding_mode`` and the blur as
 its definition reads. Candidates take turns; a ratio is the median, with quartiles, of the time of the plain loop
-relative to the time in the same round.
+relative to the time in the same round. On a GPU ours train in float32, by bfloat16 autocast, and compiled as
+``compile=true`` does.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +24,7 @@ from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.memory import keep_freed_memory
 from lit_shift.padding import Padding
 from lit_shift.pool import MaxPoolBlurDS
+from lit_shift.subject import full_precision
 from lit_shift.vgg import VGG13
 
 SIDE, CLASSES = 32, 10
@@ -34,25 +37,47 @@ def endless(loader: DataLoader[tuple[Tensor, int]] | BatchLoader) -> Iterator[tu
 
 
 class Training:
-    """A network that is trained, by ``steps`` batches a call, with or without :func:`keep_freed_memory`."""
+    """A network that is trained, by ``steps`` batches a call.
+
+    Args:
+        keep: as :func:`keep_freed_memory` has it.
+        dtype: of matrix products and convolutions.
+        compile: as ``compile=true`` does.
+        fused: SGD in one pass over the weights.
+    """
 
     def __init__(
-        self, net: nn.Module, loader: DataLoader[tuple[Tensor, int]] | BatchLoader, steps: int, keep: bool = True
+        self,
+        net: nn.Module,
+        loader: DataLoader[tuple[Tensor, int]] | BatchLoader,
+        steps: int,
+        device: torch.device,
+        keep: bool = True,
+        dtype: torch.dtype = torch.float32,
+        compile: bool = False,
+        fused: bool = True,
     ) -> None:
         self.keep = keep
-        self.net = net.train()
+        self.net = net.train().to(device)
+        self.run: Callable[[Tensor], Tensor] = self.net
+        if compile:
+            self.run = torch.compile(self.net, mode="reduce-overhead", dynamic=False)
         self.batches = endless(loader)
         self.steps = steps
-        self.optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+        self.device = device
+        self.dtype = dtype
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=fused)
 
     def __call__(self) -> None:
         keep_freed_memory(self.keep)
         for _ in range(self.steps):
-            x, labels, *_ = next(self.batches)
+            x, labels, *_ = (tensor.to(self.device) for tensor in next(self.batches))
             if x.dtype == torch.uint8:
                 x = (x.float() / 255 - 0.5) / 0.25
             self.optimizer.zero_grad()
-            F.cross_entropy(self.net(x), labels).backward()
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                loss = F.cross_entropy(self.run(x), labels)
+            loss.backward()
             self.optimizer.step()
 
 
@@ -66,7 +91,7 @@ def multiplications(net: nn.Module) -> int:
 
     hooks = [module.register_forward_hook(count) for module in net.modules() if isinstance(module, nn.Conv2d)]
     with torch.no_grad():
-        net.eval()(torch.zeros(1, 3, SIDE, SIDE))
+        net.eval()(torch.zeros(1, 3, SIDE, SIDE, device=next(net.parameters()).device))
     for hook in hooks:
         hook.remove()
     return found
@@ -75,62 +100,72 @@ def multiplications(net: nn.Module) -> int:
 def check_same(ours: nn.Module, plain: nn.Module, x: Tensor) -> None:
     """That both compute the same."""
     load_ours(plain, ours)
-    torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-3, atol=1e-4)
+    with full_precision(x.device):
+        torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-3, atol=1e-4)
 
 
 def main() -> None:
     parser = Options(__doc__, rounds=10)
     parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
     parser.add_argument("--width", type=positive, default=64, help="channels of the first block, 64 by default")
-    parser.add_argument("--steps", type=positive, default=2, help="batches of a turn, 2 by default")
+    parser.add_argument("--steps", type=positive, help="batches of a turn; 2 by default, on a GPU 50")
+    parser.add_device()
     options = parser.parse_args()
+    device: torch.device = options.device
+    on_gpu = device.type == "cuda"
+    steps = options.steps or (50 if on_gpu else 2)
     if options.tiny:
-        options.batch, options.width, options.steps, options.rounds = 4, 4, 1, 1
+        options.batch, options.width, steps, options.rounds = 4, 4, 1, 1
 
     images = Images(
         torch.randint(256, (4 * options.batch, 3, SIDE, SIDE), dtype=torch.uint8),
         torch.randint(CLASSES, (4 * options.batch,)),
     )
+    held = Images(*(tensor.to(device) for tensor in images))
 
-    def ours(padding: Padding = "circular", fourier: bool = True, keep: bool = True) -> Training:
+    def ours(padding: Padding = "circular", fourier: bool = True, **how: Any) -> Training:
         net = VGG13(partial(MaxPoolBlurDS, padding=padding), CLASSES, options.width, padding, fourier)
-        loader = BatchLoader(images, options.batch, Augmentation(flip=True, shift=False))
-        return Training(net, loader, options.steps, keep)
+        loader = BatchLoader(held, options.batch, Augmentation(flip=True, shift=False))
+        return Training(net, loader, steps, device, **how)
 
     pictures = Pictures(images, [0.5] * 3, [0.25] * 3, flip=True)
     plain = DataLoader(pictures, options.batch, shuffle=True, drop_last=True)
     candidates = {
-        "plain loop": Training(plain_vgg(options.width, CLASSES), plain, options.steps, keep=False),
+        "plain loop": Training(plain_vgg(options.width, CLASSES), plain, steps, device, keep=False, fused=False),
         "ours": ours(),
-        "ours, direct convolutions": ours(fourier=False),
-        "ours, freed memory given back": ours(keep=False),
-        "ours, zero-padded": ours("zeros"),
     }
-    check_same(candidates["ours"].net, candidates["plain loop"].net, torch.randn(2, 3, SIDE, SIDE))
+    if on_gpu:
+        candidates["ours, bfloat16"] = ours(dtype=torch.bfloat16)
+        candidates["ours, bfloat16, compiled"] = ours(dtype=torch.bfloat16, compile=True)
+        candidates["ours, bfloat16, compiled, zero-padded"] = ours("zeros", dtype=torch.bfloat16, compile=True)
+    else:
+        candidates["ours, direct convolutions"] = ours(fourier=False)
+        candidates["ours, freed memory given back"] = ours(keep=False)
+        candidates["ours, zero-padded"] = ours("zeros")
+    check_same(candidates["ours"].net, candidates["plain loop"].net, torch.randn(2, 3, SIDE, SIDE, device=device))
     for training in candidates.values():
         training.net.train()
 
-    side = 256 if options.tiny else 2048
-    a, b = torch.randn(2, side, side)
-    works: dict[str, Callable[[], object]] = {**candidates, "matmul": lambda: a @ b}
-    times = take_turns(works, options.rounds, torch.device("cpu"), "training steps")
-    rate = 2 * side**3 / times.pop("matmul")
-    trained = options.batch * options.steps
+    side = 256 if options.tiny else 8192 if on_gpu else 2048
+    works: dict[str, Callable[[], object]] = {**candidates}
+    for dtype in {training.dtype for training in candidates.values()}:
+        works[str(dtype)] = partial(torch.matmul, *torch.randn(2, side, side, dtype=dtype, device=device))
+    times = take_turns(works, options.rounds, device, "training steps")
+    rates = {name: 2 * side**3 / times.pop(name) for name in works.keys() - candidates.keys()}
+    trained = options.batch * steps
     # A backward pass multiplies twice as much as a forward pass.
     work = 3 * 2 * multiplications(candidates["ours"].net) * trained
-    table = Table(
-        "training step",
-        title=f"VGG13 with tri5, width {options.width}, batch {options.batch}, float32, rounds {options.rounds}, "
-        f"{describe(torch.device('cpu'))}; a matrix product: {np.median(rate) / 1e9:.0f} GFLOP/s",
-    )
+    how = f"width {options.width}, batch {options.batch}, rounds {options.rounds}, {describe(device)}"
+    table = Table("training step", title=f"VGG13 with tri5, {how}")
     for column in ("images/s", "times as fast", "share of the matrix product's rate"):
         table.add_column(column, justify="right")
     for name, measured in times.items():
-        shares = work / measured / rate
+        shares = work / measured / rates[str(candidates[name].dtype)]
         faster = quartiles(times["plain loop"] / measured, ".2f")
         table.add_row(name, f"{trained / np.median(measured):,.0f}", faster, f"{np.median(shares):.0%}")
+    speeds = ", ".join(f"{np.median(rate) / 1e9:,.0f} GFLOP/s in {name[6:]}" for name, rate in rates.items())
     note = "The share counts the multiplications of the direct form; Winograd's and the Fourier basis need fewer."
-    Console(width=130).print(table, note, sep="\n")
+    Console(width=130).print(table, f"A matrix product: {speeds}.", note, sep="\n")
 
 
 if __name__ == "__main__":
