@@ -17,6 +17,7 @@ from lit_shift.orbit import (
 )
 from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
+from lit_shift.subject import full_precision
 from lit_shift.vgg import VGG13
 
 
@@ -66,6 +67,18 @@ def test_float32_to_rounding(rng):
     model = trained(MaxPoolBlurDS).float()
     x = torch.randn(1, 3, 32, 32, generator=rng)
     torch.testing.assert_close(orbit_logits(model, x), brute_force(model, x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("pool", [MaxPool, AvgPool, MaxPoolBlurDS])
+def test_a_gpu_computes_what_a_cpu_does(pool, rng):
+    model = trained(pool, width=16).float()
+    x = torch.randn(4, 3, 32, 32, generator=rng)
+    expected, expected_orbit = model(x).detach(), orbit_logits(model, x)
+    model, x = model.cuda(), x.cuda()
+    with full_precision(x.device):
+        torch.testing.assert_close(model(x).cpu(), expected, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(orbit_logits(model, x).cpu(), expected_orbit, rtol=1e-3, atol=1e-4)
 
 
 def test_split_phases(rng):
