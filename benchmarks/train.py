@@ -43,7 +43,7 @@ class Training:
         keep: as :func:`keep_freed_memory` has it.
         dtype: of matrix products and convolutions.
         compile: as ``compile=true`` does.
-        fused: SGD in one pass over the weights.
+        fused: SGD in one pass over the weights; None is what PyTorch does by itself.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Training:
         keep: bool = True,
         dtype: torch.dtype = torch.float32,
         compile: bool = False,
-        fused: bool = True,
+        fused: bool | None = True,
     ) -> None:
         self.keep = keep
         self.net = net.train().to(device)
@@ -131,7 +131,7 @@ def main() -> None:
     pictures = Pictures(images, [0.5] * 3, [0.25] * 3, flip=True)
     plain = DataLoader(pictures, options.batch, shuffle=True, drop_last=True)
     candidates = {
-        "plain loop": Training(plain_vgg(options.width, CLASSES), plain, steps, device, keep=False, fused=False),
+        "plain loop": Training(plain_vgg(options.width, CLASSES), plain, steps, device, keep=False, fused=None),
         "ours": ours(),
     }
     if on_gpu:

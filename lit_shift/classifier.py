@@ -58,8 +58,12 @@ class Classifier(LightningModule):
 
     def setup(self, stage: str) -> None:
         if self.compiled and stage == "fit":
-            # Of training alone, where no result outlives its step: the next one writes it into the same memory.
-            self.train_forward = torch.compile(self.forward, mode="reduce-overhead", dynamic=False)
+            torch.compiler.reset()  # what earlier runs of a sweep have compiled, which counts towards a limit
+            # Training alone keeps nothing that a CUDA graph returns until its next run writes over it, unless
+            # gradients are added up.
+            graphs = self.trainer.accumulate_grad_batches == 1
+            mode = "reduce-overhead" if graphs else "default"
+            self.train_forward = torch.compile(self.forward, mode=mode, dynamic=False)
 
     def normalize(self, pixels: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """uint8 images to the network's input: zero mean and unit variance over the training pixels."""

@@ -27,9 +27,10 @@ def runs_on(device: torch.device) -> bool:
 
         x = torch.zeros(1, 1, 2, 2, device=device)
         kernel.backward(x, kernel.forward(x, (1.0,)), (1.0,))
+        torch.cuda.synchronize(device)
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        message = f"MaxPoolBlurDS pools step by step, which is slower: its kernels do not run here. {reason}"
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        message = f"MaxPoolBlurDS pools step by step, which is slower: its kernels do not run here ({reason})."
         warnings.warn(message, stacklevel=1)
         return False
     return True
@@ -37,7 +38,7 @@ def runs_on(device: torch.device) -> bool:
 
 @custom_op("lit_shift::max_blur", mutates_args=())
 def max_blur(x: Tensor, taps: Sequence[float]) -> Tensor:
-    """Dense max, blur and every second sample on a torus, with sums in float32.
+    """Dense max, blur and every second sample on a torus, with sums in float32. It has no second derivative.
 
     Args:
         x: (N, C, H, W), H and W even, of one of :data:`DTYPES`; on a GPU.
@@ -62,12 +63,13 @@ def max_blur_backward(x: Tensor, grad: Tensor, taps: Sequence[float]) -> Tensor:
 @max_blur.register_fake
 def _(x: Tensor, taps: Sequence[float]) -> Tensor:
     n, c, h, w = x.shape
-    return _channels_last(x.new_empty(n, c, h // 2, w // 2))
+    shape = (n, c, h // 2, w // 2)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 @max_blur_backward.register_fake
 def _(x: Tensor, grad: Tensor, taps: Sequence[float]) -> Tensor:
-    return _channels_last(torch.empty_like(x))
+    return torch.empty_like(x, memory_format=torch.channels_last)
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Sequence[float]], output: Tensor) -> None:

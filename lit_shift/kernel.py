@@ -2,9 +2,9 @@
 # ruff: noqa: RUF005
 """MaxPoolBlurDS as one Triton kernel each way: a map is read, the result is written, and nothing in between.
 
-Both kernels read as their definitions, sums over all taps around a max of four. Their loops are unrolled, and what
-neighbouring samples share, the loads too, the compiler does once. A program computes a few rows of the halved map; each
-of its lanes stands for one column and channel, so that what lanes load lies side by side in channels_last.
+Both kernels read as their definitions, sums over all taps around a max of four. A program computes a few rows of the
+halved map; each of its lanes stands for one column and channel, so that what lanes load lies side by side in
+channels_last. The loops are unrolled, and what the rows of a lane share, the loads too, the compiler does once.
 
 Within a kernel a map is where it lies, and which of its rows, columns and channels the lanes are at.
 """

@@ -15,7 +15,7 @@ PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
 _ROW = ("aug", "seed", "filter", "choices", "classes", "image_size", "pool._target_", "pool._partial_", "pool.filter")
 _NO_MATTER = (
     *("runs", "fresh", "logger", "compile", "callbacks", "data.eval_batch_size"),
-    "model.fourier",
+    *("model.fourier", "optimizer.fused"),
     *("trainer.accelerator", "trainer.devices", "trainer.strategy"),
 )
 _NAMED = ("model.width", "trainer.max_epochs", "padding")

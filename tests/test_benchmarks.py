@@ -94,7 +94,7 @@ def test_pool_has_every_row(benchmark, dtype, device):
 
 def test_step_by_step_is_what_a_gpu_is_spared(rng):
     x = torch.randn(2, 3, 8, 8, generator=rng)
-    torch.testing.assert_close(benchmarks.pool.step_by_step(x), benchmarks.pool.literal(x, "pascal5"))
+    torch.testing.assert_close(benchmarks.pool.StepByStep("pascal5")(x), benchmarks.pool.literal(x, "pascal5"))
     assert benchmarks.pool.candidates(torch.device("cpu")) == benchmarks.pool.CANDIDATES
     assert "MaxPoolBlurDS, step by step" in benchmarks.pool.candidates(torch.device("cuda"))
 

@@ -90,7 +90,7 @@ def test_help_lists_every_switch_with_its_choices(run):
         "pool: avg, blur, max",
         "model: vgg13, vgg13_slim",
         "logger: csv, wandb",
-        "experiment: paper, quickstart",
+        "experiment: gpu, paper, quickstart",
         "circular, zeros, reflect [circular]",
     ):
         assert line in out

@@ -121,8 +121,8 @@ def test_a_network_trains_by_the_kernels_as_without(interpreted, monkeypatch, rn
 
 @pytest.mark.parametrize("capability", [75, 90])
 @pytest.mark.parametrize(("dtype", "words"), [("fp32", 4), ("bf16", 2), ("fp16", 2)])
-def test_a_sample_is_loaded_once_by_a_program(dtype, words, capability):
-    """Compiled for a GPU, which need not be there, the loops load each sample once, and four at a time."""
+def test_a_sample_is_loaded_once_by_a_lane(dtype, words, capability):
+    """Compiled for a GPU, which need not be there, the loops load each sample once, and four lanes' at a time."""
     taps = MaxPoolBlurDS("pascal5").taps
 
     def loads_and_stores(way, maps, rows):
@@ -144,7 +144,10 @@ def test_a_sample_is_loaded_once_by_a_program(dtype, words, capability):
 def test_without_its_kernels_a_gpu_pools_step_by_step_and_says_why(monkeypatch):
     monkeypatch.setitem(sys.modules, "lit_shift.kernel", None)
     monkeypatch.delattr("lit_shift.kernel")
-    with pytest.warns(UserWarning, match="pools step by step, which is slower: its kernels do not run here. .+"):
+    with pytest.warns(
+        UserWarning,
+        match=r"pools step by step, which is slower: its kernels do not run here \(ModuleNotFoundError: .+\)",
+    ):
         assert not fused.runs_on.__wrapped__(torch.device("cuda", 0))
 
 

@@ -3,10 +3,12 @@ import io
 from statistics import mean, stdev
 
 import pytest
+from omegaconf import OmegaConf
 
 from lit_shift import formats, published, table1
+from lit_shift.config import composed
 from lit_shift.filters import FILTERS
-from lit_shift.run_protocol import PAPERS
+from lit_shift.run_protocol import PAPERS, protocol
 from tests.findings import findings
 
 
@@ -103,9 +105,18 @@ def test_two_unlike_runs_without_a_majority_name_what_they_differ_in():
 
 def test_what_does_not_change_the_result_does_not_tell_protocols_apart():
     same = {"trainer__devices": 2, "runs": "elsewhere", "logger": {}, "data__root": "elsewhere", "compile": True}
+    same |= {"optimizer__fused": True}
     runs = [findings("a"), findings("b", seed=1, **same), findings("c", seed=2, data__eval_batch_size=256)]
     (row,) = table1.build(runs)
     assert row.protocol == PAPERS
+
+
+def test_what_is_fast_on_a_gpu_is_the_papers_protocol_but_for_its_precision():
+    fast = composed("train", ["experiment=gpu"])
+    assert fast.compile
+    assert fast.optimizer.fused
+    fast.choices = {"data": "cifar10", "model": "vgg13", "pool": "max"}
+    assert protocol(OmegaConf.to_container(fast, resolve=True)) == f"{PAPERS}, trainer.precision=bf16-mixed"
 
 
 def test_a_slim_network_is_its_width():
