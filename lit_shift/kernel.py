@@ -29,6 +29,7 @@ def _sample(maps, r: tl.constexpr, c: tl.constexpr, SHAPE: tl.constexpr):
     W: tl.constexpr = SHAPE[1]
     C: tl.constexpr = SHAPE[2]
     start, row, column, channel, inside = maps
+    # What is constant is added up first: the compiler knows by it that two places are the same.
     place = (row + (r + 4 * H)) % H * W + (column + (c + 4 * W)) % W
     return tl.load(start + place * C + channel, inside).to(tl.float32)
 
@@ -112,7 +113,7 @@ def _forward(
     size: tl.constexpr = HALVED[0] * HALVED[1] * HALVED[2]
     image, row, column, channel, inside = _lanes(SHAPE, ROWS, LANES)
     maps = (x + image * (4 * size), 2 * row, 2 * column, channel, inside)
-    rows = ()
+    rows = ()  # all before the first is stored, after which the compiler would load anew
     for i in tl.static_range(ROWS):
         rows = rows + (_pooled(maps, 2 * i, SHAPE, TAPS),)
     for i in tl.static_range(ROWS):
