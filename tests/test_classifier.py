@@ -25,7 +25,7 @@ def trained(path, compile, **how):
     callbacks = [Heartbeat(path / "progress.json"), Progress(), StopOnDivergence()]
     trainer = Trainer(
         accelerator="cpu",
-        max_epochs=2,
+        max_epochs=1,
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,
@@ -40,7 +40,7 @@ def trained(path, compile, **how):
     return found | tested | {"weights": [value.clone() for value in net.state_dict().values()]}
 
 
-BATCHES = 2 * 10  # of the training, which 1,237 images are
+BATCHES = 10  # of the training, which 1,237 images are
 
 
 def test_a_compiled_training_learns_the_same(monkeypatch, tmp_path):
@@ -50,10 +50,10 @@ def test_a_compiled_training_learns_the_same(monkeypatch, tmp_path):
         asked.append(how)
         return torch_compile(function, backend="aot_eager", fullgraph=True, dynamic=how["dynamic"])
 
-    expected = trained(tmp_path, compile=False)
+    expected = trained(tmp_path, compile=False, limit_train_batches=4)
     assert not asked
     monkeypatch.setattr(torch, "compile", compiled)
-    found = trained(tmp_path, compile=True)
+    found = trained(tmp_path, compile=True, limit_train_batches=4)
     assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
