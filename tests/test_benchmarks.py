@@ -108,26 +108,27 @@ def test_convolution_has_a_row_for_each_layer(benchmark):
 def test_training_is_compared_with_the_plain_loop(benchmark, device):
     _, rows = benchmark(benchmarks.train, "--device", device)
     assert rows["plain loop"][1] == "1.00 (1.00-1.00)"
-    expected = {"direct convolutions", "freed memory given back", "zero-padded"}
+    expected = {"ours, direct convolutions", "ours, freed memory given back", "ours, zero-padded"}
     if device == "cuda":
-        expected = {"bfloat16", "bfloat16, compiled", "bfloat16, compiled, zero-padded"}
-    assert {"ours", *(f"ours, {what}" for what in expected)} < rows.keys()
+        expected = {"ours, bfloat16", "experiment=gpu", "experiment=gpu, zero-padded"}
+    assert {"ours", *expected} < rows.keys()
     assert all(float(cells[0].replace(",", "")) > 0 for cells in rows.values())
 
 
-def test_a_training_by_autocast_and_compiled(monkeypatch, rng):
+def test_a_training_as_on_a_gpu(monkeypatch, rng):
     """What only a GPU has in its table."""
     compiled, net = [], VGG13(MaxPoolBlurDS, width=2)
     monkeypatch.setattr(torch, "compile", lambda net, **how: compiled.append(how) or net)
     images = Images(torch.randint(256, (4, 3, 32, 32), dtype=torch.uint8, generator=rng), torch.arange(4))
     loader = BatchLoader(images, 4, Augmentation(flip=True, shift=False))
-    training = benchmarks.train.Training(net, loader, 2, torch.device("cpu"), dtype=torch.bfloat16, compile=True)
+    training = benchmarks.train.Training(net, loader, 2, torch.device("cpu"), dtype=torch.bfloat16, fast=True)
     before, seen = net.classifier.weight.clone(), []
     net.classifier.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     training()
     assert seen == [torch.bfloat16] * 2
     assert compiled == [{"mode": "reduce-overhead", "dynamic": False}]
     assert not torch.equal(net.classifier.weight, before)
+    assert training.optimizer.defaults["fused"]
 
 
 def test_both_ways_learn_the_same(rng):
