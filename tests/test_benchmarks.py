@@ -150,6 +150,7 @@ def test_both_ways_learn_the_same(rng):
     assert losses[0].item() < first / 2
 
 
+@pytest.mark.rough
 def test_loss_curves_of_both_ways(benchmark, images, tmp_path):
     picture = tmp_path / "curves.png"
     tiny = [argument for argument in TINY if argument != "logger=csv"]

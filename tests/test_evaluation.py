@@ -247,6 +247,7 @@ def test_unreadable_images_are_named_or_skipped_and_counted(run, trained, images
     assert (found["whole/n"], found["whole/skipped"], found["whole/complete"]) == (4, 1, 1)
 
 
+@pytest.mark.rough
 def test_an_unreadable_image_of_another_process_is_named_too(run, trained, tmp_path):
     save_images(tmp_path / "other", 8)
     bad = sorted((tmp_path / "other" / "test" / "above").iterdir())

@@ -101,6 +101,7 @@ def test_same_command_same_metrics_and_fresh_never_touches_an_old_result(run, ti
     assert before == {file: file.read_bytes() for file in first.rglob("*") if file.is_file()}
 
 
+@pytest.mark.rough
 def test_killed_at_any_moment_and_resumed_it_is_as_if_never_killed(run, command, tiny, tmp_path):
     arguments = [*tiny, "pool=blur", "aug=true"]
     assert run("train.py", *arguments, "runs=whole").code == 0
