@@ -122,16 +122,17 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
         "The `srun` command is available",  # hydra/launcher=slurm uses it
     ):
         warnings.filterwarnings("ignore", message)
-    trainer: pl.Trainer = instantiate(
-        cfg.trainer,
-        callbacks=[*callbacks, Progress()],
-        logger=False,
-        plugins=[AtomicCheckpointIO()],
-        num_sanity_val_steps=0,
-        limit_val_batches=1.0 if cfg.data.val_size else 0,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
+    with said_of("trainer"):
+        trainer: pl.Trainer = instantiate(
+            cfg.trainer,
+            callbacks=[*callbacks, Progress()],
+            logger=False,
+            plugins=[AtomicCheckpointIO()],
+            num_sanity_val_steps=0,
+            limit_val_batches=1.0 if cfg.data.val_size else 0,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
     if trainer.strategy.root_device.type == "cpu":
         if cfg.trainer.get("sync_batchnorm"):  # a run may be older than the switch
             raise InputError("trainer.sync_batchnorm=true needs GPUs: PyTorch has it for no other device.")

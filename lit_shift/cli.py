@@ -94,8 +94,6 @@ def explain(error: BaseException, config_name: str) -> str | None:
         return f"There is no option {match[1]}."  # Hydra's advice is to add it, but nothing would read it
     if match := re.match(r"(.*) See https://hydra.cc/docs/\S+/override_grammar", text):
         return f"Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' ({match[1]})."
-    if error.__cause__ and (match := re.match(r"Error in call to target .* full_key: (\S+)", text)):
-        return f"{match[1]}: {' '.join(str(error.__cause__).split())}"
     if match := re.match(r"Ambiguous value for argument '(.*?)'", text):
         return f"{match[1]} are several values: type -m for a run of each, or [...] for a list."
     return text

@@ -38,7 +38,10 @@ MISTAKES = [
     ("callbacks.shift_measures.shifts=1", "shifts=1 must be a whole number, 2 or more."),
     ("data=imagefolder", "data.root must be given: type data.root=VALUE."),
     ("data=imagefolder data.root=nowhere", "data.root=nowhere has no folder 'train'"),
-    ("trainer.accelerator=abacus", "error: trainer: You selected an invalid accelerator name: `accelerator='abacus'`"),
+    (
+        "trainer.accelerator=abacus",
+        "The config's 'trainer' does not work: You selected an invalid accelerator name: `accelerator='abacus'`",
+    ),
     ("trainer.sync_batchnorm=true", "trainer.sync_batchnorm=true needs GPUs"),
     ("data.batch_size=0", "data.batch_size=0"),
     ("pool=[", "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' (no viable"),
