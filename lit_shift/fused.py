@@ -9,14 +9,13 @@ from torch import Tensor
 from torch.library import custom_op
 
 from lit_shift.constant import constant
-from lit_shift.padding import Padding
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-def applies(x: Tensor, padding: Padding) -> bool:
+def applies(x: Tensor) -> bool:
     """Whether :func:`max_blur` takes such maps. What it does not take is pooled step by step, with the same result."""
-    return x.is_cuda and padding == "circular" and x.dtype in DTYPES and runs_on(x.device)
+    return x.is_cuda and x.dtype in DTYPES and runs_on(x.device)
 
 
 @constant

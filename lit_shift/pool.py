@@ -1,15 +1,13 @@
 """Pooling in three steps: a dense operation at stride 1, a blur, a subsampling by 2 (Zhang, section 3)."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lit_shift import circular, fused
 from lit_shift.constant import constant
 from lit_shift.errors import InputError
 from lit_shift.filters import lowpass
-from lit_shift.fused import applies, max_blur
 from lit_shift.padding import Padding, check_padding, pad, source
 
 
@@ -86,8 +84,11 @@ class MaxPoolBlurDS(Pool):
     def forward(self, x: Tensor) -> Tensor:
         check_even(x)
         # Of another class we do not know that its steps are these.
-        fused = type(self) is MaxPoolBlurDS and applies(x, self.padding)
-        return max_blur(x, self.taps) if fused else super().forward(x)
+        if type(self) is MaxPoolBlurDS and self.padding == "circular":
+            for fast in (fused, circular):
+                if fast.applies(x):
+                    return fast.max_blur(x, self.taps)
+        return super().forward(x)
 
 
 class AvgPool(Pool):
@@ -106,45 +107,8 @@ def dense_max(x: Tensor, padding: Padding) -> Tensor:
     The result cannot be modified in place.
     """
     if padding == "circular":
-        return _CircularMax.apply(x)
+        return circular.dense_max(x)
     return F.max_pool2d(pad(x, 0, 1, padding), 2, stride=1)
-
-
-class _CircularMax(torch.autograd.Function):
-    """The dense max on a torus, without a padded copy of the map, or of its gradient.
-
-    Where the map is padded with nothing, the last windows of an axis see its last sample alone and those before the
-    first its first alone; the larger of the two is what a window across the border sees.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        padded, indices = F.max_pool2d(x, 2, stride=1, padding=1, return_indices=True)
-        first_won = []
-        for first, last in _borders(padded):
-            if ctx.needs_input_grad[0]:
-                first_won.append((first > last).to(x.dtype))
-            last.copy_(torch.maximum(first, last))
-        ctx.save_for_backward(x, indices, *first_won)
-        return padded[:, :, 1:, 1:]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        x, indices, *first_won = ctx.saved_tensors
-        padded = torch.empty_like(indices, dtype=grad.dtype)
-        padded[:, :, 1:, 1:] = grad
-        for (first, last), won in zip(reversed(_borders(padded)), reversed(first_won), strict=True):
-            first.copy_(last * won)
-            last -= first
-        return torch.ops.aten.max_pool2d_with_indices_backward(
-            padded, x, (2, 2), (1, 1), (1, 1), (1, 1), False, indices
-        )
-
-
-def _borders(padded: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Of a map with a row and a column more than it needs: first and last row, then, below the first, column."""
-    below = padded[:, :, 1:]
-    return [(padded[:, :, 0], padded[:, :, -1]), (below[..., 0], below[..., -1])]
 
 
 def check_even(x: Tensor) -> None:

@@ -5,12 +5,11 @@ from itertools import product
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from lit_shift import fused
-from lit_shift.filters import lowpass
 from lit_shift.pool import MaxPoolBlurDS
 from lit_shift.vgg import VGG13
+from tests.definition import max_blur, with_gradient
 
 pytest.importorskip("triton", reason="Triton is not made for this machine")
 from triton.backends.compiler import GPUTarget
@@ -31,33 +30,17 @@ def interpreted(monkeypatch):
         patch.setenv("TRITON_INTERPRET", "1")
         spec.loader.exec_module(module)
     monkeypatch.setattr("lit_shift.kernel", module)
-    monkeypatch.setattr("lit_shift.pool.applies", lambda x, padding: padding == "circular")
+    monkeypatch.setattr("lit_shift.fused.applies", lambda x: True)
     return module
-
-
-def literal(x, filter):
-    """The definition, whose max gives its gradient to the first of equal samples of a window."""
-    taps = lowpass(filter).to(x)
-    x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
-    before, after = (len(taps) - 1) // 2, len(taps) // 2
-    for axis in (2, 3):  # as often as it must, where F.pad refuses
-        x = x.index_select(axis, torch.arange(-before, x.shape[axis] + after) % x.shape[axis])
-    return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, -1, -1), stride=2, groups=x.shape[1])
-
-
-def with_gradient(pool, x, grad):
-    x = x.detach().requires_grad_()
-    y = pool(x)
-    return y.detach(), *torch.autograd.grad(y, x, grad.to(y.dtype))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("filter", FILTERS)
 def test_the_kernels_are_the_definition(filter, shape, interpreted, rng):
     x = torch.randn(shape, generator=rng)
-    grad = torch.randn(literal(x, filter).shape, generator=rng)
+    grad = torch.randn(max_blur(x, filter).shape, generator=rng)
     result, gradient = with_gradient(MaxPoolBlurDS(filter), x, grad)
-    expected, expected_gradient = with_gradient(lambda x: literal(x, filter), x.double(), grad)
+    expected, expected_gradient = with_gradient(lambda x: max_blur(x, filter), x.double(), grad)
     torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient.double(), expected_gradient, rtol=0, atol=1e-6)
 
@@ -66,7 +49,7 @@ def test_of_equal_samples_the_first_has_the_gradient(interpreted, rng):
     x = torch.randint(0, 2, (2, 3, 8, 6), generator=rng).float()
     grad = torch.randn(2, 3, 4, 3, generator=rng)
     _, gradient = with_gradient(MaxPoolBlurDS("tri5"), x, grad)
-    torch.testing.assert_close(gradient, with_gradient(lambda x: literal(x, "tri5"), x, grad)[1])
+    torch.testing.assert_close(gradient, with_gradient(lambda x: max_blur(x, "tri5"), x, grad)[1])
     torch.testing.assert_close(gradient.sum(), grad.sum())
 
 
@@ -74,7 +57,7 @@ def test_of_equal_samples_the_first_has_the_gradient(interpreted, rng):
 def test_what_is_not_finite_is_seen_where_it_is_seen_step_by_step(value, interpreted, rng):
     x = torch.randn(1, 2, 8, 8, generator=rng)
     x[0, 1, 3, 4] = value
-    torch.testing.assert_close(MaxPoolBlurDS()(x), literal(x, "tri5"), equal_nan=True)
+    torch.testing.assert_close(MaxPoolBlurDS()(x), max_blur(x, "tri5"), equal_nan=True)
 
 
 # Triton's interpreter cuts a bfloat16 off where a GPU rounds it.
@@ -95,7 +78,7 @@ def test_any_layout_is_taken(memory_format, grad_of, interpreted, rng):
     assert y.is_contiguous(memory_format=torch.channels_last)
     grad = torch.ones(()).expand(y.shape) if grad_of == "the sum" else torch.randn(y.shape, generator=rng)
     y.backward(grad)
-    torch.testing.assert_close(x.grad, with_gradient(lambda x: literal(x, "tri5"), x, grad)[1])
+    torch.testing.assert_close(x.grad, with_gradient(lambda x: max_blur(x, "tri5"), x, grad)[1])
 
 
 def test_pytorch_knows_the_operation(interpreted, rng):
@@ -114,7 +97,7 @@ def test_a_network_trains_by_the_kernels_as_without(interpreted, monkeypatch, rn
         return [logits.detach(), *torch.autograd.grad(logits.logsumexp(1).sum(), list(net.parameters()))]
 
     by_kernels = logits_and_gradients()
-    monkeypatch.setattr("lit_shift.pool.applies", lambda x, padding: False)
+    monkeypatch.setattr("lit_shift.fused.applies", lambda x: False)
     for found, expected in zip(by_kernels, logits_and_gradients(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
@@ -153,7 +136,7 @@ def test_without_its_kernels_a_gpu_pools_step_by_step_and_says_why(monkeypatch):
 
 def test_a_cpu_and_what_the_kernels_do_not_take_pool_step_by_step(monkeypatch, rng):
     x = torch.randn(1, 1, 2, 2, generator=rng)
-    assert not fused.applies(x, "circular")
+    assert not fused.applies(x)
     monkeypatch.setattr(fused, "runs_on", lambda device: True)
 
     class OnGPU:
@@ -162,9 +145,8 @@ def test_a_cpu_and_what_the_kernels_do_not_take_pool_step_by_step(monkeypatch, r
         def __init__(self, dtype):
             self.dtype = dtype
 
-    assert fused.applies(OnGPU(torch.float32), "circular")
-    assert not fused.applies(OnGPU(torch.float64), "circular")
-    assert not fused.applies(OnGPU(torch.float32), "zeros")
+    assert fused.applies(OnGPU(torch.float32))
+    assert not fused.applies(OnGPU(torch.float64))
 
 
 def test_a_pool_that_overrides_a_step_is_not_pooled_by_the_kernels(monkeypatch, rng):
@@ -173,7 +155,7 @@ def test_a_pool_that_overrides_a_step_is_not_pooled_by_the_kernels(monkeypatch, 
             return x / 2
 
     x = torch.ones(1, 1, 2, 2)
-    monkeypatch.setattr("lit_shift.pool.applies", lambda x, padding: True)
+    monkeypatch.setattr("lit_shift.fused.applies", lambda x: True)
     assert Halves()(x).item() == pytest.approx(0.5)
 
 
@@ -182,7 +164,7 @@ def test_a_gpu_computes_what_a_cpu_does(rng):
     assert fused.runs_on(torch.device("cuda", torch.cuda.current_device()))
     for filter, shape in product(FILTERS, [(128, 64, 32, 32), (7, 512, 2, 2), *SHAPES]):
         x = torch.randn(shape, generator=rng)
-        grad = torch.randn(literal(x, filter).shape, generator=rng)
+        grad = torch.randn(max_blur(x, filter).shape, generator=rng)
         result, gradient = with_gradient(MaxPoolBlurDS(filter), x.cuda(), grad.cuda())
         expected, expected_gradient = with_gradient(MaxPoolBlurDS(filter), x.double(), grad)
         torch.testing.assert_close(result.cpu().double(), expected, rtol=0, atol=1e-5)
