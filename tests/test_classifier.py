@@ -1,46 +1,22 @@
-from functools import partial
-
 import torch
-from pytorch_lightning import Trainer
 
-from lit_shift.callbacks.divergence import StopOnDivergence
-from lit_shift.callbacks.heartbeat import Heartbeat
-from lit_shift.callbacks.progress import Progress
+from lit_shift.callbacks import Heartbeat, Progress, StopOnDivergence
 from lit_shift.classifier import Classifier
-from lit_shift.data import Digits
-from lit_shift.pool import MaxPoolBlurDS
-from lit_shift.vgg import VGG13
+from tests.training import train_digits
 
 torch_compile = torch.compile
 
 
-def trained(path, compile, **how):
+def trained(path, **how):
     """Loss and accuracy in training, on images held out and in the test, and the weights."""
-    torch.manual_seed(0)
-    data = Digits(128, 16, aug=True, flip=True, padding="circular", val_size=200, seed=0)
-    data.setup()
-    sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
-    net = VGG13(MaxPoolBlurDS, width=4)
-    classifier = Classifier(net, 10, data.mean, data.std, sgd, [0.5, 0.75], 0.1, compile=compile)
-    callbacks = [Heartbeat(path / "progress.json"), Progress(), StopOnDivergence()]
-    trainer = Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        callbacks=callbacks,
-        logger=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        **how,
-    )
-    trainer.fit(classifier, data)
+    watching = [Heartbeat(path / "progress.json"), Progress(), StopOnDivergence()]
+    trainer, classifier, data = train_digits(*watching, val_size=200, accelerator="cpu", max_epochs=1, **how)
     found = {name: float(value) for name, value in trainer.callback_metrics.items()}
     (tested,) = trainer.test(classifier, data, verbose=False)
-    return found | tested | {"weights": [value.clone() for value in net.state_dict().values()]}
+    return found | tested | {"weights": [value.clone() for value in classifier.net.state_dict().values()]}
 
 
-BATCHES = 10  # of the training, which 1,237 images are
+BATCHES = 10
 
 
 def test_a_compiled_training_learns_the_same(monkeypatch, tmp_path):
@@ -88,3 +64,13 @@ def test_gradients_that_are_added_up_are_kept_from_cuda_graphs(monkeypatch, tmp_
     monkeypatch.setattr(torch, "compile", lambda function, **how: asked.append(how) or function)
     trained(tmp_path, compile=True, accumulate_grad_batches=2)
     assert asked == [{"mode": "default", "dynamic": False}]
+
+
+def test_a_step_logs_nothing_but_the_last_of_its_epoch(monkeypatch, tmp_path):
+    logged = []
+    log = Classifier.log
+    monkeypatch.setattr(
+        Classifier, "log", lambda self, name, *rest, **how: logged.append(name) or log(self, name, *rest, **how)
+    )
+    train_digits(accelerator="cpu", max_epochs=2)
+    assert logged == 2 * ["train/loss", "train/accuracy", "lr"]

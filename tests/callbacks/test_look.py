@@ -1,21 +1,17 @@
 import json
 from collections import Counter
-from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
 import pytest
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Callback
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lit_shift.callbacks import Heartbeat, Progress, StopOnDivergence
 from lit_shift.callbacks.look import may_look
-from lit_shift.classifier import Classifier
-from lit_shift.data import Digits
 from lit_shift.errors import InputError
-from lit_shift.pool import MaxPoolBlurDS
-from lit_shift.vgg import VGG13
+from tests.training import train_digits
 
 
 class Waits(TorchDispatchMode):
@@ -52,18 +48,6 @@ class Within(Callback):
         self.switch(batch_idx > 0 and not trainer.is_last_batch)
 
 
-def train(*callbacks, accelerator="cpu"):
-    """Two epochs of 12 batches, the last one of them small."""
-    data = Digits(128, 16, aug=True, flip=True, padding="circular", val_size=0, seed=0)
-    data.setup()
-    net = VGG13(MaxPoolBlurDS, width=4)
-    sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
-    classifier = Classifier(net, 10, data.mean, data.std, sgd, [0.5, 0.75], 0.1, compile=False)
-    off = {"logger": False, "enable_checkpointing": False, "enable_model_summary": False, "limit_val_batches": 0}
-    off |= {"use_distributed_sampler": False, "enable_progress_bar": any(isinstance(c, Progress) for c in callbacks)}
-    Trainer(accelerator=accelerator, max_epochs=2, callbacks=list(callbacks), **off).fit(classifier, data)
-
-
 @pytest.fixture
 def lookers(monkeypatch, tmp_path):
     """Callbacks that look at what a batch has computed, whenever they may, by the module that they are in."""
@@ -93,7 +77,7 @@ def test_within_an_epoch_one_may_look_at_a_cpu(device, last, expected):
 
 def test_nothing_waits_for_the_device_within_an_epoch(lookers, as_on_a_gpu):
     with Waits() as waits:
-        train(Within(lambda on: setattr(waits, "on", on)), *lookers.values())
+        train_digits(Within(lambda on: setattr(waits, "on", on)), *lookers.values(), max_epochs=2, accelerator="cpu")
     assert waits.seen == {}
 
 
@@ -101,7 +85,7 @@ def test_nothing_waits_for_the_device_within_an_epoch(lookers, as_on_a_gpu):
 def test_a_look_is_seen(name, lookers):
     """The test above can fail: on a CPU, where nothing is lost by it, each looks at every batch."""
     with Waits() as waits:
-        train(Within(lambda on: setattr(waits, "on", on)), lookers[name])
+        train_digits(Within(lambda on: setattr(waits, "on", on)), lookers[name], max_epochs=2, accelerator="cpu")
     assert waits.seen["aten._local_scalar_dense.default"] >= 2 * 10
 
 
@@ -109,7 +93,7 @@ def test_a_look_is_seen(name, lookers):
 def test_nothing_waits_for_a_gpu_within_an_epoch(lookers):
     try:
         mode = Within(lambda on: torch.cuda.set_sync_debug_mode("error" if on else "default"))
-        train(mode, *lookers.values(), accelerator="gpu")
+        train_digits(mode, *lookers.values(), max_epochs=2, accelerator="gpu")
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -129,7 +113,7 @@ def test_the_time_left_goes_by_batches_whatever_their_size(lookers, as_on_a_gpu,
             told.append(json.loads(heartbeat.path.read_text()))
             accuracies.append(outputs["accuracy"].item())
 
-    train(heartbeat, Listener())
+    train_digits(heartbeat, Listener(), max_epochs=2, accelerator="cpu")
     assert [progress["seconds_left"] for progress in told] == list(range(23, -1, -1))
     assert [progress["epoch"] for progress in told] == [1] * 12 + [2] * 12
     looked = [None] * 11 + [accuracies[11]] * 12 + [accuracies[23]]
@@ -144,5 +128,5 @@ def test_no_checkpoint_is_made_of_a_network_that_has_diverged_since_the_last_loo
                 trainer.save_checkpoint(tmp_path / "last.ckpt")
 
     with pytest.raises(InputError, match=r"weights became infinite in epoch 1 .* there is no checkpoint yet"):
-        train(lookers["divergence"], Stopper())
+        train_digits(lookers["divergence"], Stopper(), max_epochs=2, accelerator="cpu")
     assert not (tmp_path / "last.ckpt").exists()
