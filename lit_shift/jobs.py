@@ -10,7 +10,8 @@ from typing import Any
 from lit_shift.files import atomic_text
 
 RUNNING, DONE, BEFORE, FAILED, STOPPED = "running", "done", "finished before", "failed", "stopped"
-ELSEWHERE = "left to another process"
+ELSEWHERE, THERE = "left to another process", "finished by another process"
+FINISHED = (DONE, BEFORE, THERE)
 
 
 @dataclass

@@ -24,10 +24,10 @@ from rich.console import RenderableType
 from lit_shift.cli import report
 from lit_shift.console import is_first_process, say, show
 from lit_shift.errors import InputError
-from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, RUNNING, STOPPED, Job, read_jobs
+from lit_shift.jobs import DONE, ELSEWHERE, FAILED, FINISHED, RUNNING, STOPPED, THERE, Job, read_jobs
 from lit_shift.live import View
 from lit_shift.published import load
-from lit_shift.run import Busy
+from lit_shift.run import Busy, Run
 from lit_shift.tables import others
 
 # Sweeps may start in the same second. In all processes of a sweep it is the same, as Hydra copies what is cached.
@@ -151,10 +151,13 @@ class Outcomes:
                 Sweep.view.stop()
                 jobs = read_jobs(Sweep.view.sweep)
             if is_first_process():
-                finished = [Path(job.folder) for job in jobs if job.state in (DONE, BEFORE)]
+                for job in jobs:
+                    if job.state == ELSEWHERE and Run(Path(job.folder)).finished:  # in the meantime
+                        job.state = THERE
+                finished = [Path(job.folder) for job in jobs if job.state in FINISHED]
                 if results and finished:
                     show(results(finished))
-                if Sweep.view and any(job.state not in (DONE, BEFORE) for job in jobs):
+                if Sweep.view and any(job.state not in FINISHED for job in jobs):
                     show(others(jobs, Sweep.view.total))
         bad = {FAILED, STOPPED, RUNNING} if Sweep.view else {FAILED, RUNNING, ELSEWHERE}
         if any(job.state in bad for job in jobs):

@@ -8,7 +8,7 @@ import yaml
 from rich.table import Column, Table
 from rich.text import Text
 
-from lit_shift.jobs import BEFORE, DONE, RUNNING, STOPPED, Job, counted
+from lit_shift.jobs import FINISHED, RUNNING, STOPPED, Job, counted
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
@@ -51,7 +51,7 @@ def others(jobs: Sequence[Job], total: int) -> Table:
     shown = Table(*columns, title=counted(jobs, total))
     titles: dict[str, list[str]] = {}
     for job in jobs:
-        if job.state not in (DONE, BEFORE):
+        if job.state not in FINISHED:
             why = f": {job.reason}" if job.reason else UNFINISHED.get(job.state, "")
             titles.setdefault(job.state + why, []).append(job.title)
     for what, those in titles.items():

@@ -54,6 +54,8 @@ def test_two_sweeps_started_at_once_on_one_folder_share_the_work(run, command, t
         process.finish()
         assert process.code == 0, process.err
     assert sum(process.err.count("new run: ") for process in both) == 3
+    # The last to end knows what became of all.
+    assert any(all(f"│ {pool} " in process.out for pool in ("max", "blur", "avg")) for process in both)
     found, expected = finished_runs(tmp_path), finished_runs(tmp_path / "serial")
     assert found.keys() == expected.keys()
     assert len(found) == 3
