@@ -47,7 +47,7 @@ def main(cfg: DictConfig) -> None:
         cfg = settle(cfg)
         run = Run.locate(cfg)
         job.note(folder=str(run.folder.absolute()))
-        if run.finished:
+        if run.finished and run.found():  # which says what is damaged
             say(f"{run.state}: {run.folder}")
             job.note(state=BEFORE)
         else:

@@ -93,7 +93,7 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
         History(run.history),
         Heartbeat(run.folder / "progress.json"),
         checkpoint,
-        StopOnSignal(run.checkpoint),
+        StopOnSignal(run.checkpoint, cfg.fresh),
     ]
     trainer = build_trainer(cfg, callbacks)
     if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -17,7 +17,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         saved.write(Path(path), checkpoint)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
-        return load(Path(path), map_location)
+        try:
+            return load(Path(path), map_location)
+        except InputError as error:
+            raise InputError(f"{error} Where it is deleted, or with fresh=true, the run starts over.") from error
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _convolution(taps: tuple[float, ...], axis: int) -> tuple[tuple[int, int], t
 
 @constant
 def _weight(taps: tuple[float, ...], axis: int, channels: int) -> Tensor:
-    weight = torch.tensor(taps).view(1, 1, -1, 1).transpose(2, axis)
+    weight = torch.tensor(taps, dtype=torch.float32, device="cpu").view(1, 1, -1, 1).transpose(2, axis)
     return weight.repeat(channels, 1, 1, 1).contiguous(memory_format=torch.channels_last)
 
 

@@ -82,6 +82,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return f"{cause.strerror}: {cause.filename}."
         if isinstance(cause, RuntimeError | MemoryError) and (sentence := _explain_machine(cause)):
             return sentence
+        if type(cause).__module__.startswith("ray."):
+            return f"Ray: {str(cause).strip().splitlines()[0]} The same command continues what is not finished."
         if type(cause).__module__.startswith("submitit."):
             return f"SLURM: {str(cause).strip().splitlines()[-1]}"
         cause = cause.__cause__
@@ -127,6 +129,8 @@ def _explain_machine(error: BaseException) -> str | None:
 def _explain_key(key: str, config_name: str) -> str:
     """The sentence for a config key that does not exist: its nearest neighbour in the part of the config it names."""
     groups = [folder.name for conf in (CONF, CONF_EVAL) for folder in conf.iterdir() if folder.is_dir()]
+    if key == "sweep":
+        return "A sweep is an addition to the config: type -m +sweep=NAME."
     chosen = re.findall(rf"^((?:{'|'.join(groups)})=(?:\[[\w,]+\]|\w+))", "\n".join(sys.argv[1:]), re.MULTILINE)
     node: Any = composed(config_name, chosen)
     known, part = "", key

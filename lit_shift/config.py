@@ -17,8 +17,8 @@ from lit_shift.errors import InputError
 CONF = Path(__file__).parents[1] / "conf"
 CONF_EVAL = CONF.with_name("conf_eval")  # what eval.py alone has: protocols, and classifiers from elsewhere
 
-# What does not change what a run computes.
-NOT_IDENTITY = ("logger", "runs", "fresh")
+# What does not change what a run computes, but for rounding.
+NOT_IDENTITY = ("logger", "runs", "fresh", "data.eval_batch_size", "model.fourier", "trainer.accelerator")
 
 
 def composed(name: str, overrides: list[str]) -> DictConfig:
@@ -65,25 +65,35 @@ def settle(cfg: DictConfig) -> DictConfig:
     """
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
+    cfg = OmegaConf.merge(cfg, switches(cfg))  # type: ignore[assignment]
+    if cfg.get("filter") is not None:
+        pool = cfg.choices.pool
+        if "filter" not in cfg.pool:
+            raise InputError(
+                f"pool={pool} takes no filter. Type 'pool=blur filter={cfg.filter}' for max pooling with that "
+                f"low-pass filter, or 'pool={pool}' alone. (A pool takes one where its YAML has a line 'filter: ...'.)"
+            )
+        cfg.pool.filter = cfg.filter
+    if "filter" in cfg and "pool" in cfg:
+        cfg.filter = cfg.pool.get("filter")  # a pool's own filter is the same one where it is said
+    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    return resolved
+
+
+def switches(cfg: DictConfig) -> DictConfig:
+    """The switches that a config has, typed.
+
+    Raises:
+        InputError: one of the wrong type or value.
+    """
     names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
     try:
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
-    switches = OmegaConf.masked_copy(typed, names)
-    if not 0 <= switches.seed < 2**32:
-        raise InputError(f"seed={switches.seed} is none: seeds start at 0 and end below 2^32.")
-    cfg = OmegaConf.merge(cfg, switches)  # type: ignore[assignment]
-    if switches.filter is not None:
-        pool = cfg.choices.pool
-        if "filter" not in cfg.pool:
-            raise InputError(
-                f"pool={pool} takes no filter. Type 'pool=blur filter={switches.filter}' for max pooling with that "
-                f"low-pass filter, or 'pool={pool}' alone. (A pool takes one where its YAML has a line 'filter: ...'.)"
-            )
-        cfg.pool.filter = switches.filter
-    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    return resolved
+    if "seed" in names and not 0 <= typed.seed < 2**32:
+        raise InputError(f"seed={typed.seed} is none: seeds start at 0 and end below 2^32.")
+    return OmegaConf.masked_copy(typed, names)
 
 
 def label(cfg: DictConfig) -> str:
@@ -125,9 +135,12 @@ def images_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def identity(cfg: DictConfig) -> str:
-    """Eight hexadecimal digits of everything in the config that changes what the run computes."""
+    """Eight hexadecimal digits of everything in the config but :data:`NOT_IDENTITY`."""
     content: Any = OmegaConf.to_container(cfg, resolve=True)
-    return digest({key: value for key, value in content.items() if key not in NOT_IDENTITY})
+    for name in NOT_IDENTITY:
+        group, _, key = name.rpartition(".")
+        (content.get(group, {}) if group else content).pop(key, None)
+    return digest(content)
 
 
 def digest(content: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Tensors that are made once and then stay what they are."""
+"""Results that are made once and then stay what they are."""
 
 from collections.abc import Callable
 from functools import cache, wraps

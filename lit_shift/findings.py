@@ -1,7 +1,6 @@
 """What one model's measurement found: numbers for tables, arrays for pictures. Needs no torch."""
 
 import csv
-import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_write
-from lit_shift.run import read_config
+from lit_shift.run import read_config, read_metrics
 
 ARRAYS = "arrays.npz"
 
@@ -79,17 +78,6 @@ class Findings:
 def family(name: str) -> str:
     """What a measure or an array belongs to: ``embed`` of ``embed/mad``."""
     return name.partition("/")[0]
-
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """What is in a ``metrics.json``; an InputError where that cannot be read."""
-    try:
-        metrics = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(metrics, dict):
-        raise InputError(f"{path} holds no measures by name.")
-    return metrics
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

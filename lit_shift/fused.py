@@ -14,13 +14,16 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def applies(x: Tensor) -> bool:
-    """Whether :func:`max_blur` takes such maps. What it does not take is pooled step by step, with the same result."""
+    """Whether :func:`max_blur` takes such maps. What it does not take is pooled step by step.
+
+    The results are the same, and the gradients but for which of equal samples across the border has it.
+    """
     return x.is_cuda and x.dtype in DTYPES and runs_on(x.device)
 
 
 @constant
 def runs_on(device: torch.device) -> bool:
-    """Whether the kernels run on a GPU, found by running them there. Where they do not, a warning says why."""
+    """Whether the kernels run on a GPU, found once by running them there. Where they do not, a warning says why."""
     try:
         from lit_shift import kernel  # not at the top: Triton is not made for every machine
 

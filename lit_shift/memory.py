@@ -1,6 +1,7 @@
 """What glibc does with the memory of freed tensors."""
 
 import ctypes
+import os
 
 # Of malloc.h.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
@@ -15,7 +16,7 @@ def keep_freed_memory(keep: bool = True) -> None:
     Args:
         keep: False for what glibc does by itself once a program has freed a few large tensors.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = None if os.name == "nt" else getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
     settings = {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1}

@@ -25,7 +25,11 @@ BATCH = 128  # shifted images that go through a network at once, by brute force
 def is_circular(model: nn.Module) -> bool:
     """Whether every boundary of the model is circular, so that :func:`orbit_logits` is exact for it."""
     pools = [module.padding for module in model.modules() if isinstance(module, Pool)]
-    convolutions = [module.padding_mode for module in model.modules() if isinstance(module, nn.Conv2d)]
+    convolutions = [
+        module.padding_mode
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)  # which sees no boundary
+    ]
     return all(padding == "circular" for padding in pools + convolutions)
 
 

@@ -88,12 +88,12 @@ class PathMeasures:
             for k in settings.top:
                 self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
             self.metrics["mad"] = MAD()
-        for name in self.watched.names if self.watched else ():
-            self.metrics[f"nonshiftability/{name}"] = NonShiftability(settings.tolerance, settings.threshold)
+        names = self.watched.names if self.watched else ()
+        self.layers = {name: NonShiftability(settings.tolerance, settings.threshold) for name in names}
         by_size = settings.top if isinstance(protocol, Scale) else ()
         self.by_step = {f"accuracy_top{k}": AccuracyByStep(k) for k in by_size}
         self.per_image = {"probability": PerImage(), "places": PerImage()}
-        for metric in (*self.metrics.values(), *self.by_step.values(), *self.per_image.values()):
+        for metric in (*self.metrics.values(), *self.layers.values(), *self.by_step.values(), *self.per_image.values()):
             metric.to(subject.mean.device)
 
     def update(self, batch: Batch) -> None:
@@ -102,11 +102,10 @@ class PathMeasures:
         with full_precision(images.device):
             labels = self._correct(images, batch)
             logits, sums, maxima = self._along(images, batch.places.tolist())
-        for name, metric in self.metrics.items():
-            layer = name.removeprefix("nonshiftability/")
-            metric.update(*((sums[layer], maxima[layer]) if layer in sums else (logits, labels)))
-        for metric in self.by_step.values():
+        for metric in (*self.metrics.values(), *self.by_step.values()):
             metric.update(logits, labels)
+        for name, layer in self.layers.items():
+            layer.update(sums[name], maxima[name])
         self.per_image["probability"].update(batch.places, correct_probability(logits, labels).float())
         self.per_image["places"].update(batch.places, batch.places)
 
@@ -186,7 +185,8 @@ class PathMeasures:
 
     def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Scalars, and arrays for the figures; see :class:`lit_shift.measurement.Measurement` for their names."""
-        found: dict[str, Any] = {name: metric.compute() for name, metric in self.metrics.items()}
+        measured = self.metrics | {f"nonshiftability/{name}": layer for name, layer in self.layers.items()}
+        found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
         scalars = {"n": float(found["accuracy"].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)

@@ -329,7 +329,7 @@ class Frames(Protocol):
         skip_bad: leave out those that cannot be read.
 
     Raises:
-        InputError: no such folder, fewer than two images in it, or one that cannot be read.
+        InputError: no such folder, or fewer than two images in it; in :meth:`frames`, one that cannot be read.
     """
 
     along = "frame"
@@ -342,7 +342,7 @@ class Frames(Protocol):
         self.files = [file for file in found if decode(file) is not None] if skip_bad else found
         self.skipped = len(found) - len(self.files)
         if len(self.files) < 2:
-            raise InputError(f"{folder} holds {len(self.files)} readable PNG or JPEG images; a video has two or more.")
+            raise InputError(f"{folder} holds {len(self.files)} PNG or JPEG images; a video has two or more.")
 
     def positions(self, view: View) -> np.ndarray:
         return np.arange(len(self.files))

@@ -1,4 +1,4 @@
-"""What papers call consistency: six other readings beside Zhang's, computed from the same predictions.
+"""What papers call consistency: other readings beside Zhang's, computed from the same predictions.
 
 Numbers of different papers are comparable only where the reading is the same: which images are compared (two shifted
 ones, or a shifted one with the original), over which offsets, with what beyond the border.

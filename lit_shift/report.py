@@ -13,8 +13,8 @@ from lit_shift.config import images_of, label, vote
 from lit_shift.console import say
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
-from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, read_metrics, save_arrays
-from lit_shift.run import Run, make_folder, read_config, scalars, write_environment, write_metrics
+from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, save_arrays
+from lit_shift.run import Run, make_folder, read_config, read_metrics, scalars, write_environment, write_metrics
 from lit_shift.tracking import log_media, wandb_loggers
 
 

@@ -107,6 +107,17 @@ class Run:
     def finished(self) -> bool:
         return self.metrics.exists()
 
+    def found(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Config and metrics of a finished run.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        try:
+            return read_config(self.folder / "config.yaml"), read_metrics(self.metrics)
+        except InputError as error:
+            raise InputError(f"{error} Where the run's folder is deleted, the same command trains it again.") from error
+
     @property
     def ended(self) -> str:
         """When the run was finished, as text that sorts; empty for one that is not."""
@@ -152,8 +163,9 @@ class Run:
 
     def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
         """Note in the folder what runs, on which classes and images (height and width) and where."""
-        for part in self.folder.rglob("*.part"):  # left by a kill in the middle of a write
-            part.unlink()
+        for folder in (self.folder, self.checkpoint.parent):  # not in eval/, which another process may be writing
+            for part in folder.glob("*.part"):  # left by a kill in the middle of a write
+                part.unlink()
         learned = {"classes": classes, "image_size": image_size}
         atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, learned)))
         atomic_text(self.environment, json.dumps({"device": device, **_environment()}, indent=2) + "\n")
@@ -178,6 +190,17 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not config.keys() >= NEEDED:
         raise InputError(f"{path} is not a config that train.py or eval.py has written.")
     return config
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """What is in a ``metrics.json``; an InputError where that cannot be read."""
+    try:
+        metrics = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}).") from error
+    if not isinstance(metrics, dict):
+        raise InputError(f"{path} holds no measures by name.")
+    return metrics
 
 
 def make_folder(folder: Path, switch: str) -> None:

@@ -7,17 +7,13 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from lit_shift.config import composed
+from lit_shift.config import NOT_IDENTITY, composed
 
 PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
 
 # What makes a row of the table within a protocol; and what does not change what comes out.
 _ROW = ("aug", "seed", "filter", "choices", "classes", "image_size", "pool._target_", "pool._partial_", "pool.filter")
-_NO_MATTER = (
-    *("runs", "fresh", "logger", "compile", "callbacks", "data.eval_batch_size"),
-    *("model.fourier", "optimizer.fused"),
-    *("trainer.accelerator", "trainer.devices", "trainer.strategy"),
-)
+_NO_MATTER = (*NOT_IDENTITY, "compile", "callbacks", "optimizer.fused", "trainer.devices", "trainer.strategy")
 _NAMED = ("model.width", "trainer.max_epochs", "padding")
 
 

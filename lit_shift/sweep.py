@@ -4,24 +4,27 @@ Each run of a sweep (``-m``) leaves a record in the sweep's folder, whichever la
 torch.
 """
 
-import math
 import os
+import platform
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from uuid import uuid4
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from rich.console import RenderableType
 
 from lit_shift.cli import report
+from lit_shift.config import Switches, switches
 from lit_shift.console import is_first_process, say, show
 from lit_shift.errors import InputError
 from lit_shift.jobs import DONE, ELSEWHERE, FAILED, FINISHED, RUNNING, STOPPED, THERE, Job, read_jobs
@@ -48,44 +51,80 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else Ray's workers run in a copy of this folder
-        given = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-        overrides = OverridesParser.create().parse_overrides([*given, *config.hydra.overrides.task])
-        swept = {override.get_key_element(): override for override in overrides if override.is_sweep_override()}
         try:
-            _check(config, overrides)
-        except InputError as error:  # which Hydra would let pass with a warning
+            total = _check(config)
+        except Exception as error:  # which Hydra would let pass with a warning
             report(error)
             sys.exit(2)
-        total = math.prod(len(list(override.sweep_string_iterator())) for override in swept.values())
         Sweep.view = View(Path(config.hydra.sweep.dir).absolute(), total, self.live)
         if Sweep.view.thread.is_alive():
             os.environ["LIT_SHIFT_VIEW"] = "sweep"  # for runs to show no bars of their own
 
 
-def _check(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Say at once what would else be said when its turn comes, or never.
+def _check(config: DictConfig) -> int:
+    """Say at once what would else be said of a sweep's runs when their turn comes, or never.
+
+    Returns:
+        How many runs there will be.
 
     Raises:
-        InputError: an unknown filter, or no GPU for the runs to share.
+        InputError: a value that no run can have, or runs that can never be started.
+        HydraException: what Hydra says of overrides.
     """
+    given = config.hydra.sweeper.params or {}
+    for key, value in given.items():
+        if OmegaConf.is_config(value):
+            raise InputError(f"The sweep's values of {key} are to be separated by commas, as '{key}: 0,1,2'.")
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides(
+        [*(f"{key}={value}" for key, value in given.items()), *config.hydra.overrides.task]
+    )
+    (runs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    values: dict[str, set[str]] = {}
+    for override in {override for run in runs for override in run}:
+        key, _, value = override.partition("=")
+        values.setdefault(key.lstrip("+"), set()).add(value)
+    if len(values.get("runs", ())) > 1:
+        raise InputError("The runs of a sweep go into one folder: runs=... takes one value.")
+    if {"true", "True"} & values.get("fresh", set()) and "submitit" in config.hydra.launcher._target_:
+        raise InputError(
+            "With fresh=true a job that SLURM starts again would start over: say runs=FOLDER for new runs."
+        )
+    if len(values.get("sweep", ())) > 1:
+        raise InputError("A sweep over sweeps is none: give each +sweep=NAME a command of its own.")
+    for key in values.keys() & {field.name for field in fields(Switches)}:
+        for value in values[key]:
+            switches(OmegaConf.from_dotlist([f"{key}={value}"]))
     published = {row["filter"] for row in load("zhang_table1")}  # without torch
-    for override in overrides:
-        if override.get_key_element() == "filter":
-            names = override.sweep_string_iterator() if override.is_sweep_override() else [str(override.value())]
-            for name in {*names} - published - {"None", "null"}:
-                from lit_shift.filters import lowpass
+    for name in values.get("filter", set()) - published - {"None", "null"}:
+        from lit_shift.filters import lowpass
 
-                lowpass(name)
+        lowpass(name)
     if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
-        ray = config.hydra.launcher.ray
-        if ray.remote.num_gpus and not ray.init.num_gpus:
-            import torch
+        _check_ray(config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote)
+    return len(runs)
 
-            if not torch.cuda.is_available():
-                raise InputError(
-                    "There is no GPU here that PyTorch can use: say hydra/launcher=ray_cpu, or name a cluster by "
-                    "hydra.launcher.ray.init.address=HOST:PORT."
-                )
+
+def _check_ray(there: DictConfig, taken: DictConfig) -> None:
+    """Say that a run takes more than this machine has, for which Ray would wait."""
+    cpus = there.num_cpus or os.cpu_count() or 1
+    if taken.num_cpus > cpus:
+        raise InputError(
+            f"A run takes {taken.num_cpus} CPUs (hydra.launcher.ray.remote.num_cpus), but there are {cpus} here."
+        )
+    if taken.num_gpus and not there.num_gpus:
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if not gpus:
+            raise InputError(
+                "There is no GPU here that PyTorch can use: say hydra/launcher=ray_cpu, or name a cluster by "
+                "hydra.launcher.ray.init.address=HOST:PORT."
+            )
+        if taken.num_gpus > gpus:
+            raise InputError(
+                f"A run takes {taken.num_gpus} GPUs (hydra.launcher.ray.remote.num_gpus), but there are {gpus} here."
+            )
 
 
 class Outcomes:
@@ -107,6 +146,13 @@ class Outcomes:
             ):
                 if typed:
                     raise InputError(f"{many}=... is for many runs: type -m before it.")
+        try:
+            os.chdir(hydra.runtime.cwd)  # a cluster's processes start elsewhere
+        except OSError as error:
+            raise InputError(
+                f"The folder {hydra.runtime.cwd}, in which the command was given, is not there on {platform.node()}: "
+                "the machines of a cluster must share it."
+            ) from error
         job = Job(hydra.job.override_dirname, record, time.time())
         self.jobs.append(job)
         try:
@@ -146,10 +192,11 @@ class Outcomes:
         try:
             yield
         finally:
-            jobs = self.jobs
+            jobs, missing = self.jobs, 0
             if Sweep.view:
                 Sweep.view.stop()
                 jobs = read_jobs(Sweep.view.sweep)
+                missing = Sweep.view.total - len(jobs)
             if is_first_process():
                 for job in jobs:
                     if job.state == ELSEWHERE and Run(Path(job.folder)).finished:  # in the meantime
@@ -157,8 +204,8 @@ class Outcomes:
                 finished = [Path(job.folder) for job in jobs if job.state in FINISHED]
                 if results and finished:
                     show(results(finished))
-                if Sweep.view and any(job.state not in FINISHED for job in jobs):
+                if Sweep.view and (missing or any(job.state not in FINISHED for job in jobs)):
                     show(others(jobs, Sweep.view.total))
         bad = {FAILED, STOPPED, RUNNING} if Sweep.view else {FAILED, RUNNING, ELSEWHERE}
-        if any(job.state in bad for job in jobs):
+        if missing or any(job.state in bad for job in jobs):
             sys.exit(2)

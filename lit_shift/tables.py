@@ -1,18 +1,17 @@
 """What a command has found, as tables for the terminal."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-import yaml
 from rich.table import Column, Table
 from rich.text import Text
 
 from lit_shift.jobs import FINISHED, RUNNING, STOPPED, Job, counted
+from lit_shift.run import Run
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
-    RUNNING: " still, as jobs of a cluster may, or ended without a word; then the same command continues it",
+    RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
 }
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
 
@@ -21,8 +20,7 @@ def runs(folders: Iterable[Path]) -> Table:
     """A row for each finished run: rates in percent, variation (a variance of probabilities) in thousandths."""
     rows = []
     for folder in folders:
-        config = yaml.safe_load((folder / "config.yaml").read_text())
-        metrics = json.loads((folder / "metrics.json").read_text())
+        config, metrics = Run(folder).found()
         choices, epochs = config["choices"], config["trainer"]["max_epochs"]
         row = {
             "data": f"{choices['data']}, {choices['model']}, {epochs} epoch{'s' * (epochs != 1)}",
@@ -30,16 +28,20 @@ def runs(folders: Iterable[Path]) -> Table:
             "filter": config["pool"].get("filter", "-"),
             "aug": "yes" if config["aug"] else "no",
             "seed": str(config["seed"]),
+            "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the end of its name
         }
         row |= {name: _cell(metrics, key, 100, 1) for key, name in RATES.items()}
         rows.append(row | {"variation": _cell(metrics, "test/variation", 1000, 2)})
     shown = Table(caption="random: accuracy under random shifts. Rates in percent, variation x 1000.")
+    # Where all else is equal, the folder alone tells runs apart.
+    if len({tuple(row[name] for name in ("data", "pool", "filter", "aug", "seed")) for row in rows}) == len(rows):
+        rows = [{name: cell for name, cell in row.items() if name != "run"} for row in rows]
     data = {row["data"] for row in rows}
     if len(data) == 1:  # then it is no column but a title
         shown.title = data.pop()
         rows = [{name: cell for name, cell in row.items() if name != "data"} for row in rows]
     for name in rows[0]:
-        shown.add_column(name, justify="right" if name in (*RATES.values(), "variation") else "left", no_wrap=True)
+        shown.add_column(name, justify="right" if name in (*RATES.values(), "variation") else "left", overflow="fold")
     for row in rows:
         shown.add_row(*row.values())
     return shown
@@ -75,7 +77,7 @@ def _tests(metrics: Mapping[str, float]) -> Table:
     for name, value in metrics.items():
         if name.startswith("test/") and "_ci95" not in name:
             half, ends = metrics.get(f"{name}_ci95"), _ends(metrics, name)
-            shown.add_row(name, f"{value:.6g}", f"± {half:.2g}" if half else ends)
+            shown.add_row(name, f"{value:.6g}", ends if half is None else f"± {half:.2g}")
     return shown
 
 

@@ -82,5 +82,5 @@ def convolve(x: Tensor, weight: Tensor) -> Tensor:
     maps, kernels, products = basis(h, w, x.dtype, x.device)
     of_maps = maps @ x.permute(0, 2, 3, 1).reshape(n, h * w, c)
     of_kernels = kernels @ weight.permute(2, 3, 1, 0).reshape(9, -1)
-    multiplied = of_maps.transpose(0, 1) @ of_kernels.view(len(kernels), c, -1)
-    return (products @ multiplied.transpose(0, 1)).view(n, h, w, -1).permute(0, 3, 1, 2)
+    multiplied = of_maps.transpose(0, 1) @ of_kernels.view(len(kernels), c, len(weight))
+    return (products @ multiplied.transpose(0, 1)).view(n, h, w, len(weight)).permute(0, 3, 1, 2)

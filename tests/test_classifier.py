@@ -1,3 +1,6 @@
+import math
+
+import pytest
 import torch
 
 from lit_shift.callbacks import Heartbeat, Progress, StopOnDivergence
@@ -66,7 +69,7 @@ def test_gradients_that_are_added_up_are_kept_from_cuda_graphs(monkeypatch, tmp_
     assert asked == [{"mode": "default", "dynamic": False}]
 
 
-def test_a_step_logs_nothing_but_the_last_of_its_epoch(monkeypatch, tmp_path):
+def test_an_epoch_is_logged_once(monkeypatch, tmp_path):
     logged = []
     log = Classifier.log
     monkeypatch.setattr(
@@ -74,3 +77,9 @@ def test_a_step_logs_nothing_but_the_last_of_its_epoch(monkeypatch, tmp_path):
     )
     train_digits(accelerator="cpu", max_epochs=2)
     assert logged == 2 * ["train/loss", "train/accuracy", "lr"]
+
+
+def test_an_epoch_that_is_cut_short_is_logged():
+    trainer, _, _ = train_digits(StopOnDivergence(), accelerator="cpu", max_steps=3)
+    assert trainer.global_step == 3
+    assert trainer.callback_metrics["train/loss"] == pytest.approx(math.log(10), rel=0.2)

@@ -57,6 +57,13 @@ MISTAKES = [
     ("-m pool=blur filter=tri5,tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
     ("-m pool=blur filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
     ("+sweep=table1", "+sweep=... is for many runs: type -m before it."),
+    ("-m pool=blur aug=true,fals", "aug: Value 'fals' is not a valid bool"),
+    ("-m pool=blur seed=0..3", "seed: Value '0..3' of type 'str' could not be converted to Integer"),
+    ("-m pool=max,blur runs=a,b", "The runs of a sweep go into one folder: runs=... takes one value."),
+    ("sweep=table1", "A sweep is an addition to the config: type -m +sweep=NAME."),
+    ("-m +sweep=table1,quick", "A sweep over sweeps is none: give each +sweep=NAME a command of its own."),
+    ("-m hydra/launcher=slurm pool=max,blur fresh=true", "With fresh=true a job that SLURM starts again would start"),
+    ("-m pool=max,blur hydra/launcher=ray_cpu hydra.launcher.ray.remote.num_cpus=1000", "A run takes 1000 CPUs"),
     ("+sweep=tabel1", "Unknown sweep 'tabel1'. Did you mean 'table1'?"),
 ]
 

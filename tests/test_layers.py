@@ -17,7 +17,7 @@ FLOORS = [
         *("track", "fill", "view", "boxes", "constant", "torus", "memory"),
     ],
     [
-        *("kernel", "fused", "pool"),
+        *("circular", "kernel", "fused", "pool"),
         "metrics",
         "readings",
         *("figures.style", "figures.zhang", "figures.signals", "figures.azulay_weiss", "figures.bias", "figures"),

@@ -435,7 +435,7 @@ class TestFrames:
         ):
             Frames(str(tmp_path / "none"), skip_bad=False)
         Image.new("RGB", (4, 4)).save(tmp_path / "only.png")
-        with pytest.raises(InputError, match="holds 1 readable PNG or JPEG images; a video has two or more"):
+        with pytest.raises(InputError, match="holds 1 PNG or JPEG images; a video has two or more"):
             Frames(str(tmp_path), skip_bad=False)
 
 

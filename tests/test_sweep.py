@@ -15,15 +15,20 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 from rich.console import Console
 from submitit.core.utils import FailedJobError
 
 from lit_shift.cli import explain
 from lit_shift.config import composed
+from lit_shift.errors import InputError
 from lit_shift.filters import FILTERS
 from lit_shift.jobs import BEFORE, DONE, FAILED, STOPPED, Job, read_jobs
 from lit_shift.live import View, picture
 from lit_shift.run import make_folder
+from lit_shift.sweep import Outcomes, Sweep
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
 from tests.conftest import ROOT, TINY
@@ -113,6 +118,91 @@ def test_what_is_not_finished_is_told_with_its_reason(run, tiny, tmp_path):
     assert "1 finished before" in again.out
 
 
+def test_a_sweep_has_as_many_runs_as_hydra_makes_of_it(run, tiny):
+    """A name that is given takes the place of a sweep's; a glob is as many as there are."""
+    narrowed = run("train.py", "-m", "+sweep=quick", *tiny, "filter=tri3", "data.val_size=99999")
+    assert narrowed.code == 2
+    assert "1 run: 1 failed" in narrowed.out
+    every = run("train.py", "-m", *tiny, "pool=glob(*)", "data.val_size=99999")
+    assert every.code == 2
+    assert "3 runs: 3 failed" in every.out
+
+
+def test_a_sweep_of_ones_own_separates_values_by_commas(run, tiny, tmp_path):
+    (tmp_path / "mine" / "sweep").mkdir(parents=True)
+    (tmp_path / "mine" / "sweep" / "seeds.yaml").write_text(
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: [0, 1]\n"
+    )
+    swept = run("train.py", "-m", "--config-dir", "mine", "+sweep=seeds", *tiny)
+    assert swept.code == 2
+    assert "The sweep's values of seed are to be separated by commas, as 'seed: 0,1,2'." in swept.err
+
+
+def test_a_finished_run_that_is_damaged_is_told_beside_the_others(run, tiny, tmp_path):
+    arguments = ["-m", *tiny, "trainer.max_epochs=1", "callbacks.shift_measures=null", "seed=0,1,2"]
+    assert run("train.py", *arguments).code == 0
+    first, second, _ = sorted(finished_runs(tmp_path).values())
+    (first / "config.yaml").write_text("")
+    (second / "metrics.json").write_text('{"test/accuracy": ')
+    again = run("train.py", *arguments)
+    assert again.code == 2
+    assert "Traceback" not in again.err
+    told = " ".join(again.out.replace("│", " ").split())
+    assert "3 runs: 2 failed, 1 finished before" in told
+    assert again.err.count("Where the run's folder is deleted, the same command trains it again.") == 2
+
+
+def test_what_does_not_matter_makes_no_other_run(run, tiny):
+    assert run("train.py", *tiny, "pool=blur", "trainer.max_epochs=1").code == 0
+    alike = ["filter=tri5", "data.eval_batch_size=7", "model.fourier=false", "trainer.accelerator=auto"]
+    assert "finished: " in run("train.py", *tiny, "pool=blur", "trainer.max_epochs=1", *alike).err
+
+
+def test_runs_that_differ_otherwise_are_told_apart_by_their_folders(run, tiny, tmp_path):
+    swept = run("train.py", "-m", *tiny, "trainer.max_epochs=1", "optimizer.lr=0.02,0.01")
+    assert "┃ run " in swept.out
+    told = "".join(swept.out.split())
+    assert all(name[-8:-2] in told for name in finished_runs(tmp_path))
+    assert "┃ run " not in run("train.py", *tiny, "trainer.max_epochs=1").out
+
+
+@pytest.fixture
+def elsewhere(monkeypatch, tmp_path):
+    """A process of a cluster's, which has been started in another folder than the command."""
+    there = tmp_path / "there"
+    there.mkdir()
+    monkeypatch.chdir(there)
+    config = OmegaConf.create(
+        {
+            "runtime": {"cwd": str(tmp_path / "here")},
+            "mode": RunMode.MULTIRUN,
+            "sweep": {"dir": "records"},
+            "job": {"num": 0, "override_dirname": "seed=0"},
+        }
+    )
+    monkeypatch.setattr(HydraConfig, "get", lambda: config)
+    return tmp_path / "here"
+
+
+def test_a_run_writes_where_the_command_was_given(elsewhere):
+    with (
+        pytest.raises(InputError, match=r"is not there on .*: the machines of a cluster must share it"),
+        Outcomes().one_run(),
+    ):
+        pass
+    elsewhere.mkdir()
+    with Outcomes().one_run():
+        pass
+    assert [job.state for job in read_jobs(elsewhere / "records")] == [DONE]
+
+
+def test_a_sweep_whose_runs_leave_no_word_has_failed(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(Sweep, "view", View(tmp_path, total=2, live=False))
+    with pytest.raises(SystemExit, match="2"), Outcomes().told():
+        pass
+    assert "2 runs: 2 to come" in capsys.readouterr().out
+
+
 @pytest.mark.rough
 def test_a_sweep_over_ray_killed_half_way_and_started_again_is_as_if_never_killed(run, command, tiny, tmp_path):
     arguments = ["-m", *tiny, "trainer.max_epochs=6", "seed=0,1,2,3"]
@@ -184,7 +274,7 @@ def test_the_end_tells_what_became_of_each(tmp_path):
     shown = printed(others(jobs, 8))
     assert "8 runs: 1 done, 1 finished before, 2 failed, 1 running, 1 stopped, 2 to come" in shown
     assert shown.count("failed: no space") == 1  # what several have in common is said once
-    assert "running still, as jobs of a cluster may, or ended without a word" in shown
+    assert "running when this command ended: of a cluster it may run on" in shown
     assert "stopped; the same command continues it" in shown
     assert jobs[3].title == "e"
     assert "1 run: 1 done" in printed(others(jobs[:1], 1))

@@ -35,7 +35,7 @@ class StopOnDivergence(Callback):
     def _look_at_weights(self, trainer: Trainer, pl_module: LightningModule) -> None:
         sums = [value.sum() for value in pl_module.state_dict().values() if value.is_floating_point()]
         if not all(value.isfinite() for value in sums):
-            self._stop(trainer, "weights became infinite")
+            self._stop(trainer, "weights are no longer finite")
 
     def _stop(self, trainer: Trainer, what: str) -> None:
         epoch, start = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["initial_lr"]

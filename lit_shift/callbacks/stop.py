@@ -59,9 +59,10 @@ class StopOnSignal(_OnSignal):
     scheduler's signal leaves the measurement, which the same command makes again.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fresh: bool = False) -> None:
         super().__init__()
         self.path = path
+        self.command = "The same command without fresh=true" if fresh else "The same command"
         self.testing = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -86,13 +87,14 @@ class StopOnSignal(_OnSignal):
         return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
 
     def _leave(self, trainer: Trainer) -> None:
-        say(f"\nStopped in epoch {trainer.current_epoch + 1}. The same command continues from {self.path}.")
+        epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 0)  # after the last one it is one more
+        say(f"\nStopped in epoch {epoch}. {self.command} continues from {self.path}.")
         raise Stopped(128 + (self.received or signal.SIGINT))
 
     def _receive(self, number: int, frame: Any) -> None:
         super()._receive(number, frame)
         if self.testing:
-            say("\nStopped while measuring the trained network. The same command measures it again.")
+            say(f"\nStopped while measuring the trained network. {self.command} measures it again.")
             raise Stopped(128 + number)
 
 

@@ -56,8 +56,8 @@ class Augmentation:
         if self.shift and self.padding == "circular":
             draws[:, 1:] = draw_offsets((n,), height, width, generator)
         elif self.shift:
-            reach = torch.tensor([height // 8, width // 8])
-            draws[:, 1:] = draw_offsets((n,), 2 * height // 8 + 1, 2 * width // 8 + 1, generator) - reach
+            rows, cols = height // 8, width // 8
+            draws[:, 1:] = draw_offsets((n,), 2 * rows + 1, 2 * cols + 1, generator) - torch.tensor([rows, cols])
         return draws
 
     def apply(self, pixels: Tensor, draws: Tensor) -> Tensor:

@@ -127,6 +127,6 @@ def test_no_checkpoint_is_made_of_a_network_that_has_diverged_since_the_last_loo
                 next(module.parameters()).data.fill_(torch.nan)
                 trainer.save_checkpoint(tmp_path / "last.ckpt")
 
-    with pytest.raises(InputError, match=r"weights became infinite in epoch 1 .* there is no checkpoint yet"):
+    with pytest.raises(InputError, match=r"weights are no longer finite in epoch 1 .* there is no checkpoint yet"):
         train_digits(lookers["divergence"], Stopper(), max_epochs=2, accelerator="cpu")
     assert not (tmp_path / "last.ckpt").exists()
