@@ -9,7 +9,7 @@ from lit_shift.cli import plain_errors
 from lit_shift.config import settle
 from lit_shift.console import show
 from lit_shift.eval_config import use_config_of_subject
-from lit_shift.sweep import Outcomes
+from lit_shift.outcomes import Outcomes
 from lit_shift.tables import measures
 
 outcomes = Outcomes()

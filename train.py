@@ -7,8 +7,8 @@ from lit_shift.cli import plain_errors
 from lit_shift.config import settle
 from lit_shift.console import say
 from lit_shift.jobs import BEFORE
+from lit_shift.outcomes import Outcomes
 from lit_shift.run import Run
-from lit_shift.sweep import Outcomes
 from lit_shift.tables import runs
 
 outcomes = Outcomes()

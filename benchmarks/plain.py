@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision import transforms
 
-from benchmarks.pool import literal
 from lit_shift.data.loader import Images
+from lit_shift.filters import lowpass
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
@@ -24,6 +26,14 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, place: int) -> tuple[Tensor, int]:
         return self.transform(self.pictures[place]), self.labels[place]
+
+
+def literal(x: Tensor, filter: str = "tri5") -> Tensor:
+    """MaxPoolBlurDS of five taps, as its definition reads."""
+    taps = lowpass(filter).to(x)
+    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 5, 5)
+    x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
+    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="circular"), kernel, stride=2, groups=x.shape[1])
 
 
 class Literal(nn.Module):

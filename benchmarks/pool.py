@@ -11,7 +11,6 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from antialiased_cnns import BlurPool
 from kornia.filters import max_blur_pool2d
 from rich.console import Console
@@ -19,8 +18,8 @@ from rich.table import Table
 from timm.layers import BlurPool2d
 from torch import Tensor, nn
 
+from benchmarks.plain import literal
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
-from lit_shift.filters import lowpass
 from lit_shift.memory import keep_freed_memory
 from lit_shift.pool import MaxPool, MaxPoolBlurDS
 
@@ -28,14 +27,6 @@ SHAPES = [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 TAPS = 5
 FLOOR = {"forward": 0.625, "forward + backward": 1.25}  # of a copy of the input, which reads and writes all of it
-
-
-def literal(x: Tensor, filter: str = "tri5") -> Tensor:
-    """MaxPoolBlurDS of five taps, as its definition reads."""
-    taps = lowpass(filter).to(x)
-    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 5, 5)
-    x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
-    return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="circular"), kernel, stride=2, groups=x.shape[1])
 
 
 def published(channels: int) -> nn.Module:

@@ -46,7 +46,7 @@ FLOORS = [
     ],
     [
         *("build", "run_protocol", "table1", "path_gallery", "gallery", "formats", "path_table", "tables", "report"),
-        *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "bias"),
+        *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "outcomes", "bias"),
     ],
 ]
 ORDER = [module for floor in FLOORS for module in floor]

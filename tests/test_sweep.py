@@ -27,8 +27,9 @@ from lit_shift.errors import InputError
 from lit_shift.filters import FILTERS
 from lit_shift.jobs import BEFORE, DONE, FAILED, STOPPED, Job, read_jobs
 from lit_shift.live import View, picture
+from lit_shift.outcomes import Outcomes
 from lit_shift.run import make_folder
-from lit_shift.sweep import Outcomes, Sweep
+from lit_shift.sweep import Sweep
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
 from tests.conftest import ROOT, TINY
