@@ -18,6 +18,7 @@ CAPTION = (
     "At the foot, Spearman's rank correlation with the published values and the mean absolute difference from them."
 )
 DAGGER = "\u2020"
+SYMBOLS: dict[str, str | int | None] = {"±": r"$\pm$", DAGGER: r"$\dagger$", "_": r"\_", "|": "$|$"}  # in LaTeX
 
 
 def terminal(rows: Sequence[Row]) -> Group:
@@ -108,11 +109,16 @@ def latex(rows: Sequence[Row]) -> str:
     """A LaTeX table for each protocol."""
     tables = []
     for protocol, members in by_protocol(rows).items():
-        caption = " ".join([f"{protocol}.", CAPTION, *(f"{note}." for note in notes(members))])
-        table = _tabulated(members, "latex_raw", r"\textbf{{{}}}")
+        caption = escaped(" ".join([f"{protocol}.", CAPTION, *(f"{note}." for note in notes(members))]))
+        table = _tabulated(members, "latex_raw", r"\textbf{{{}}}").translate(str.maketrans(SYMBOLS))
         tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{caption}}}", r"\end{table}"]))
-    symbols: dict[str, str | int | None] = {"±": r"$\pm$", DAGGER: r"$\dagger$", "_": r"\_", "|": "$|$"}
-    return "\n\n".join(tables).translate(str.maketrans(symbols))
+    return "\n\n".join(tables)
+
+
+def escaped(text: str) -> str:
+    """Text for LaTeX, without commands of its own."""
+    commands: dict[str, str | int | None] = {character: f"\\{character}" for character in "&%#$"}
+    return text.translate(str.maketrans(SYMBOLS | commands))
 
 
 def _tabulated(rows: Sequence[Row], style: str, bold: str) -> str:

@@ -12,6 +12,7 @@ from rich.text import Text
 from tabulate import tabulate
 
 from lit_shift.findings import Findings
+from lit_shift.formats import escaped
 from lit_shift.path_gallery import MEASURES, interval
 
 COLUMNS = ("accuracy", "accuracy_top5", *MEASURES[1:])
@@ -74,11 +75,11 @@ def markdown(models: Sequence[Findings]) -> str:
 
 def latex(models: Sequence[Findings]) -> str:
     """A LaTeX table for each protocol."""
-    tables = [
-        "\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{title}. {CAPTION}}}", r"\end{table}"])
-        for title, table in _tabulated(models, "latex_raw")
-    ]
-    return "\n\n".join(tables).replace("_", r"\_").replace("%", r"\%")
+    tables = []
+    for title, table in _tabulated(models, "latex"):
+        caption = escaped(f"{title}. {CAPTION}")
+        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{caption}}}", r"\end{table}"]))
+    return "\n\n".join(tables)
 
 
 def _tabulated(models: Sequence[Findings], style: str) -> Iterator[tuple[str, str]]:

@@ -212,6 +212,10 @@ def test_latex_escapes_what_a_pool_may_be_called():
     assert r"optimizer.my\_own=1" in formats.latex(table1.build([run]))
 
 
+def test_latex_escapes_what_a_folder_may_be_called():
+    assert formats.escaped("data.root=/a&b_c#1 50%") == r"data.root=/a\&b\_c\#1 50\%"
+
+
 def test_measures_that_are_not_finite_are_missing():
     run = findings()
     run.metrics["test/accuracy"] = float("nan")
