@@ -15,6 +15,7 @@ from lit_shift.data.loader import Batch, Images
 from lit_shift.errors import at_least
 from lit_shift.metrics import MAD, Consistency, Jaggedness, MeanOverImages, PerImage, RandomAccuracy, Variation
 from lit_shift.shifts import draw_offsets, seeded
+from lit_shift.track import Track
 from lit_shift.tracking import log_histogram
 
 MEASURES: dict[str, type[MeanOverImages]] = {
@@ -74,8 +75,8 @@ class ShiftMeasures(Callback):
     def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, *_: int) -> None:
         logits = self._measure(batch)
         n, (height, width) = len(batch.pixels), batch.pixels.shape[2:]
-        diagonal, vertical = torch.arange(max(height, width)), torch.arange(height) - (height - 1) // 2
-        paths = [torch.stack([diagonal, diagonal], dim=1), torch.stack([vertical, torch.zeros_like(vertical)], dim=1)]
+        diagonal = torch.arange(max(height, width))[:, None].expand(-1, 2)
+        paths = [diagonal, Track("vertical", draws=1, seed=0).offsets(height, width, [0])[:, 0]]
         if self.probe.exact:
             along, down = (logits[:, path[:, 0] % height, path[:, 1] % width] for path in paths)
         else:
