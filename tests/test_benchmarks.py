@@ -9,6 +9,7 @@ import torch.nn.functional as F
 import benchmarks.convolution
 import benchmarks.curves
 import benchmarks.forward
+import benchmarks.host
 import benchmarks.orbit
 import benchmarks.pool
 import benchmarks.train
@@ -90,6 +91,14 @@ def test_pool_has_every_row(benchmark, dtype, device):
     assert rows["literal, NCHW"] == ["1.00 (1.00-1.00)"] * 5
     assert all(len(cells) == 5 for cells in rows.values())
     assert text.count("memory floor") == 2  # forward, and with the backward pass
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_host_compares_both(benchmark, device):
+    _, rows = benchmark(benchmarks.host, "--device", device)
+    assert list(rows) == ["train.py", "bare loop"]
+    assert rows["bare loop"][1] == "1.00 (1.00-1.00)"
+    assert all(float(milliseconds.split()[0]) > 0 for milliseconds, _ in rows.values())
 
 
 def test_step_by_step_is_what_a_gpu_is_spared(rng):
