@@ -129,6 +129,12 @@ def test_a_sweep_has_as_many_runs_as_hydra_makes_of_it(run, tiny):
     assert "3 runs: 3 failed" in every.out
 
 
+def test_another_sweeper_chooses_runs_as_it_goes(monkeypatch):
+    monkeypatch.setattr(Sweep, "view", None)
+    Sweep(live=False).on_multirun_start(OmegaConf.create({"hydra": {"sweeper": {"_target_": "optuna.Sweeper"}}}))
+    assert Sweep.view is None
+
+
 def test_a_sweep_of_ones_own_separates_values_by_commas(run, tiny, tmp_path):
     (tmp_path / "mine" / "sweep").mkdir(parents=True)
     (tmp_path / "mine" / "sweep" / "seeds.yaml").write_text(
