@@ -1,6 +1,7 @@
 """Records of the runs of a sweep, a file each, for the process that has started it to read. Needs no torch."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -52,9 +53,14 @@ def counted(jobs: Sequence[Job], total: int) -> str:
 
 
 def read_jobs(sweep: Path) -> list[Job]:
-    """The jobs of a sweep that have begun, in its order."""
+    """The jobs of a sweep that have begun, in its order; their names without what all have in common."""
     records = sorted(sweep.glob("*.json"), key=lambda record: int(record.stem))
-    return [Job(**json.loads(record.read_text())) for record in records]
+    jobs = [Job(**json.loads(record.read_text())) for record in records]
+    parts = [re.split(r",(?=[^,=]+=)", job.name) for job in jobs]
+    for job, own in zip(jobs, parts, strict=True):
+        different = [part for part in own if not all(part in others for others in parts)]
+        job.name = ",".join(different) or job.name
+    return jobs
 
 
 def read_progress(folder: str) -> dict[str, Any]:

@@ -129,6 +129,17 @@ def test_a_sweep_has_as_many_runs_as_hydra_makes_of_it(run, tiny):
     assert "3 runs: 3 failed" in every.out
 
 
+def test_jobs_are_called_by_what_they_do_not_have_in_common(tmp_path):
+    def called(*names):
+        for number, name in enumerate(names):
+            Job(name, str(tmp_path / f"{number}.json"), 0).note()
+        return [job.name for job in read_jobs(tmp_path)]
+
+    assert called("data=digits,seed=0") == ["data=digits,seed=0"]
+    assert called("a=[1,2],pool=max,seed=0", "a=[1,2],pool=blur,seed=0") == ["pool=max", "pool=blur"]
+    assert called("a=1", "a=1") == ["a=1", "a=1"]
+
+
 def test_another_sweeper_chooses_runs_as_it_goes(monkeypatch):
     monkeypatch.setattr(Sweep, "view", None)
     Sweep(live=False).on_multirun_start(OmegaConf.create({"hydra": {"sweeper": {"_target_": "optuna.Sweeper"}}}))
