@@ -88,8 +88,8 @@ class Classifier(LightningModule):
         loss = F.cross_entropy(logits, batch.labels)
         self.train_loss.update(loss.detach().expand(len(batch.labels)))
         self.train_accuracy.update(logits.detach(), batch.labels)
-        # Once an epoch, which gets what the metrics have at its end. Each takes a fifth of a millisecond, as long as a
-        # quarter of all that Lightning does in a step, and a GPU is waited for where a number is brought to it.
+        # Once an epoch, as what a metric has at its end is logged. To log takes a quarter of a millisecond, which is
+        # long for a GPU, and a number that is brought to one is waited for.
         if not self.logged:
             self.logged = True
             self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
