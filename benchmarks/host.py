@@ -13,20 +13,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from pytorch_lightning import Callback
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.timing import Options, describe, positive, quartiles
+from benchmarks.train import CLASSES, Training
 from lit_shift.build import build_training
 from lit_shift.classifier import Classifier
 from lit_shift.config import composed
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.run import Run
 
-CLASSES = 10
 SIDE = 2  # of the images, in pixels
 
 
@@ -42,12 +41,10 @@ class Colours(nn.Module):
 
 
 class Turns(Callback):
-    """Times the steps of each epoch, and then those of the bare loop."""
+    """Times the steps of each epoch, and then as many of the bare loop."""
 
-    def __init__(self, classifier: Classifier, loader: BatchLoader) -> None:
-        self.classifier = classifier
-        self.loader = loader
-        self.optimizer = classifier.make_optimizer(classifier.parameters())
+    def __init__(self, loop: Training) -> None:
+        self.loop = loop
         self.trained: list[float] = []
         self.looped: list[float] = []
 
@@ -57,15 +54,11 @@ class Turns(Callback):
     def on_train_epoch_end(self, *_: Any) -> None:
         self.trained.append(self._now() - self.began)
         began = self._now()
-        with torch.enable_grad():
-            for batch in self.loader:
-                self.optimizer.zero_grad()
-                F.cross_entropy(self.classifier(batch.pixels), batch.labels).backward()
-                self.optimizer.step()
+        self.loop()
         self.looped.append(self._now() - began)
 
     def _now(self) -> float:
-        if self.loader.images.pixels.is_cuda:
+        if self.loop.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
@@ -81,19 +74,16 @@ def main() -> None:
     labels = torch.randint(CLASSES, (batch * steps,), device=options.device)
     loader = BatchLoader(Images(pixels, labels), batch, Augmentation(flip=True, shift=False))
     sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=5e-4)
-
-    def classifier() -> Classifier:
-        half = torch.full((3,), 0.5)
-        return Classifier(Colours(), CLASSES, half, half, sgd, [0.5, 0.75], 0.1, compile=False).to(options.device)
-
-    turns = Turns(classifier(), loader)
+    half = torch.full((3,), 0.5)
+    classifier = Classifier(Colours(), CLASSES, half, half, sgd, [0.5, 0.75], 0.1, compile=False)
+    turns = Turns(Training(Colours(), loader, steps, options.device))
     never = [f"callbacks.{name}.every_n_epochs=1000000" for name in ("shift_measures", "equivariance")]
     accelerator = "gpu" if options.device.type == "cuda" else "cpu"
     how = [f"trainer.max_epochs={rounds + 1}", f"trainer.accelerator={accelerator}", "logger=csv", *never]
     with TemporaryDirectory() as folder:
         trainer = build_training(composed("train", how), Run(Path(folder)))
         trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
-        trainer.fit(classifier(), loader)
+        trainer.fit(classifier, loader)
 
     table = Table("a step without a network", title=f"batch {batch}, rounds {rounds}, {describe(options.device)}")
     for column in ("ms", "times the bare loop"):

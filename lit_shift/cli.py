@@ -128,9 +128,9 @@ def _explain_machine(error: BaseException) -> str | None:
 
 def _explain_key(key: str, config_name: str) -> str:
     """The sentence for a config key that does not exist: its nearest neighbour in the part of the config it names."""
-    groups = [folder.name for conf in (CONF, CONF_EVAL) for folder in conf.iterdir() if folder.is_dir()]
     if key == "sweep":
         return "A sweep is an addition to the config: type -m +sweep=NAME."
+    groups = [folder.name for conf in (CONF, CONF_EVAL) for folder in conf.iterdir() if folder.is_dir()]
     chosen = re.findall(rf"^((?:{'|'.join(groups)})=(?:\[[\w,]+\]|\w+))", "\n".join(sys.argv[1:]), re.MULTILINE)
     node: Any = composed(config_name, chosen)
     known, part = "", key

@@ -57,9 +57,9 @@ def read_jobs(sweep: Path) -> list[Job]:
     records = sorted(sweep.glob("*.json"), key=lambda record: int(record.stem))
     jobs = [Job(**json.loads(record.read_text())) for record in records]
     parts = [re.split(r",(?=[^,=]+=)", job.name) for job in jobs]
+    common = set.intersection(*map(set, parts)) if parts else set()
     for job, own in zip(jobs, parts, strict=True):
-        different = [part for part in own if not all(part in others for others in parts)]
-        job.name = ",".join(different) or job.name
+        job.name = ",".join(part for part in own if part not in common) or job.name
     return jobs
 
 

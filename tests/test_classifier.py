@@ -69,7 +69,7 @@ def test_gradients_that_are_added_up_are_kept_from_cuda_graphs(monkeypatch, tmp_
     assert asked == [{"mode": "default", "dynamic": False}]
 
 
-def test_an_epoch_is_logged_once(monkeypatch, tmp_path):
+def test_an_epoch_is_logged_once(monkeypatch):
     logged = []
     log = Classifier.log
     monkeypatch.setattr(

@@ -59,7 +59,7 @@ class StopOnSignal(_OnSignal):
     scheduler's signal leaves the measurement, which the same command makes again.
     """
 
-    def __init__(self, path: Path, fresh: bool = False) -> None:
+    def __init__(self, path: Path, fresh: bool) -> None:
         super().__init__()
         self.path = path
         self.command = "The same command without fresh=true" if fresh else "The same command"
