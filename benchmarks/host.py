@@ -83,7 +83,8 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         trainer = build_training(composed("train", how), Run(Path(folder)))
         trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
-        trainer.fit(classifier, loader)
+        # The second is for validation, of which there is none; without it Lightning warns.
+        trainer.fit(classifier, loader, loader)
 
     table = Table("a step without a network", title=f"batch {batch}, rounds {rounds}, {describe(options.device)}")
     for column in ("ms", "times the bare loop"):
