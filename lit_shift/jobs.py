@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ class Job:
 
     ``name`` tells it from others of its command; ``record`` is the file for others to read, if there is to be one;
     ``began`` and ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is where it has one;
-    ``reason`` says why it has failed.
+    ``reason`` says why it has failed; ``deaths`` counts processes that have ended without a word of it.
     """
 
     name: str
@@ -31,6 +32,20 @@ class Job:
     state: str = RUNNING
     folder: str = ""
     reason: str = ""
+    deaths: int = 0
+
+    @classmethod
+    def of(cls, name: str, record: str) -> "Job":
+        """A job that begins, also where a launcher starts it again."""
+        job = cls(name, record, time.time())
+        if record and Path(record).exists():
+            before = cls.read(Path(record))
+            job.folder, job.deaths = before.folder, before.deaths + (before.state == RUNNING)
+        return job
+
+    @classmethod
+    def read(cls, record: Path) -> "Job":
+        return cls(**json.loads(record.read_text()))
 
     @property
     def title(self) -> str:
@@ -55,7 +70,7 @@ def counted(jobs: Sequence[Job], total: int) -> str:
 def read_jobs(sweep: Path) -> list[Job]:
     """The jobs of a sweep that have begun, in its order; their names without what all have in common."""
     records = sorted(sweep.glob("*.json"), key=lambda record: int(record.stem))
-    jobs = [Job(**json.loads(record.read_text())) for record in records]
+    jobs = [Job.read(record) for record in records]
     parts = [re.split(r",(?=[^,=]+=)", job.name) for job in jobs]
     common = set.intersection(*map(set, parts)) if parts else set()
     for job, own in zip(jobs, parts, strict=True):

@@ -247,6 +247,27 @@ def test_a_sweep_over_ray_killed_half_way_and_started_again_is_as_if_never_kille
         assert before.get(name, 0) in (0, (folder / "metrics.json").stat().st_mtime_ns)
 
 
+@pytest.mark.rough
+def test_a_run_whose_process_dies_again_and_again_does_not_end_a_sweep_over_ray(run, tiny, tmp_path):
+    """Ray starts it again three times, and would then raise."""
+    dies = "{_target_:os._exit,status:9}"
+    others = "{_target_:pytorch_lightning.Callback}"
+    swept = run(
+        "train.py",
+        "-m",
+        *tiny,
+        "trainer.max_epochs=1",
+        f"+callbacks.dies={dies},{others}",
+        "hydra/launcher=ray_cpu",
+        "hydra.launcher.ray.init.num_cpus=1",
+    )
+    assert swept.code == 2
+    assert "2 runs: 1 failed, 1 done" in swept.out
+    assert "failed: Its process has died 3 times" in " ".join(swept.out.split())
+    assert "Traceback" not in swept.err
+    assert len(finished_runs(tmp_path)) == 1
+
+
 def test_the_view_shows_what_runs_and_what_is_left(tmp_path):
     (tmp_path / "a").mkdir()
     progress = {"epoch": 3, "epochs": 200, "accuracy": 0.5, "images_per_second": 1234.5, "seconds_left": 100}
