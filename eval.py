@@ -30,7 +30,7 @@ def evaluate(cfg: DictConfig) -> None:
     cfg, out, protocols = with_digest(cfg), out_folder(cfg), protocols_in_words(cfg)
     check_folder(cfg, out, protocols)  # for what is wrong with it to be known before, and not after, hours of measuring
     measure = along_paths if protocols else of_run if cfg.tta is None else by_voting
-    with outcomes.measuring(out, list(protocols) or [measure.__name__]):
+    with outcomes.measuring(out, list(protocols) or ["all shifts" if cfg.tta is None else "tta"]):
         trainer, findings = measure(cfg, out)
         if trainer.is_global_zero:
             for table in measures(findings.metrics):

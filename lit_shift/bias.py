@@ -35,8 +35,7 @@ from lit_shift.console import say, show
 from lit_shift.errors import InputError, at_least, unknown
 from lit_shift.figures import bias as bias_figures
 from lit_shift.figures.style import Array
-from lit_shift.files import atomic_text, atomic_write
-from lit_shift.run import make_folder
+from lit_shift.files import atomic_text, atomic_write, make_folder
 
 LEAST_EXPECTED = 5  # counts in a bin, for their statistic to be distributed as chi-square
 THRESHOLD = 1e-10  # the paper's

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lit_shift import gallery, path_content
+from lit_shift.filters import family, taps
 from lit_shift.findings import Findings
 from lit_shift.page import packed, picture
-from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, by_protocol, family, filter_of, taps
+from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, by_protocol, filter_of
 
 BINS = np.linspace(0, 0.5, 101)  # of the standard deviation of a probability; a sample's may be a little higher
 

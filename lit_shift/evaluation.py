@@ -20,12 +20,14 @@ from lit_shift.data.collections import Collections
 from lit_shift.data.files import some
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, true_or_false, unknown
+from lit_shift.files import make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
+from lit_shift.records import scalars
 from lit_shift.report import found, log_figures
-from lit_shift.run import Run, make_folder, scalars
+from lit_shift.run import Run
 from lit_shift.subject import Subject
 from lit_shift.tracking import logged
 from lit_shift.view import View

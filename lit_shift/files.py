@@ -1,9 +1,12 @@
-"""Files that are either whole or not there, whatever is killed when."""
+"""Files that are either whole or not there, whatever is killed when; folders that can be written."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
+
+from lit_shift.errors import InputError
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
@@ -29,3 +32,12 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 def atomic_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
     atomic_write(path, lambda file: file.write(text.encode()))
+
+
+def make_folder(folder: Path, switch: str) -> None:
+    """A folder that can be written; an InputError that names the config's ``switch`` where there is none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()  # which has no name that another process could trip over
+    except OSError as error:
+        raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {switch}=FOLDER.") from error

@@ -4,13 +4,15 @@ A filter is its one-dimensional taps, normalised to sum 1; the two-dimensional f
 """
 
 from math import comb
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from scipy.signal import firls, firwin
-from torch import Tensor
+import scipy
 
 from lit_shift.errors import unknown
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FILTERS = (
     *("delta", "rect2", "rect3", "rect4", "rect5", "rect6", "rect7", "tri3", "tri5", "tri7"),
@@ -23,12 +25,22 @@ FAMILIES = {
     "tri": lambda n: np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)),
     "pascal": lambda n: np.array([comb(n - 1, k) for k in range(n)]),
     # Half-band low-pass: cut off at half the Nyquist frequency, which is what a subsampling by 2 can keep.
-    "window": lambda n: firwin(n, 0.5, window="boxcar"),
-    "ls": lambda n: firls(n, [0, 0.4, 0.6, 1], [1, 1, 0, 0]),
+    "window": lambda n: scipy.signal.firwin(n, 0.5, window="boxcar"),
+    "ls": lambda n: scipy.signal.firls(n, [0, 0.4, 0.6, 1], [1, 1, 0, 0]),
 }
 
 
-def lowpass(name: str) -> Tensor:
+def family(name: str) -> str:
+    """``tri`` of ``tri5``."""
+    return name.rstrip("0123456789")
+
+
+def taps(name: str) -> int:
+    """5 of ``tri5``, 1 of ``delta``."""
+    return int(name.removeprefix(family(name)) or 1)
+
+
+def lowpass(name: str) -> "Tensor":
     """Taps of a low-pass filter, by name.
 
     Args:
@@ -44,7 +56,7 @@ def lowpass(name: str) -> Tensor:
     """
     if name not in FILTERS:
         raise unknown("filter", name, FILTERS)
-    family = name.rstrip("1234567890")
-    taps = int(name.removeprefix(family) or 1)
-    weights = torch.as_tensor(FAMILIES[family](taps), dtype=torch.float64)
+    import torch  # not at the top: tables know filters without it
+
+    weights = torch.as_tensor(FAMILIES[family(name)](taps(name)), dtype=torch.float64)
     return weights / weights.sum()

@@ -13,7 +13,7 @@ import numpy as np
 
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_write
-from lit_shift.run import read_config, read_metrics
+from lit_shift.records import read_config, read_metrics
 
 ARRAYS = "arrays.npz"
 

@@ -15,6 +15,7 @@ from lit_shift import figures, path_gallery, table1
 from lit_shift.errors import InputError
 from lit_shift.figures import LayerDistance, Point
 from lit_shift.files import atomic_write
+from lit_shift.filters import family, taps
 from lit_shift.findings import Findings
 from lit_shift.path_gallery import Drawing
 
@@ -81,15 +82,17 @@ def _labels(model: Findings) -> list[int] | None:
 def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
     """The models among the paper's, in the plane of accuracy and consistency."""
     points = []
+
+    def add(name: str, filter: str, aug: bool, accuracy: float, consistency: float, published: bool) -> None:
+        points.append(Point(name, family(filter), taps(filter), aug, accuracy, consistency, published))
+
     for (filter, aug), rates in table1.PUBLISHED.items():
-        family, taps = table1.family(filter), table1.taps(filter)
-        points.append(Point(filter, family, taps, aug, rates["accuracy"], rates["consistency"], published=True))
+        add(filter, filter, aug, rates["accuracy"], rates["consistency"], published=True)
     for model in models:
         accuracy, consistency = (table1.rate(model.metrics, measure) for measure in ("accuracy", "consistency"))
         if accuracy is not None and consistency is not None:
             filter, aug = table1.filter_of(model.config), model.config["aug"]
-            family, taps = table1.family(filter), table1.taps(filter)
-            points.append(Point(model.name, family, taps, aug, accuracy, consistency, published=False))
+            add(model.name, filter, aug, accuracy, consistency, published=False)
     return figures.accuracy_consistency(points) if any(not point.published for point in points) else None
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from lit_shift.jobs import DONE, RUNNING, Job, counted, read_jobs, read_progress
 
 
-class View:
+class LiveView:
     """Shows the runs of a sweep in a terminal, from their records; where there is no terminal, nothing.
 
     Args:

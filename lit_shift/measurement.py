@@ -22,8 +22,7 @@ class Measurement(LightningModule):
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
     ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
-    that has it.
+    were asked for are measured.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
@@ -70,7 +69,6 @@ class Measurement(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
-        first: dict[str, float] = {}
         for name, measures, loader in zip(self.protocols, self.measures, loaders, strict=True):
             if not measures.started:  # the test was interrupted before
                 continue
@@ -78,12 +76,9 @@ class Measurement(LightningModule):
             scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
             scalars["skipped"] += measures.protocol.skipped
             self.log_dict({f"{name}/{key}": value for key, value in scalars.items()})
-            layers = {key: scalars[key] for key in scalars if key.startswith("nonshiftability/") and "_ci95" not in key}
-            first = first or layers
             if self.trainer.is_global_zero:
                 arrays |= self._pictures(measures, loader)
                 self.arrays |= {f"{name}/{key}": array for key, array in arrays.items()}
-        self.log_dict(first)
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
         """Of the shown images, those that can be read."""

@@ -54,7 +54,7 @@ class Outcomes:
             ) from error
         job = Job.of(hydra.job.override_dirname, record)
         self.jobs.append(job)
-        if job.deaths and job.deaths == OmegaConf.select(hydra, "launcher.ray.remote.max_retries"):
+        if job.deaths and job.deaths == OmegaConf.select(hydra.launcher, "ray.remote.max_retries"):
             # Ray would not start it again after this, but end the sweep.
             reason = f"Its process has died {job.deaths} times: is there enough memory for so many runs at once?"
             job.note(state=FAILED, reason=reason, ended=time.time())
@@ -103,8 +103,12 @@ class Outcomes:
                 missing = Sweep.view.total - len(jobs)
             if is_first_process():
                 for job in jobs:
-                    if job.state == ELSEWHERE and Run(Path(job.folder)).finished:  # in the meantime
-                        job.state = THERE
+                    if job.state == ELSEWHERE and (run := Run(Path(job.folder))).finished:  # in the meantime
+                        try:
+                            run.found()
+                            job.state = THERE
+                        except InputError as error:
+                            job.state, job.reason = FAILED, str(error)
                 finished = [Path(job.folder) for job in jobs if job.state in FINISHED]
                 if results and finished:
                     show(results(finished))

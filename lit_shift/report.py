@@ -13,8 +13,10 @@ from lit_shift.config import images_of, label, vote
 from lit_shift.console import say
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
+from lit_shift.files import make_folder
 from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, save_arrays
-from lit_shift.run import Run, make_folder, read_config, read_metrics, scalars, write_environment, write_metrics
+from lit_shift.records import read_config, read_metrics, scalars, write_environment, write_metrics
+from lit_shift.run import Run
 from lit_shift.tracking import log_media, wandb_loggers
 
 
@@ -41,10 +43,11 @@ def keep(findings: Findings, out: Path, partial: bool) -> None:
         metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
         if lost := sorted(before.metrics.keys() - metrics.keys()):
             say(f"{out} has no longer what was not measured again: {some(lost)}.")
-        findings = _with_first_nonshiftability(replace(findings, metrics=metrics, arrays=arrays))
+        findings = replace(findings, metrics=metrics, arrays=arrays)
     elif before:  # nothing of it is to be beside what it is not of
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")
+    findings = _with_first_nonshiftability(findings)
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
     write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)

@@ -14,7 +14,8 @@ from lit_shift.console import say, show
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
 from lit_shift.findings import Findings, read_history
-from lit_shift.run import Run, read_config
+from lit_shift.records import read_config
+from lit_shift.run import Run
 
 TABLES = {"table1": formats, "paths": path_table}
 TEXTS = {"csv": "comma_separated", "markdown": "markdown", "latex": "latex"}

@@ -1,32 +1,22 @@
 """A run's folder: where it is, what is in it, whether it is finished. Needs no torch."""
 
 import json
-import math
 import os
-import platform
-import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from filelock import FileLock, Timeout
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from lit_shift.config import digest, identity, images_of, label
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, make_folder
+from lit_shift.records import environment, now, read_config, read_metrics, write_metrics
 
-NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
 NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
-PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
 
 
 class Busy(Exception):
@@ -168,83 +158,10 @@ class Run:
                 part.unlink()
         learned = {"classes": classes, "image_size": image_size}
         atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, learned)))
-        atomic_text(self.environment, json.dumps({"device": device, **_environment()}, indent=2) + "\n")
+        atomic_text(self.environment, json.dumps({"device": device, **environment()}, indent=2) + "\n")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write ``metrics.json``, which makes the run a finished one."""
-        environment = json.loads(self.environment.read_text()) | {"finished": _now()}
+        environment = json.loads(self.environment.read_text()) | {"finished": now()}
         atomic_text(self.environment, json.dumps(environment, indent=2) + "\n")
         write_metrics(self.metrics, metrics)
-
-
-def read_config(path: Path) -> dict[str, Any]:
-    """A ``config.yaml``.
-
-    Raises:
-        InputError: there is none, or it holds something else.
-    """
-    try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
-    if not isinstance(config, dict) or not config.keys() >= NEEDED:
-        raise InputError(f"{path} is not a config that train.py or eval.py has written.")
-    return config
-
-
-def read_metrics(path: Path) -> dict[str, float]:
-    """What is in a ``metrics.json``; an InputError where that cannot be read."""
-    try:
-        metrics = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}).") from error
-    if not isinstance(metrics, dict):
-        raise InputError(f"{path} holds no measures by name.")
-    return metrics
-
-
-def make_folder(folder: Path, switch: str) -> None:
-    """A folder that can be written; an InputError that names the config's ``switch`` where there is none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()  # which has no name that another process could trip over
-    except OSError as error:
-        raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {switch}=FOLDER.") from error
-
-
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Lightning's metrics as a flat JSON object of numbers, in order of its keys."""
-    atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2, allow_nan=False) + "\n")
-
-
-def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN)."""
-    numbers = {name: float(f"{float(value):.7g}") for name, value in metrics.items()}
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}
-
-
-def write_environment(folder: Path) -> None:
-    """Note in the folder of a measurement what has measured it and where."""
-    atomic_text(folder / "environment.json", json.dumps(_environment() | {"finished": _now()}, indent=2) + "\n")
-
-
-def _environment() -> dict[str, object]:
-    return {
-        "command": _command(),
-        "started": _now(),
-        "host": platform.node(),
-        "machine": platform.platform(),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
-    }
-
-
-def _command() -> str:
-    """What would run this alone, also where it is one of a sweep's, in a process that has a command of its own."""
-    hydra = HydraConfig.get()
-    return shlex.join([f"{hydra.job.name}.py", *hydra.overrides.task])
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from uuid import uuid4
@@ -14,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.cli import report
 from lit_shift.config import Switches, switches
-from lit_shift.errors import InputError
-from lit_shift.live import View
-from lit_shift.published import load
+from lit_shift.errors import InputError, unknown
+from lit_shift.filters import FILTERS
+from lit_shift.live import LiveView
 
 # Sweeps may start in the same second. In all processes of a sweep it is the same, as Hydra copies what is cached.
 OmegaConf.register_new_resolver("unique", lambda: uuid4().hex[:8], use_cache=True, replace=True)
@@ -29,7 +30,7 @@ class Sweep(Callback):
         live: show how far its trainings are.
     """
 
-    view: View | None = None  # of the sweep that this process has started
+    view: LiveView | None = None  # of the sweep that this process has started
 
     def __init__(self, live: bool) -> None:
         self.live = live
@@ -39,23 +40,21 @@ class Sweep(Callback):
         if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
             return  # others choose runs as they go
         try:
-            total = _check(config)
+            runs = _runs(config)
+            _check(config, runs)
         except Exception as error:  # which Hydra would let pass with a warning
             report(error)
             sys.exit(2)
-        Sweep.view = View(Path(config.hydra.sweep.dir).absolute(), total, self.live)
+        Sweep.view = LiveView(Path(config.hydra.sweep.dir).absolute(), len(runs), self.live)
         if Sweep.view.thread.is_alive():
             os.environ["LIT_SHIFT_VIEW"] = "sweep"  # for runs to show no bars of their own
 
 
-def _check(config: DictConfig) -> int:
-    """Say at once what would else be said of a sweep's runs when their turn comes, or never.
-
-    Returns:
-        How many runs there will be.
+def _runs(config: DictConfig) -> Sequence[Sequence[str]]:
+    """The overrides of each run, as Hydra makes them of a command and its sweep.
 
     Raises:
-        InputError: a value that no run can have, or runs that can never be started.
+        InputError: a sweep's values are a list.
         HydraException: what Hydra says of overrides.
     """
     given = config.hydra.sweeper.params or {}
@@ -67,6 +66,15 @@ def _check(config: DictConfig) -> int:
         [*(f"{key}={value}" for key, value in given.items()), *config.hydra.overrides.task]
     )
     (runs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return runs
+
+
+def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
+    """Say at once what would else be said of a sweep's runs when their turn comes, or never.
+
+    Raises:
+        InputError: a value that no run can have, or runs that can never be started.
+    """
     values: dict[str, set[str]] = {}
     for override in {override for run in runs for override in run}:
         key, _, value = override.partition("=")
@@ -82,14 +90,10 @@ def _check(config: DictConfig) -> int:
     for key in values.keys() & {field.name for field in fields(Switches)}:
         for value in values[key]:
             switches(OmegaConf.from_dotlist([f"{key}={value}"]))
-    published = {row["filter"] for row in load("zhang_table1")}  # without torch
-    for name in values.get("filter", set()) - published - {"None", "null"}:
-        from lit_shift.filters import lowpass
-
-        lowpass(name)
+    for name in values.get("filter", set()) - {*FILTERS, "None", "null"}:
+        raise unknown("filter", name, FILTERS)
     if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
         _check_ray(config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote)
-    return len(runs)
 
 
 def _check_ray(there: DictConfig, taken: DictConfig) -> None:

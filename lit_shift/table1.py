@@ -10,6 +10,7 @@ from typing import Any
 from scipy.stats import spearmanr
 
 from lit_shift import published
+from lit_shift.filters import FILTERS
 from lit_shift.findings import Findings
 from lit_shift.run_protocol import PAPERS, protocol
 
@@ -21,7 +22,6 @@ PUBLISHED = {
     (row["filter"], row["aug"] == "true"): {measure: round(float(row[measure]) / 100, 4) for measure in MEASURES}
     for row in published.load("zhang_table1")
 }
-ORDER = list(dict.fromkeys(filter for filter, _ in PUBLISHED))
 
 
 @dataclass
@@ -65,16 +65,6 @@ class Agreement:
     mean_absolute_difference: float
 
 
-def family(filter: str) -> str:
-    """``tri`` of ``tri5``."""
-    return filter.rstrip("0123456789")
-
-
-def taps(filter: str) -> int:
-    """5 of ``tri5``, 1 of ``delta``."""
-    return int(filter.removeprefix(family(filter)) or 1)
-
-
 def filter_of(config: Mapping[str, Any]) -> str:
     """The low-pass filter of a run's pool: ``delta`` of plain max pooling, ``-`` where its config names none."""
     return {"max": "delta", "avg": "rect6"}.get(config["choices"]["pool"]) or config["pool"].get("filter", "-")
@@ -109,7 +99,7 @@ def by_protocol(rows: Iterable[Row]) -> dict[str, list[Row]]:
 
 
 def _place(filter: str) -> float:
-    return ORDER.index(filter) if filter in ORDER else math.inf
+    return FILTERS.index(filter) if filter in FILTERS else math.inf
 
 
 def _row(protocol: str, pool: str, filter: str, aug: bool, runs: Sequence[Findings]) -> Row:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_shift import torus
+from lit_shift import fourier_conv
 from lit_shift.errors import InputError
 from lit_shift.padding import Padding, check_padding, pad
 from lit_shift.pool import Pool
@@ -16,7 +16,7 @@ from lit_shift.pool import Pool
 class ConvNormReLU(nn.Conv2d):
     """3x3 convolution at stride 1 whose border follows ``padding``, batch norm, ReLU; what Fig. 4 calls ``conv1_1``.
 
-    With ``fourier`` it goes by :func:`lit_shift.torus.convolve` where that is faster.
+    With ``fourier`` it goes by :func:`lit_shift.fourier_conv.convolve` where that is faster.
     """
 
     def __init__(self, in_channels: int, out_channels: int, padding: Padding, fourier: bool = True) -> None:
@@ -33,8 +33,8 @@ class ConvNormReLU(nn.Conv2d):
         """The convolution alone."""
         if self.padding_mode == "zeros":
             return super().forward(x)
-        if self.fourier and torus.is_faster(x, self.weight):
-            return torus.convolve(x, self.weight)
+        if self.fourier and fourier_conv.is_faster(x, self.weight):
+            return fourier_conv.convolve(x, self.weight)
         return F.conv2d(pad(x, 1, 1, self.padding_mode), self.weight)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "constant", "torus", "memory"),
+        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -27,7 +27,7 @@ FLOORS = [
     ],
     ["vgg", "orbit", "layers"],
     [
-        *("classifier", "checkpoint", "config", "tracking", "run", "findings"),
+        *("classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
         *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [

@@ -24,11 +24,11 @@ from submitit.core.utils import FailedJobError
 from lit_shift.cli import explain
 from lit_shift.config import composed
 from lit_shift.errors import InputError
+from lit_shift.files import make_folder
 from lit_shift.filters import FILTERS
-from lit_shift.jobs import BEFORE, DONE, FAILED, STOPPED, Job, read_jobs
-from lit_shift.live import View, picture
+from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, STOPPED, Job, read_jobs
+from lit_shift.live import LiveView, picture
 from lit_shift.outcomes import Outcomes
-from lit_shift.run import make_folder
 from lit_shift.sweep import Sweep
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
@@ -195,6 +195,7 @@ def elsewhere(monkeypatch, tmp_path):
             "runtime": {"cwd": str(tmp_path / "here")},
             "mode": RunMode.MULTIRUN,
             "sweep": {"dir": "records"},
+            "launcher": {},
             "job": {"num": 0, "override_dirname": "seed=0"},
         }
     )
@@ -215,10 +216,21 @@ def test_a_run_writes_where_the_command_was_given(elsewhere):
 
 
 def test_a_sweep_whose_runs_leave_no_word_has_failed(monkeypatch, tmp_path, capsys):
-    monkeypatch.setattr(Sweep, "view", View(tmp_path, total=2, live=False))
+    monkeypatch.setattr(Sweep, "view", LiveView(tmp_path, total=2, live=False))
     with pytest.raises(SystemExit, match="2"), Outcomes().told():
         pass
     assert "2 runs: 2 to come" in capsys.readouterr().out
+
+
+def test_a_run_of_another_process_that_is_damaged_is_told(monkeypatch, tmp_path, capsys):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "metrics.json").write_text("{")
+    Job("job", str(tmp_path / "0.json"), 0).note(state=ELSEWHERE, folder=str(folder))
+    monkeypatch.setattr(Sweep, "view", LiveView(tmp_path, total=1, live=False))
+    with pytest.raises(SystemExit, match="2"), Outcomes().told(lambda _: pytest.fail("nothing to show")):
+        pass
+    assert "Where the run's folder is deleted" in " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 @pytest.mark.rough
@@ -417,9 +429,9 @@ def test_a_process_that_is_killed_ends_the_run_of_all(command, tiny, rank):
 @pytest.mark.parametrize("live", [True, False])
 def test_the_view_is_there_while_trainings_run_and_leaves_measurements_their_bars(tmp_path, monkeypatch, live):
     monkeypatch.setattr(Console, "is_terminal", True)
-    monkeypatch.setattr(View, "SECONDS", 0.01)
+    monkeypatch.setattr(LiveView, "SECONDS", 0.01)
     Job("job", str(tmp_path / "0.json"), 0.0).note()
-    view = View(tmp_path, 2, live)
+    view = LiveView(tmp_path, 2, live)
     assert view.thread.is_alive() == live
     view.stop()
     assert not view.thread.is_alive()

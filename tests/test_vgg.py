@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_shift import torus
+from lit_shift import fourier_conv
 from lit_shift.padding import PADDINGS
 from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
@@ -69,7 +69,7 @@ def test_sides_that_cannot_be_halved_five_times_are_refused(height, width):
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS])
 def test_in_the_fourier_basis_it_is_the_same_network(pool, rng, monkeypatch):
     """Outputs and gradients, also of 8x8 maps, for which so narrow a network would not go there."""
-    monkeypatch.setattr(torus, "is_faster", lambda x, weight: max(x.shape[2:]) <= 8)
+    monkeypatch.setattr(fourier_conv, "is_faster", lambda x, weight: max(x.shape[2:]) <= 8)
     direct, fourier = (VGG13(pool, num_classes=5, width=4, fourier=way).double() for way in (False, True))
     fourier.load_state_dict(direct.state_dict())
     x = torch.randn(3, 3, 32, 32, dtype=torch.float64, generator=rng)
@@ -84,8 +84,8 @@ def test_in_the_fourier_basis_it_is_the_same_network(pool, rng, monkeypatch):
 
 def test_small_maps_go_by_the_fourier_basis_on_a_cpu_in_full_precision(rng, monkeypatch):
     seen = []
-    original = torus.convolve
-    monkeypatch.setattr(torus, "convolve", lambda x, weight: seen.append(x.shape[2]) or original(x, weight))
+    original = fourier_conv.convolve
+    monkeypatch.setattr(fourier_conv, "convolve", lambda x, weight: seen.append(x.shape[2]) or original(x, weight))
     x = torch.randn(2, 3, 32, 32, generator=rng)
     VGG13(MaxPool, width=4)(x)
     assert seen == [4, 4, 2, 2]

@@ -8,7 +8,7 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from lit_shift.files import atomic_text
-from lit_shift.run import scalars
+from lit_shift.records import scalars
 from lit_shift.tracking import log_again
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from lit_shift.torus import basis, convolve
+from lit_shift.fourier_conv import basis, convolve
 
 SIZES = [(8, 8), (4, 4), (2, 2), (1, 1), (5, 6), (3, 1), (7, 7), (2, 8)]
 
