@@ -22,6 +22,11 @@ TINY += ["callbacks.equivariance.images=8", "callbacks.consistency_readings.imag
 TINY += ["callbacks.shown_images.least_stable=2", "callbacks.shown_images.sample=2"]
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("there is no GPU")
+
+
 @pytest.fixture
 def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)

@@ -159,7 +159,7 @@ def test_a_pool_that_overrides_a_step_is_not_pooled_by_the_kernels(monkeypatch, 
     assert Halves()(x).item() == pytest.approx(0.5)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 def test_a_gpu_computes_what_a_cpu_does(rng):
     assert fused.runs_on(torch.device("cuda", torch.cuda.current_device()))
     for filter, shape in product(FILTERS, [(128, 64, 32, 32), (7, 512, 2, 2), *SHAPES]):

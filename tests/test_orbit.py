@@ -69,7 +69,7 @@ def test_float32_to_rounding(rng):
     torch.testing.assert_close(orbit_logits(model, x), brute_force(model, x), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 @pytest.mark.parametrize("pool", [MaxPool, AvgPool, MaxPoolBlurDS])
 def test_a_gpu_computes_what_a_cpu_does(pool, rng):
     model = trained(pool, width=16).float()

@@ -297,6 +297,21 @@ def test_bf16_training_is_measured_in_float32(run, tiny, tmp_path):
         assert low[f"test/{name}"] == full[f"test/{name}"]
 
 
+@pytest.mark.gpu
+def test_the_fastest_training_on_a_gpu_learns_what_one_on_a_cpu_does(run, tiny, tmp_path):
+    """bfloat16 and CUDA graphs, uneven last batches included; the same draws."""
+    tiny += ["pool=blur", "model.width=16", "data.batch_size=24", "optimizer.lr=0.002"]
+    (tmp_path / "cpu").mkdir()
+    assert run("train.py", *tiny, folder=tmp_path / "cpu").code == 0
+    fast = run("train.py", *tiny, "experiment=gpu", "trainer.accelerator=gpu")
+    assert fast.code == 0, fast.err
+    histories = [list(csv.DictReader((run_folder(at) / "history.csv").open())) for at in (tmp_path, tmp_path / "cpu")]
+    for ours, expected in zip(*histories, strict=True):
+        assert float(ours["train/loss"]) == pytest.approx(float(expected["train/loss"]), abs=0.05)
+    metrics = json.loads((run_folder(tmp_path) / "metrics.json").read_text())
+    assert metrics["test/exact"] == metrics["test/complete"] == 1
+
+
 def test_image_sides_that_cannot_be_halved_are_said_before_anything_is_made(run, tmp_path):
     save_images(tmp_path / "images", 4, size=28)
     finished = run("train.py", *TINY, f"data.root={tmp_path / 'images'}", "trainer.max_epochs=1")

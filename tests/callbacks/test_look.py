@@ -89,7 +89,7 @@ def test_a_look_is_seen(name, lookers):
     assert waits.seen["aten._local_scalar_dense.default"] >= 2 * 10
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.gpu
 def test_nothing_waits_for_a_gpu_within_an_epoch(lookers):
     try:
         mode = Within(lambda on: torch.cuda.set_sync_debug_mode("error" if on else "default"))
