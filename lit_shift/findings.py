@@ -2,7 +2,7 @@
 
 import csv
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -73,6 +73,15 @@ class Findings:
     def under(self, prefix: str) -> dict[str, float]:
         """The metrics ``<prefix>/<name>``, by name."""
         return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
+
+
+def first_nonshiftability(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
+    """``nonshiftability/<layer>``, which is that of the first protocol that has it."""
+    for protocol in protocols:
+        found = (key for key in metrics if key.startswith(f"{protocol}/nonshiftability/") and "_ci95" not in key)
+        if first := {key.removeprefix(f"{protocol}/"): metrics[key] for key in found}:
+            return first
+    return {}
 
 
 def family(name: str) -> str:

@@ -9,6 +9,7 @@ from pytorch_lightning import LightningModule
 
 from lit_shift.data.collections import CollectionLoader
 from lit_shift.data.loader import Batch
+from lit_shift.findings import first_nonshiftability
 from lit_shift.layers import Layers
 from lit_shift.path_measures import PathMeasures, Settings
 from lit_shift.protocols import Protocol
@@ -22,7 +23,8 @@ class Measurement(LightningModule):
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
     ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured.
+    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
+    that has it.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
@@ -69,16 +71,18 @@ class Measurement(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
+        found: dict[str, float] = {}
         for name, measures, loader in zip(self.protocols, self.measures, loaders, strict=True):
             if not measures.started:  # the test was interrupted before
                 continue
             scalars, arrays = measures.compute()
             scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
             scalars["skipped"] += measures.protocol.skipped
-            self.log_dict({f"{name}/{key}": value for key, value in scalars.items()})
+            found |= {f"{name}/{key}": value for key, value in scalars.items()}
             if self.trainer.is_global_zero:
                 arrays |= self._pictures(measures, loader)
                 self.arrays |= {f"{name}/{key}": array for key, array in arrays.items()}
+        self.log_dict(found | first_nonshiftability(found, self.protocols))
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
         """Of the shown images, those that can be read."""

@@ -14,7 +14,7 @@ from lit_shift.console import say
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
 from lit_shift.files import make_folder
-from lit_shift.findings import ARRAYS, Findings, family, load_arrays, read_history, save_arrays
+from lit_shift.findings import ARRAYS, Findings, family, first_nonshiftability, load_arrays, read_history, save_arrays
 from lit_shift.records import read_config, read_metrics, scalars, write_environment, write_metrics
 from lit_shift.run import Run
 from lit_shift.tracking import log_media, wandb_loggers
@@ -43,11 +43,12 @@ def keep(findings: Findings, out: Path, partial: bool) -> None:
         metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
         if lost := sorted(before.metrics.keys() - metrics.keys()):
             say(f"{out} has no longer what was not measured again: {some(lost)}.")
-        findings = replace(findings, metrics=metrics, arrays=arrays)
+        findings = replace(findings, arrays=arrays)
+        kept = {name: value for name, value in metrics.items() if family(name) != "nonshiftability"}
+        findings = replace(findings, metrics=kept | first_nonshiftability(kept, findings.protocols))
     elif before:  # nothing of it is to be beside what it is not of
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")
-    findings = _with_first_nonshiftability(findings)
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
     write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)
@@ -103,16 +104,6 @@ def _subject(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a measurement is of."""
     parts = {key: config[key] for key in ("model", "weights_sha256")}
     return parts | {"data": images_of(config), "vote": vote(config)}
-
-
-def _with_first_nonshiftability(findings: Findings) -> Findings:
-    """With ``nonshiftability/<layer>`` that of the first protocol that has it."""
-    kept = {name: value for name, value in findings.metrics.items() if family(name) != "nonshiftability"}
-    first = next((found for name in findings.protocols if (found := findings.under(f"{name}/nonshiftability"))), {})
-    return replace(
-        findings,
-        metrics=kept | {f"nonshiftability/{layer}": value for layer, value in first.items() if "_ci95" not in layer},
-    )
 
 
 def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
