@@ -69,6 +69,7 @@ def write_environment(folder: Path) -> None:
 
 
 def environment() -> dict[str, object]:
+    """What begins now, where and with which versions."""
     return {
         "command": _command(),
         "started": now(),
@@ -87,4 +88,5 @@ def _command() -> str:
 
 
 def now() -> str:
+    """The time, as text that sorts."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -162,6 +162,6 @@ class Run:
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Write ``metrics.json``, which makes the run a finished one."""
-        environment = json.loads(self.environment.read_text()) | {"finished": now()}
-        atomic_text(self.environment, json.dumps(environment, indent=2) + "\n")
+        noted = json.loads(self.environment.read_text()) | {"finished": now()}
+        atomic_text(self.environment, json.dumps(noted, indent=2) + "\n")
         write_metrics(self.metrics, metrics)
