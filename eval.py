@@ -17,7 +17,8 @@ outcomes = Outcomes()
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="eval")
 def main(cfg: DictConfig) -> None:
-    with outcomes.one_run():
+    with outcomes.one_run() as job:
+        job.check_deaths()
         evaluate(settle(cfg))
 
 

@@ -51,6 +51,7 @@ def main(cfg: DictConfig) -> None:
             say(f"{run.state}: {run.folder}")
             job.note(state=BEFORE)
         else:
+            job.check_deaths()
             train(cfg, run)
 
 

@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lit_shift.errors import InputError
 from lit_shift.files import atomic_text
+from lit_shift.run import Run
 
 RUNNING, DONE, BEFORE, FAILED, STOPPED = "running", "done", "finished before", "failed", "stopped"
 ELSEWHERE, THERE = "left to another process", "finished by another process"
 FINISHED = (DONE, BEFORE, THERE)
+DEATHS = 3  # of a run's processes in a row, without a new checkpoint, after which there will be no other
 
 
 @dataclass
@@ -22,7 +25,8 @@ class Job:
 
     ``name`` tells it from others of its command; ``record`` is the file for others to read, if there is to be one;
     ``began`` and ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is where it has one;
-    ``reason`` says why it has failed; ``deaths`` counts processes that have ended without a word of it.
+    ``reason`` says why it has failed; ``deaths`` counts the processes in a row that began it before and ended
+    without a word or a new checkpoint.
     """
 
     name: str
@@ -40,12 +44,23 @@ class Job:
         job = cls(name, record, time.time())
         if record and Path(record).exists():
             before = cls.read(Path(record))
-            job.folder, job.deaths = before.folder, before.deaths + (before.state == RUNNING)
+            job.folder, checkpoint = before.folder, Run(Path(before.folder)).checkpoint
+            got_further = checkpoint.exists() and checkpoint.stat().st_mtime > before.began
+            if before.state in (RUNNING, STOPPED) and not got_further:
+                job.deaths = before.deaths + 1
         return job
 
     @classmethod
     def read(cls, record: Path) -> "Job":
         return cls(**json.loads(record.read_text()))
+
+    def check_deaths(self) -> None:
+        """Raise an InputError where its processes die again and again, as a launcher may start them for ever."""
+        if self.deaths >= DEATHS:
+            raise InputError(
+                f"Its process has died {DEATHS} times in a row without getting any further: is there enough memory for "
+                "so many runs at once?"
+            )
 
     @property
     def title(self) -> str:

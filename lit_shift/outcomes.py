@@ -14,7 +14,6 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
 from rich.console import RenderableType
 
 from lit_shift.cli import report
@@ -54,11 +53,6 @@ class Outcomes:
             ) from error
         job = Job.of(hydra.job.override_dirname, record)
         self.jobs.append(job)
-        if job.deaths and job.deaths == OmegaConf.select(hydra.launcher, "ray.remote.max_retries"):
-            # Ray would not start it again after this, but end the sweep.
-            reason = f"Its process has died {job.deaths} times: is there enough memory for so many runs at once?"
-            job.note(state=FAILED, reason=reason, ended=time.time())
-            raise InputError(f"{job.title}: {reason}")
         try:
             job.note()
             yield job

@@ -22,9 +22,10 @@ TINY += ["callbacks.equivariance.images=8", "callbacks.consistency_readings.imag
 TINY += ["callbacks.shown_images.least_stable=2", "callbacks.shown_images.sample=2"]
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("there is no GPU")
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))
 
 
 @pytest.fixture

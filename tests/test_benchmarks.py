@@ -22,7 +22,7 @@ from lit_shift.published import load
 from lit_shift.vgg import VGG13
 from tests.conftest import TINY
 
-DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
 @pytest.fixture

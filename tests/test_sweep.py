@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import StringIO
@@ -26,9 +27,11 @@ from lit_shift.config import composed
 from lit_shift.errors import InputError
 from lit_shift.files import make_folder
 from lit_shift.filters import FILTERS
-from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, STOPPED, Job, read_jobs
+from lit_shift.jobs import BEFORE, DONE, ELSEWHERE, FAILED, RUNNING, STOPPED, Job, read_jobs
 from lit_shift.live import LiveView, picture
 from lit_shift.outcomes import Outcomes
+from lit_shift.records import NEEDED
+from lit_shift.run import Run
 from lit_shift.sweep import Sweep
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
@@ -225,12 +228,15 @@ def test_a_sweep_whose_runs_leave_no_word_has_failed(monkeypatch, tmp_path, caps
 def test_a_run_of_another_process_that_is_damaged_is_told(monkeypatch, tmp_path, capsys):
     folder = tmp_path / "run"
     folder.mkdir()
+    (folder / "config.yaml").write_text("\n".join(f"{key}: null" for key in NEEDED))
     (folder / "metrics.json").write_text("{")
     Job("job", str(tmp_path / "0.json"), 0).note(state=ELSEWHERE, folder=str(folder))
     monkeypatch.setattr(Sweep, "view", LiveView(tmp_path, total=1, live=False))
     with pytest.raises(SystemExit, match="2"), Outcomes().told(lambda _: pytest.fail("nothing to show")):
         pass
-    assert "Where the run's folder is deleted" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+    told = "".join(capsys.readouterr().out.replace("│", "").split())
+    assert "1run:1failed" in told
+    assert "metrics.jsoncannotberead" in told
 
 
 @pytest.mark.rough
@@ -259,23 +265,45 @@ def test_a_sweep_over_ray_killed_half_way_and_started_again_is_as_if_never_kille
         assert before.get(name, 0) in (0, (folder / "metrics.json").stat().st_mtime_ns)
 
 
+def test_processes_that_die_without_getting_further_are_counted(tmp_path):
+    record, run = str(tmp_path / "0.json"), Run(tmp_path / "run")
+
+    def begin(state, deaths=0):
+        """The deaths that a process knows of, after one which that state is left of."""
+        before = Job("job", record, time.time(), folder=str(run.folder), deaths=deaths)
+        before.note(state=state)
+        return Job.of("job", record).deaths
+
+    assert Job.of("job", record).deaths == 0
+    assert begin(RUNNING) == begin(STOPPED) == 1
+    assert begin(RUNNING, deaths=2) == 3
+    assert begin(FAILED, deaths=3) == begin(DONE) == 0  # of another command, into the same folder
+    run.checkpoint.parent.mkdir(parents=True)
+    run.checkpoint.touch()
+    assert begin(RUNNING) == 1  # it began with that
+    os.utime(run.checkpoint, (time.time() + 60,) * 2)
+    assert begin(RUNNING, deaths=2) == 0
+    Job("job", "", 0, deaths=2).check_deaths()
+    with pytest.raises(InputError, match="has died 3 times in a row"):
+        Job("job", "", 0, deaths=3).check_deaths()
+
+
 @pytest.mark.rough
-def test_a_run_whose_process_dies_again_and_again_does_not_end_a_sweep_over_ray(run, tiny, tmp_path):
-    """Ray starts it again three times, and would then raise."""
-    dies = "{_target_:os._exit,status:9}"
-    others = "{_target_:pytorch_lightning.Callback}"
+def test_runs_whose_processes_die_again_and_again_do_not_end_a_sweep_over_ray(run, tiny, tmp_path):
+    """Ray would start them again for a while, and then raise. What is to come after them is trained."""
+    ends = ("{_target_:os._exit,status:9}", "{_target_:signal.raise_signal,signalnum:15}")
     swept = run(
         "train.py",
         "-m",
         *tiny,
         "trainer.max_epochs=1",
-        f"+callbacks.dies={dies},{others}",
+        f"+callbacks.dies={','.join(ends)},{{_target_:pytorch_lightning.Callback}}",
         "hydra/launcher=ray_cpu",
-        "hydra.launcher.ray.init.num_cpus=1",
+        "hydra.sweeper.max_batch_size=1",
     )
     assert swept.code == 2
-    assert "2 runs: 1 failed, 1 done" in swept.out
-    assert "failed: Its process has died 3 times" in " ".join(swept.out.split())
+    assert "3 runs: 2 failed, 1 done" in swept.out
+    assert "failed: Its process has died 3 times in a row" in " ".join(swept.out.split())
     assert "Traceback" not in swept.err
     assert len(finished_runs(tmp_path)) == 1
 
