@@ -112,7 +112,15 @@ def build_measures(cfg: DictConfig) -> list[pl.Callback]:
 
 
 def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning's trainer of ``cfg.trainer``."""
+    """Lightning's trainer of ``cfg.trainer``.
+
+    Raises:
+        InputError: its settings do not work here.
+    """
+    if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
+        raise InputError(
+            "There is no GPU here that PyTorch can use: leave out experiment=gpu, or say trainer.accelerator=cpu."
+        )
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no list of devices that are not there
     for message in (
         ".*LeafSpec.* is deprecated",  # Lightning 2.6 on the newest torch

@@ -29,6 +29,9 @@ def plain_errors(config_name: str) -> Iterator[None]:
     # Else Hydra reports errors itself and exits before we see them. Processes that join this one's run inherit both.
     os.environ |= {"HYDRA_FULL_ERROR": "1", "LIT_SHIFT_ERRORS": "plain"}
     try:
+        for argument in sys.argv[1:]:
+            if dashed := re.match(r"-(?!(?:cd|cn|cp)=)(\w[\w./@]+=.*)", argument):  # -pool=... is -p ool=... to Hydra
+                raise InputError(f"{argument}: there is no dash before a switch, type {dashed[1]}.")
         yield
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns a Ctrl-C outside of the training loop into a silent exit.

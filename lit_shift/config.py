@@ -93,6 +93,8 @@ def switches(cfg: DictConfig) -> DictConfig:
         raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     if "seed" in names and not 0 <= typed.seed < 2**32:
         raise InputError(f"seed={typed.seed} is none: seeds start at 0 and end below 2^32.")
+    if "runs" in names and not typed.runs:
+        raise InputError("runs= names no folder: say runs=FOLDER.")
     return OmegaConf.masked_copy(typed, names)
 
 

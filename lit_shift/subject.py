@@ -55,7 +55,8 @@ class Subject(nn.Module):
 def full_precision(device: torch.device) -> Iterator[None]:
     """No autocast, no TF32 and no gradients: bf16 moves logits by more than shifts of an anti-aliased network do."""
     matmul = torch.backends.cuda.matmul
-    before, matmul.allow_tf32 = matmul.allow_tf32, False
+    before, precision = matmul.allow_tf32, matmul.fp32_precision
+    matmul.allow_tf32 = False
     with (
         torch.no_grad(),
         torch.autocast(device.type, enabled=False),
@@ -70,3 +71,4 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
         finally:
             matmul.allow_tf32 = before
+            matmul.fp32_precision = precision  # which that has changed, and torch.compile would compile anew for

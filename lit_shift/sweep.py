@@ -109,8 +109,8 @@ def _check_ray(there: DictConfig, taken: DictConfig) -> None:
         gpus = torch.cuda.device_count()
         if not gpus:
             raise InputError(
-                "There is no GPU here that PyTorch can use: say hydra/launcher=ray_cpu, or name a cluster by "
-                "hydra.launcher.ray.init.address=HOST:PORT."
+                "There is no GPU here that PyTorch can use: say hydra/launcher=ray_cpu, without experiment=gpu, or "
+                "name a cluster by hydra.launcher.ray.init.address=HOST:PORT."
             )
         if taken.num_gpus > gpus:
             raise InputError(

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_shift import fourier_conv
-from lit_shift.errors import InputError
+from lit_shift.errors import InputError, at_least
 from lit_shift.padding import Padding, check_padding, pad
 from lit_shift.pool import Pool
 
@@ -63,6 +63,7 @@ class VGG13(nn.Module):
         fourier: bool = True,
     ) -> None:
         super().__init__()
+        at_least(1, "model.width", width)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = 3
         for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from lit_shift.callbacks import Heartbeat, Progress, StopOnDivergence
+from lit_shift.callbacks import Equivariance, Heartbeat, Progress, ShiftMeasures, StopOnDivergence
 from lit_shift.classifier import Classifier
 from tests.training import train_digits
 
@@ -35,6 +35,20 @@ def test_a_compiled_training_learns_the_same(monkeypatch, tmp_path):
     found = trained(tmp_path, compile=True, limit_train_batches=4)
     assert asked == [{"mode": "reduce-overhead", "dynamic": False}]
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_what_is_measured_between_epochs_does_not_make_it_compile_anew(monkeypatch):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    monkeypatch.setattr(torch, "compile", lambda function, **how: torch_compile(function, backend=backend))
+    measures = ShiftMeasures(every_n_epochs=1, images=4, shifts=2, seed=0)
+    equivariance = Equivariance(every_n_epochs=1, images=4, seed=0, every_layer=False)
+    train_digits(measures, equivariance, compile=True, accelerator="cpu", max_epochs=3)
+    assert len(graphs) == 2  # of whole batches and of an epoch's last
 
 
 def test_of_a_compiled_network_nothing_is_kept(monkeypatch, tmp_path):

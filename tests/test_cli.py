@@ -33,7 +33,7 @@ MISTAKES = [
     ("trainer.max_epochs=many", "trainer.max_epochs=many must be a whole number, 1 or more."),
     ("optimizer.lr=high", "The config's 'optimizer' does not work"),
     ("optimizer.lr=-1", "Invalid learning rate: -1"),
-    ("model.width=0", "The config's 'model' does not work"),
+    ("model.width=0", "model.width=0 must be a whole number, 1 or more."),
     ("callbacks.shift_measures.every_n_epochs=0", "every_n_epochs=0 must be a whole number, 1 or more."),
     ("callbacks.shift_measures.shifts=1", "shifts=1 must be a whole number, 2 or more."),
     ("data=imagefolder", "data.root must be given: type data.root=VALUE."),
@@ -64,6 +64,10 @@ MISTAKES = [
     ("-m +sweep=table1,quick", "A sweep over sweeps is none: give each +sweep=NAME a command of its own."),
     ("-m hydra/launcher=slurm pool=max,blur fresh=true", "With fresh=true a job that SLURM starts again would start"),
     ("-m pool=max,blur hydra/launcher=ray_cpu hydra.launcher.ray.remote.num_cpus=1000", "A run takes 1000 CPUs"),
+    ("-pool=max", "-pool=max: there is no dash before a switch, type pool=max."),
+    ("runs=", "runs= names no folder: say runs=FOLDER."),
+    ("trainer.accelerator=gpu", "There is no GPU here that PyTorch can use: leave out experiment=gpu"),
+    ("model.width=sixteen", "model.width=sixteen must be a whole number, 1 or more."),
     ("+sweep=tabel1", "Unknown sweep 'tabel1'. Did you mean 'table1'?"),
 ]
 
@@ -72,7 +76,7 @@ MISTAKES = [
 def test_mistakes(run, images, tmp_path, arguments, sentence):
     defaults = [] if "data=" in arguments else [*TINY, f"data.root={images}"]
     typed = sorted([*defaults, *arguments.split()], key=lambda argument: argument != "-m")  # which comes first
-    finished = run("train.py", *typed)
+    finished = run("train.py", *typed, CUDA_VISIBLE_DEVICES="")
     assert finished.code == 2
     (line,) = [line for line in finished.err.splitlines() if line.startswith("error:")]
     assert sentence in line
@@ -97,7 +101,7 @@ def test_help_lists_every_switch_with_its_choices(run):
         assert f"{filter} " in out.replace("\n", " ")
     for line in (
         "data: cifar10, digits, imagefolder",
-        "pool: avg, blur, max",
+        f"pool: {', '.join(sorted(file.stem for file in (ROOT / 'conf' / 'pool').glob('*.yaml')))}",
         "model: vgg13, vgg13_slim",
         "logger: csv, wandb",
         "experiment: gpu, paper, quickstart",

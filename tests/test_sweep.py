@@ -401,8 +401,8 @@ def test_a_record_is_for_others_to_read(tmp_path):
 def test_the_sweeps_are_of_all_rows_of_the_table():
     params = yaml.safe_load((ROOT / "conf" / "sweep" / "table1.yaml").read_text())["hydra"]["sweeper"]["params"]
     wandb = yaml.safe_load((ROOT / "conf" / "wandb" / "table1.yaml").read_text())
-    assert params["filter"].split(",") == wandb["parameters"]["filter"]["values"] == list(FILTERS)
-    assert {(filter, aug) for filter in FILTERS for aug in (False, True)} == PUBLISHED.keys()
+    assert params["filter"].split(",") == wandb["parameters"]["filter"]["values"] == list(FILTERS[:19])
+    assert {(filter, aug) for filter in FILTERS[:19] for aug in (False, True)} == PUBLISHED.keys()
     assert params["aug"] == "false,true"
     assert wandb["parameters"]["aug"]["values"] == [False, True]
     # What the agent types, of which only the parts with a $ are its own to fill in.

@@ -31,7 +31,7 @@ def all_published(**changes):
 
 def test_the_papers_own_numbers_agree_with_themselves_in_the_papers_order():
     rows = table1.build(all_published())
-    assert [(row.filter, row.aug) for row in rows] == [(f, aug) for f in FILTERS for aug in (False, True)]
+    assert [(row.filter, row.aug) for row in rows] == [(f, aug) for f in FILTERS[:19] for aug in (False, True)]
     assert not any(row.notes for row in rows)
     for measure in ("accuracy", "consistency"):
         agreement = table1.agreement(rows, measure)
