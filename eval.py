@@ -25,13 +25,12 @@ def main(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
-    from lit_shift.evaluation import along_paths, by_voting, of_run, out_folder, protocols_in_words, with_digest
-    from lit_shift.report import check_folder, keep
+    from lit_shift.evaluation import along_paths, by_voting, chosen_protocols, of_run, out_folder, with_digest
+    from lit_shift.report import keep
 
-    cfg, out, protocols = with_digest(cfg), out_folder(cfg), protocols_in_words(cfg)
-    check_folder(cfg, out, protocols)  # for what is wrong with it to be known before, and not after, hours of measuring
+    cfg, out, protocols = with_digest(cfg), out_folder(cfg), chosen_protocols(cfg)
     measure = along_paths if protocols else of_run if cfg.tta is None else by_voting
-    with outcomes.measuring(out, list(protocols) or ["all shifts" if cfg.tta is None else "tta"]):
+    with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):
         trainer, findings = measure(cfg, out)
         if trainer.is_global_zero:
             for table in measures(findings.metrics):

@@ -26,7 +26,7 @@ from lit_shift.measurement import Measurement
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
 from lit_shift.records import scalars
-from lit_shift.report import found, log_figures
+from lit_shift.report import check_folder, found, log_figures
 from lit_shift.run import Run
 from lit_shift.subject import Subject
 from lit_shift.tracking import logged
@@ -63,7 +63,7 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
     load_weights(classifier, Path(cfg.ckpt))
-    make_folder(out, "out")
+    ready_folder(cfg, out)
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
     return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
@@ -111,7 +111,7 @@ def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
     """Run a measurement; what it finds, with the arrays that are given."""
-    make_folder(out, "out")
+    ready_folder(cfg, out)
     # Whatever the precision of the training.
     in_full = cfg.copy()
     in_full.trainer.precision = "32-true"
@@ -124,6 +124,16 @@ def test(
         findings = Findings(label(cfg), config, scalars(trainer.callback_metrics), history, module.arrays | arrays)
         log_figures(trainer, findings)
     return trainer, findings
+
+
+def ready_folder(cfg: DictConfig, out: Path) -> None:
+    """Make the folder, and say what in it the measurement takes the place of.
+
+    Once all is made that it needs, for nothing to be announced that then cannot be; and before it begins, for what is
+    wrong with the folder to be known before, and not after, hours of measuring.
+    """
+    check_folder(cfg, out, protocols_in_words(cfg))
+    make_folder(out, "out")
 
 
 def by_labels(cfg: DictConfig) -> bool:

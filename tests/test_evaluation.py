@@ -332,6 +332,9 @@ def test_what_takes_the_place_of_another_measurement_is_said(run, trained, tmp_p
     options = [checkpoint(trained), "protocol=circular", "protocol.top=[1]", "protocol.layers=false"]
     measured(run, *options, "protocol.images=5")
     assert "takes the place" not in measured(run, *options, "protocol.images=5").err
+    failed = run("eval.py", *options, "protocol.path=zigzag", "out=out")
+    assert failed.code == 2
+    assert "takes the place" not in failed.err
     said = measured(run, *options, "protocol.images=3", "protocol.path=diagonal").err
     assert (
         "out holds circular (path=vertical, seed=0) of 5 images, of which this, (path=diagonal, seed=0) of 3," in said
