@@ -18,8 +18,7 @@ def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
     from lit_shift.build import build_classifier, build_data, build_training, device_name
-    from lit_shift.findings import ARRAYS, save_arrays
-    from lit_shift.report import found, log_findings
+    from lit_shift.report import finish
     from lit_shift.tracking import logged
 
     data = build_data(cfg)
@@ -34,10 +33,7 @@ def train(cfg: DictConfig, run: Run) -> None:
         trainer.fit(classifier, data, ckpt_path=run.resume_from)
         trainer.test(classifier, data, verbose=False)
         if trainer.is_global_zero:
-            findings = found(trainer, cfg, run)
-            save_arrays(run.folder / ARRAYS, findings.arrays)
-            run.finish(findings.metrics)
-            log_findings(trainer, findings)
+            finish(trainer, cfg, run)
         trainer.strategy.barrier()  # the others end when the result is written
 
 

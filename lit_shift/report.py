@@ -30,6 +30,14 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
 
 
+def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:
+    """Write what the test of a run has found, which makes it a finished one, and log it."""
+    findings = found(trainer, cfg, run)
+    save_arrays(run.folder / ARRAYS, findings.arrays)
+    run.finish(findings.metrics)
+    _log(trainer, findings)
+
+
 def keep(findings: Findings, out: Path, partial: bool) -> None:
     """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one.
 
@@ -118,7 +126,7 @@ def log_figures(trainer: Trainer, findings: Findings) -> None:
         log_media(trainer, gallery.draw([findings]), {})
 
 
-def log_findings(trainer: Trainer, findings: Findings) -> None:
+def _log(trainer: Trainer, findings: Findings) -> None:
     """The figures, and the model's row of Table 1, as media where W&B is the logger."""
     if wandb_loggers(trainer):
         (row,) = table1.build([findings])
