@@ -81,18 +81,15 @@ def _labels(model: Findings) -> list[int] | None:
 
 def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
     """The models among the paper's, in the plane of accuracy and consistency."""
-    points = []
-
-    def add(name: str, filter: str, aug: bool, accuracy: float, consistency: float, published: bool) -> None:
-        points.append(Point(name, family(filter), taps(filter), aug, accuracy, consistency, published))
-
-    for (filter, aug), rates in table1.PUBLISHED.items():
-        add(filter, filter, aug, rates["accuracy"], rates["consistency"], published=True)
+    points = [
+        Point(filter, family(filter), taps(filter), aug, rates["accuracy"], rates["consistency"], published=True)
+        for (filter, aug), rates in table1.PUBLISHED.items()
+    ]
     for model in models:
         accuracy, consistency = (table1.rate(model.metrics, measure) for measure in ("accuracy", "consistency"))
         if accuracy is not None and consistency is not None:
             filter, aug = table1.filter_of(model.config), model.config["aug"]
-            add(model.name, filter, aug, accuracy, consistency, published=False)
+            points.append(Point(model.name, family(filter), taps(filter), aug, accuracy, consistency, published=False))
     return figures.accuracy_consistency(points) if any(not point.published for point in points) else None
 
 

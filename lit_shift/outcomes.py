@@ -97,12 +97,8 @@ class Outcomes:
                 missing = Sweep.view.total - len(jobs)
             if is_first_process():
                 for job in jobs:
-                    if job.state == ELSEWHERE and (run := Run(Path(job.folder))).finished:  # in the meantime
-                        try:
-                            run.found()
-                            job.state = THERE
-                        except InputError as error:
-                            job.state, job.reason = FAILED, str(error)
+                    if job.state == ELSEWHERE:
+                        _look_again(job)
                 finished = [Path(job.folder) for job in jobs if job.state in FINISHED]
                 if results and finished:
                     show(results(finished))
@@ -111,3 +107,14 @@ class Outcomes:
         bad = {FAILED, STOPPED, RUNNING} if Sweep.view else {FAILED, RUNNING, ELSEWHERE}
         if missing or any(job.state in bad for job in jobs):
             sys.exit(2)
+
+
+def _look_again(job: Job) -> None:
+    """Whether a run that was left to another process is finished in the meantime."""
+    run = Run(Path(job.folder))
+    if run.finished:
+        try:
+            run.found()
+            job.state = THERE
+        except InputError as error:
+            job.state, job.reason = FAILED, str(error)

@@ -198,7 +198,6 @@ def elsewhere(monkeypatch, tmp_path):
             "runtime": {"cwd": str(tmp_path / "here")},
             "mode": RunMode.MULTIRUN,
             "sweep": {"dir": "records"},
-            "launcher": {},
             "job": {"num": 0, "override_dirname": "seed=0"},
         }
     )
