@@ -119,6 +119,8 @@ class FeatureDistance(Metric):
         self.before: Tensor | None = None
 
     def update(self, phases: Tensor) -> None:
+        if not len(phases):
+            return
         by_offset = functional.equivariance_distance(phases).sum(0)
         height, width = self.total.shape
         self.total += by_offset.repeat(height // len(by_offset), width // len(by_offset))
@@ -245,7 +247,7 @@ class JaggedFraction(_OfTopK):
     """Share of the images whose jaggedness is not 0."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
-        return functional.jaggedness(logits, target, self.k, reduction="none") > 0
+        return functional.jaggedness(logits, target, self.k, reduction="none").clamp(max=1)
 
 
 class MAD(BootstrapOverImages):

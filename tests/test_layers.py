@@ -13,7 +13,19 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
     [
-        *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
+        *(
+            "errors",
+            "console",
+            "files",
+            "saved",
+            "filters",
+            "padding",
+            "shifts",
+            "functional",
+            "answers",
+            "published",
+            "page",
+        ),
         *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
     ],
     [
