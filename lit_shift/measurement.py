@@ -22,9 +22,9 @@ class Measurement(LightningModule):
     Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
-    ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
-    that has it.
+    ``steps``, ``skipped``, the images (of a video, frames) that could not be read or that the network does not answer
+    with finite numbers, and ``complete``, 1 where all others that were asked for are measured. Without the protocol's
+    name, ``nonshiftability/<layer>`` is that of the first protocol that has it.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
@@ -66,8 +66,9 @@ class Measurement(LightningModule):
         ]
 
     def test_step(self, batches: list[Batch], batch_idx: int, dataloader_idx: int = 0) -> None:
+        loaders: Any = self.trainer.test_dataloaders
         for batch in batches:
-            self.measures[dataloader_idx].update(batch)
+            loaders[dataloader_idx].skipped += self.measures[dataloader_idx].update(batch)
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
@@ -85,11 +86,12 @@ class Measurement(LightningModule):
         self.log_dict(found | first_nonshiftability(found, self.protocols))
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read."""
+        """Of the shown images, those that can be read and are answered."""
         kept = {
-            place: measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
+            place: pictures
             for place in loader.shown
             if (batch := loader.one(place))
+            and (pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch))))
         }
         names = next(iter(kept.values()), {})
         return {"shown": np.array(list(kept))} | {

@@ -23,6 +23,7 @@ FLOORS = [
             "shifts",
             "upsampling",
             "functional",
+            "answers",
             "published",
             "page",
         ),
