@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from lit_shift import gallery, table1
+from lit_shift.command import typed
 from lit_shift.config import images_of, label, vote
 from lit_shift.console import say
 from lit_shift.data.files import some
@@ -77,7 +78,7 @@ def measured_before(out: Path) -> Findings | None:
         raise InputError(f"{out} holds a metrics.json that eval.py has not written: say out=FOLDER for another.")
     config = read_config(out / "config.yaml")
     if "ckpt" not in config:
-        raise InputError(f"{out} is the folder of a run: say out={out / 'eval'}, or another.")
+        raise InputError(f"{out} is the folder of a run: say {typed('out', out / 'eval')} or another.")
     if "weights_sha256" not in config:
         raise InputError(f"{out} was written by an older version: delete it, or say out=FOLDER for another.")
     return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS))

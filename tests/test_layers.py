@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
     [
-        *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
+        *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "functional"),
+        *("published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -27,7 +27,7 @@ FLOORS = [
     ],
     ["vgg", "orbit", "layers"],
     [
-        *("classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
+        *("classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
         *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
