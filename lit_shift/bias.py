@@ -226,7 +226,7 @@ def parse(words: Sequence[str]) -> Options:
         InputError: a word that is no switch, a value of the wrong type, or no ``boxes``.
     """
     names = [field.name for field in fields(Options)]
-    typed = {}
+    typed: dict[str, Any] = {}
     for override in parsed(words):
         if override.key_or_group not in names:
             raise unknown("switch", override.key_or_group, names)

@@ -78,8 +78,9 @@ def settle(cfg: DictConfig) -> DictConfig:
         cfg.pool.filter = cfg.filter
     if "filter" in cfg and "pool" in cfg:
         cfg.filter = cfg.pool.get("filter")  # a pool's own filter is the same one where it is said
-    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
-    check_values(OmegaConf.to_container(resolved))
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(plain)
+    resolved: Any = OmegaConf.create(plain)
     check_files(resolved)
     return resolved
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, check_classes, said_of
 from lit_shift.callbacks import KeepMeasured
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.checkpoint import load_weights
 from lit_shift.choices import CORRECT_CLASSES
 from lit_shift.classes import match_classes
@@ -121,7 +122,8 @@ def test(
         config["classes"] = module.subject.classes
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
         findings = Findings(label(cfg), config, scalars(trainer.callback_metrics), history, module.arrays | arrays)
-        log_figures(trainer, findings)
+        if not interrupted(trainer):
+            log_figures(trainer, findings)
     return trainer, findings
 
 

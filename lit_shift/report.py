@@ -1,5 +1,6 @@
 """What a test has found, from the trainer that ran it, and to W&B."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -39,12 +40,20 @@ def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:
     _log(trainer, findings)
 
 
-def keep(findings: Findings, out: Path, partial: bool) -> None:
+def keep(findings: Findings, out: Path, stopped_by: int) -> None:
     """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one.
 
     What was measured before of the same network on the same images stays, but for the measures that were taken again.
+
+    Args:
+        findings: nothing is written of none.
+        out: the folder.
+        stopped_by: the signal that has ended the measurement early, or 0. After a scheduler's, which kills what is not
+            gone within seconds, no figures are drawn.
     """
-    if partial and (out / "metrics.json").exists():
+    if not findings.metrics:
+        return
+    if stopped_by and (out / "metrics.json").exists():
         out = out.with_name(f"{out.name}-partial")
     make_folder(out, "out")
     before = measured_before(out)
@@ -62,6 +71,10 @@ def keep(findings: Findings, out: Path, partial: bool) -> None:
     write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)
     write_metrics(out / "metrics.json", findings.metrics)
+    if stopped_by == signal.SIGTERM:
+        gallery.remove([findings], out / "figures")
+        say(f"written: metrics.json and {ARRAYS} in {out}, without figures, for which there may be no time")
+        return
     gallery.save([findings], out / "figures")
     say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
 
