@@ -18,6 +18,7 @@ from lit_shift.choices import (
     PATHS,
     PRECISIONS,
     SHIFTED_BY,
+    UPSAMPLINGS,
     VOTES,
     WANDB_MODES,
 )
@@ -137,6 +138,7 @@ PARTS: dict[str, dict[str, Check]] = {
         "images": two_or_all,
         "seed": whole(0),
         "every_layer": boolean,
+        "upsampling": one_of(*UPSAMPLINGS),
     },
     "lit_shift.callbacks.ConsistencyReadings": {"images": two_or_all, "seed": whole(0)},
     "lit_shift.callbacks.ShownImages": {

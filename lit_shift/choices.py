@@ -5,6 +5,9 @@ from typing import Literal
 Padding = Literal["circular", "zeros", "reflect"]
 PADDINGS: tuple[Padding, ...] = ("circular", "zeros", "reflect")  # beyond a border
 
+Upsampling = Literal["fourier", "bilinear", "nearest"]
+UPSAMPLINGS: tuple[Upsampling, ...] = ("fourier", "bilinear", "nearest")  # of subsampled maps
+
 PATHS = ("vertical", "horizontal", "diagonal", "grid", "random")
 FILLS = ("black", "mean", "noise", "inpaint")  # around an image on a canvas
 CORRECT_CLASSES = ("label", "top1")
