@@ -213,7 +213,10 @@ def check_files(config: DictConfig) -> None:
 
     Raises:
         InputError: such a one.
+        MissingMandatoryValue: an option without which there is no model, or no folder of images.
     """
+    for name in config.model:
+        _ = config.model[name]  # OmegaConf says what is missing
     plain: Any = OmegaConf.to_container(config)
     protocols = {part["_target_"] for key, part in _parts(plain) if key.startswith("protocol.")}
     if "lit_shift.protocols.Frames" in protocols:

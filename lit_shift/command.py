@@ -73,6 +73,8 @@ def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
         words: of the whole command: a shell may have parted this one from the one before, at a space.
         reason: what Hydra says of it.
     """
+    if word.startswith("-"):
+        return InputError(f"{word}: there is no dash before a switch, type {shlex.quote(word.lstrip('-'))}")
     key, equal, value = word.partition("=")  # the grammar tells no more of a word that is not in it
     before = words[words.index(word) - 1] if word in words[1:] else ""
     if equal and value.strip(" ,") == value and not value.startswith(("[", "{")) and _is_key(key):
