@@ -35,7 +35,7 @@ def evaluate(cfg: DictConfig) -> None:
         if trainer.is_global_zero:
             for table in measures(findings.metrics):
                 show(table)
-            keep(findings, out, partial=bool(interrupted(trainer)))
+            keep(findings, out, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
 
 

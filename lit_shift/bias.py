@@ -43,11 +43,12 @@ from scipy.stats import chi2
 from lit_shift import boxes
 from lit_shift.boxes import Box
 from lit_shift.cli import plain_errors
+from lit_shift.command import parsed
 from lit_shift.console import say, show
 from lit_shift.errors import InputError, at_least, unknown
 from lit_shift.figures import bias as bias_figures
 from lit_shift.figures.style import Array
-from lit_shift.files import atomic_text, atomic_write, make_folder
+from lit_shift.files import atomic_text, atomic_write, given, make_folder
 
 LEAST_EXPECTED = 5  # counts in a bin, for their statistic to be distributed as chi-square
 THRESHOLD = 1e-10  # the paper's
@@ -420,18 +421,18 @@ def parse(words: Sequence[str]) -> Options:
         InputError: a word that is no switch, a value of the wrong type, or no ``boxes``.
     """
     names = [field.name for field in fields(Options)]
-    given = {}
-    for word in words:
-        name, _, value = word.partition("=")
-        if not value:
-            raise InputError(f"{word!r} is not of the form name=value, such as boxes=PATH.")
-        if name not in names:
-            raise unknown("switch", name, names)
-        given[name] = value
-    if "boxes" not in given:
+    typed: dict[str, Any] = {}
+    for override in parsed(words):
+        if override.key_or_group not in names:
+            raise unknown("switch", override.key_or_group, names)
+        if override.is_sweep_override() or override.value() in (None, ""):
+            raise InputError(f"{override.input_line!r} is not of the form name=value, such as boxes=PATH.")
+        typed[override.key_or_group] = override.value()
+    if "boxes" not in typed:
         raise InputError("boxes must be given: type boxes=PATH.")
+    typed |= {name: given(typed[name]) for name in ("boxes", "out") if name in typed}
     try:
-        options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), given))
+        options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), typed))
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     if at_least(2, "bins", options.bins) > MOST_BINS:
@@ -446,7 +447,7 @@ def measure(options: Options) -> None:
         InputError: what :func:`lit_shift.boxes.read` raises, or no box.
     """
     tally = Tally(options.bins)
-    found = boxes.read(options.boxes.expanduser(), tally.skip if options.skip_bad else _refuse)
+    found = boxes.read(options.boxes, tally.skip if options.skip_bad else _refuse)
     make_folder(options.out, "out")
     console = Console(stderr=True)
     for box in track(found, "reading boxes", console=console, disable=not console.is_terminal, transient=True):

@@ -19,7 +19,7 @@ from xml.parsers.expat import ErrorString
 import ijson
 
 from lit_shift.errors import InputError
-from lit_shift.files import decode, encoding, hidden, read_text
+from lit_shift.files import decode, encoding, given, hidden, read_text
 
 COLUMNS = ["image", "category", "width", "height", "xmin", "ymin", "xmax", "ymax"]
 
@@ -59,6 +59,7 @@ def read(path: Path, skip: Callable[[str], None] | None = None) -> Iterator[Box]
         InputError: at once where there is no such path or no such format; while reading for a file that is malformed
             as a whole, or for what ``skip`` would be told, with the file and the line or object.
     """
+    path = given(path)
     if not path.exists():
         raise InputError(f"There is no file or folder {str(path)!r}.")
     reader = _voc if path.is_dir() else READERS.get(path.suffix.lower())

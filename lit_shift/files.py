@@ -78,6 +78,38 @@ def atomic_text(path: Path, text: str) -> None:
     atomic_write(path, lambda file: file.write(text.encode()))
 
 
+def given(path: object) -> Path:
+    """A path as a user names it, on a command line, in a config or in a call: ``~`` is the home folder.
+
+    Raises:
+        InputError: the home of a user that there is not.
+    """
+    try:
+        return Path(str(path)).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: there is no such user, whose home ~ would mean.") from error
+
+
+def given_folder(path: object, key: str, holds: str) -> Path:
+    """A folder that a user names by the config's ``key``; an InputError that says what such a one ``holds``."""
+    folder = given(path)
+    if not folder.is_dir():
+        raise InputError(f"{key}={folder} is no folder: name one that holds {holds}.")
+    return folder
+
+
+def split_folders(root: object) -> tuple[Path, Path]:
+    """The folders ``train`` and ``test`` of a data set that a user names; an InputError where one is not there."""
+    root = given(root)
+    for split in ("train", "test"):
+        if not (root / split).is_dir():
+            raise InputError(
+                f"data.root={root} has no folder {split!r}: images are expected at {root}/train/<class>/ and "
+                f"{root}/test/<class>/."
+            )
+    return root / "train", root / "test"
+
+
 def make_folder(folder: Path, switch: str) -> None:
     """A folder that can be written; an InputError that names the config's ``switch`` where there is none."""
     try:

@@ -1,12 +1,14 @@
 """A classifier under the protocols of Azulay & Weiss, as a test of Lightning's: a test loader for each protocol."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 
+from lit_shift.callbacks.stop import Interrupted
 from lit_shift.data.collections import CollectionLoader
 from lit_shift.data.loader import Batch
 from lit_shift.findings import first_nonshiftability
@@ -86,13 +88,14 @@ class Measurement(LightningModule):
         self.log_dict(found | first_nonshiftability(found, self.protocols))
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read and are answered."""
-        kept = {
-            place: pictures
-            for place in loader.shown
-            if (batch := loader.one(place))
-            and (pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch))))
-        }
+        """Of the shown images, those that can be read and are answered, as far as it comes before it is interrupted."""
+        kept: dict[int, dict[str, np.ndarray]] = {}
+        with suppress(Interrupted):
+            for place in loader.shown:
+                if (batch := loader.one(place)) and (
+                    pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
+                ):
+                    kept[place] = pictures
         names = next(iter(kept.values()), {})
         return {"shown": np.array(list(kept))} | {
             name: np.stack([pictures[name] for pictures in kept.values()]) for name in names

@@ -1,5 +1,6 @@
 """What a test has found, from the trainer that ran it, and to W&B."""
 
+import signal
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from lit_shift import gallery, table1
+from lit_shift.command import typed
 from lit_shift.config import images_of, label, vote
 from lit_shift.console import say
 from lit_shift.data.files import some
@@ -38,12 +40,20 @@ def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:
     _log(trainer, findings)
 
 
-def keep(findings: Findings, out: Path, partial: bool) -> None:
+def keep(findings: Findings, out: Path, stopped_by: int) -> None:
     """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one.
 
     What was measured before of the same network on the same images stays, but for the measures that were taken again.
+
+    Args:
+        findings: nothing is written of none.
+        out: the folder.
+        stopped_by: the signal that has ended the measurement early, or 0. After a scheduler's, which kills what is not
+            gone within seconds, no figures are drawn.
     """
-    if partial and (out / "metrics.json").exists():
+    if not findings.metrics:
+        return
+    if stopped_by and (out / "metrics.json").exists():
         out = out.with_name(f"{out.name}-partial")
     make_folder(out, "out")
     before = measured_before(out)
@@ -61,6 +71,10 @@ def keep(findings: Findings, out: Path, partial: bool) -> None:
     write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)
     write_metrics(out / "metrics.json", findings.metrics)
+    if stopped_by == signal.SIGTERM:
+        gallery.remove([findings], out / "figures")
+        say(f"written: metrics.json and {ARRAYS} in {out}, without figures, for which there may be no time")
+        return
     gallery.save([findings], out / "figures")
     say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
 
@@ -77,7 +91,7 @@ def measured_before(out: Path) -> Findings | None:
         raise InputError(f"{out} holds a metrics.json that eval.py has not written: say out=FOLDER for another.")
     config = read_config(out / "config.yaml")
     if "ckpt" not in config:
-        raise InputError(f"{out} is the folder of a run: say out={out / 'eval'}, or another.")
+        raise InputError(f"{out} is the folder of a run: say {typed('out', out / 'eval')} or another.")
     if "weights_sha256" not in config:
         raise InputError(f"{out} was written by an older version: delete it, or say out=FOLDER for another.")
     return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS))

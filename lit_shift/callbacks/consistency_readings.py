@@ -32,6 +32,8 @@ class ConsistencyReadings(Callback):
         self.seed = seed
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if interrupted(trainer):
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         loader = data.subset_dataloader(data.test, self.images, self.seed, pl_module.bad)
         probe = Probe(pl_module, loader.images.pixels)

@@ -54,7 +54,7 @@ class Equivariance(Callback):
             pl_module.train()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        if not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
+        if not interrupted(trainer) and not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
             say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
 
     def _measure(self, trainer: Trainer, module: Classifier, images: Images) -> bool:

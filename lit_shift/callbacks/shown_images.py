@@ -47,6 +47,8 @@ class ShownImages(Callback):
         check_places(self.images, len(trainer.datamodule.test.labels))  # type: ignore[attr-defined]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if interrupted(trainer):
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         test, probe = data.test, Probe(pl_module, data.test.pixels)
         variation = next((c.arrays["variation"] for c in trainer.callbacks if isinstance(c, ShiftMeasures)), None)  # type: ignore[attr-defined]
