@@ -9,7 +9,7 @@ from pytorch_lightning import LightningModule
 
 from lit_shift.data.collections import CollectionLoader
 from lit_shift.data.loader import Batch
-from lit_shift.findings import first_nonshiftability
+from lit_shift.findings import first_by_layer
 from lit_shift.layers import Layers
 from lit_shift.path_measures import PathMeasures, Settings
 from lit_shift.protocols import Protocol
@@ -21,14 +21,15 @@ class Measurement(LightningModule):
 
     Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its bootstrap interval over
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
-    each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
-    ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
-    that has it.
+    each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>`` and
+    ``departures/<layer>``; ``n`` images, ``steps``, ``skipped``, the images (of a video, frames) that could not be
+    read, and ``complete``, 1 where all that were asked for are measured. Without the protocol's name,
+    ``nonshiftability/<layer>`` and ``departures/<layer>`` are those of the first protocol that has them.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
-    ``pools`` (L,) and ``nonshiftability`` (L, 3), mean and ends of the interval, with its ``tolerance``; where
+    ``pools`` (L,), ``nonshiftability`` and ``departures`` (L, 3), mean and ends of the interval, with their
+    ``tolerance``, and ``nonshiftability_by_image`` (N, L) float16; where
     positions are sizes ``accuracy_top<k>`` (S, 3); and of the M images that are shown their places ``shown`` (M,), the
     ``curve`` (M, S) of their correct class's probability, ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions``
     (T,), ``sums`` (M, S, C) of the last layer's maps, and for some layers ``maps/<layer>`` (M, T, h, w), the map that
@@ -82,7 +83,7 @@ class Measurement(LightningModule):
             if self.trainer.is_global_zero:
                 arrays |= self._pictures(measures, loader)
                 self.arrays |= {f"{name}/{key}": array for key, array in arrays.items()}
-        self.log_dict(found | first_nonshiftability(found, self.protocols))
+        self.log_dict(found | first_by_layer(found, self.protocols))
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
         """Of the shown images, those that can be read."""

@@ -267,6 +267,13 @@ class NonShiftability(BootstrapOverImages):
         return functional.nonshiftability(sums, maxima, self.tolerance, self.threshold, reduction="none")
 
 
+class Departures(NonShiftability):
+    """Mean of :func:`lit_shift.functional.departures` over the images to which a map of the layer responds."""
+
+    def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:  # type: ignore[override]
+        return functional.departures(sums, maxima, self.tolerance, self.threshold, reduction="none")
+
+
 class ElectedAccuracy(BootstrapOverImages):
     """Share of correct classes among those that the first ballots elect, for several numbers of ballots.
 

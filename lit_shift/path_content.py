@@ -20,6 +20,7 @@ MOST_STEPS = 1024  # of a path
 MOST_ROWS, MOST_CELLS = 256, 24_000  # of a heat map
 MOST_FILMED = 40  # images whose frames and feature maps are shown, times models; but one image in any case
 MOST_MAPS = 16  # of which the sums are shown
+MOST_LINES = 64  # images of which non-shiftability is shown
 FRAME_SIDE, MAP_SIDE = 128, 32
 KNOWN, MISSING = 254, 255  # bytes: a probability of 1, and one that is not known
 
@@ -95,9 +96,16 @@ def _measured(model: Findings, protocol: str) -> dict[str, Any]:
             "depths": [layer.depth for layer in looked_into],
             "pools": [layer.pool for layer in looked_into],
             "intervals": [_rounded(layer.interval, 3) for layer in looked_into],
+            "images": _rounded(_by_image(model, protocol), 2) if looked_into else [],
         },
         "accuracy": accuracy,
     }
+
+
+def _by_image(model: Findings, protocol: str) -> np.ndarray:
+    """Non-shiftability of evenly many of the images, in the layers that were looked into."""
+    by_image = model.arrays[f"{protocol}/nonshiftability_by_image"]
+    return by_image[_thinned(len(by_image), MOST_LINES)]
 
 
 def _heat(probability: np.ndarray, places: np.ndarray) -> dict[str, Any]:

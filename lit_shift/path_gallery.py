@@ -101,7 +101,10 @@ def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
     """Their Fig. 10: non-shiftability by depth."""
     found = {
         model.name: figures.NonShiftabilityByDepth(
-            layers(model, protocol), len(model.arrays[f"{protocol}/positions"]), tolerance(model, protocol)
+            layers(model, protocol),
+            len(model.arrays[f"{protocol}/positions"]) - 1,
+            tolerance(model, protocol),
+            model.arrays[f"{protocol}/nonshiftability_by_image"],
         )
         for model in models
         if f"{protocol}/layers" in model.arrays
@@ -121,7 +124,7 @@ def layers(model: Findings, protocol: str) -> list[figures.LayerNonShiftability]
 
 
 def tolerance(model: Findings, protocol: str) -> float:
-    """By more than which share of its mean over the path the sum of a feature map that departs differs from it."""
+    """By more than which share of its mean over the path the sum of a feature map that changes or departs does so."""
     return float(model.arrays[f"{protocol}/tolerance"])
 
 

@@ -14,9 +14,19 @@ from torchmetrics import Metric
 
 from lit_shift.data.loader import Batch
 from lit_shift.errors import InputError, at_least
+from lit_shift.findings import BY_LAYER
 from lit_shift.functional import correct_probability
 from lit_shift.layers import Layers
-from lit_shift.metrics import MAD, Accuracy, AccuracyByStep, JaggedFraction, Jaggedness, NonShiftability, PerImage
+from lit_shift.metrics import (
+    MAD,
+    Accuracy,
+    AccuracyByStep,
+    Departures,
+    JaggedFraction,
+    Jaggedness,
+    NonShiftability,
+    PerImage,
+)
 from lit_shift.protocols import Protocol, Scale
 from lit_shift.subject import Key, Subject, full_precision
 from lit_shift.view import whole
@@ -79,20 +89,27 @@ class PathMeasures:
         self.protocol = protocol
         self.subject = subject
         self.settings = settings
-        self.watched = layers if protocol.ordered and layers and layers.names else None
         self.positions = protocol.positions(subject.view)
         self.steps = len(self.positions)
+        moving = protocol.ordered and self.steps > 1
+        self.watched = layers if moving and layers and layers.names else None
         tops = {"accuracy": Accuracy(1)} | {f"accuracy_top{k}": Accuracy(k) for k in settings.top if k > 1}
         self.metrics: dict[str, Metric] = dict(tops)
-        if protocol.ordered and self.steps > 1:
+        if moving:
             for k in settings.top:
                 self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
             self.metrics["mad"] = MAD()
         names = self.watched.names if self.watched else ()
-        self.layers = {name: NonShiftability(settings.tolerance, settings.threshold) for name in names}
+        self.layers = {
+            (kind, name): metric(settings.tolerance, settings.threshold)
+            for kind, metric in (("nonshiftability", NonShiftability), ("departures", Departures))
+            for name in names
+        }
         by_size = settings.top if isinstance(protocol, Scale) else ()
         self.by_step = {f"accuracy_top{k}": AccuracyByStep(k) for k in by_size}
         self.per_image = {"probability": PerImage(), "places": PerImage()}
+        if self.watched:
+            self.per_image["nonshiftability_by_image"] = PerImage()
         for metric in (*self.metrics.values(), *self.layers.values(), *self.by_step.values(), *self.per_image.values()):
             metric.to(subject.mean.device)
 
@@ -104,10 +121,13 @@ class PathMeasures:
             logits, sums, maxima = self._along(images, batch.places.tolist())
         for metric in (*self.metrics.values(), *self.by_step.values()):
             metric.update(logits, labels)
-        for name, layer in self.layers.items():
+        for (_, name), layer in self.layers.items():
             layer.update(sums[name], maxima[name])
         self.per_image["probability"].update(batch.places, correct_probability(logits, labels).float())
         self.per_image["places"].update(batch.places, batch.places)
+        if self.watched:
+            counts = [self.layers["nonshiftability", name].measure(sums[name], maxima[name]) for name in sums]
+            self.per_image["nonshiftability_by_image"].update(batch.places, torch.stack(counts, dim=1).half())
 
     def _images(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.subject.mean) / 255
@@ -185,7 +205,7 @@ class PathMeasures:
 
     def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Scalars, and arrays for the figures; see :class:`lit_shift.measurement.Measurement` for their names."""
-        measured = self.metrics | {f"nonshiftability/{name}": layer for name, layer in self.layers.items()}
+        measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
         scalars = {"n": float(found["accuracy"].images), "steps": float(self.steps)}
         for name, interval in found.items():
@@ -199,8 +219,9 @@ class PathMeasures:
         for name, by_step in self.by_step.items():
             arrays[name] = np.stack(by_step.compute()[:3], axis=1)
         if self.watched:
-            intervals = [found[f"nonshiftability/{name}"][:3] for name in self.watched.names]
             arrays |= {"layers": np.array(self.watched.names), "depths": np.array(self.watched.depths)}
-            arrays |= {"pools": np.array(self.watched.pools), "nonshiftability": np.array(intervals)}
+            arrays["pools"] = np.array(self.watched.pools)
+            for kind in BY_LAYER:
+                arrays[kind] = np.array([found[f"{kind}/{name}"][:3] for name in self.watched.names])
             arrays["tolerance"] = np.array(float(self.settings.tolerance))
         return scalars, arrays

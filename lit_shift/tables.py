@@ -129,7 +129,7 @@ def _layers(metrics: Mapping[str, float]) -> Table:
 def _nonshiftability(metrics: Mapping[str, float]) -> Table:
     names = [name for name in protocols(metrics) if any(key.startswith(f"{name}/nonshiftability/") for key in metrics)]
     shown = Table("layer", *(Column(name, justify="right") for name in names), title="Non-shiftability")
-    shown.caption = "Steps of the path at which the sum of a feature map departs from its mean."
+    shown.caption = "Steps of the path at which the sum of a feature map changes."
     return _by_layer(metrics, shown, [f"{name}/nonshiftability" for name in names])
 
 

@@ -19,7 +19,7 @@ from torchvision.models import resnet18
 
 from lit_shift.data import files
 from lit_shift.findings import Findings, load_arrays
-from lit_shift.functional import correct_probability, jaggedness, mad, nonshiftability
+from lit_shift.functional import correct_probability, departures, jaggedness, mad, nonshiftability
 from lit_shift.results import gather, main
 from lit_shift.shifts import roll, seeded
 from lit_shift.subject import Subject
@@ -180,9 +180,13 @@ def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images
     assert np.allclose(arrays["circular/probability"], correct_probability(logits, target), atol=1e-5)
     assert found["circular/jaggedness_top1"] == pytest.approx(jaggedness(logits, target).item())
     assert found["circular/mad"] == pytest.approx(mad(logits, target).item(), rel=1e-4)
-    expected = nonshiftability(torch.stack(sums), torch.stack(maxima)).item()
-    assert found["circular/nonshiftability/pool2"] == pytest.approx(expected)
-    assert found["nonshiftability/pool2"] == found["circular/nonshiftability/pool2"]
+    of_layer = torch.stack(sums), torch.stack(maxima)
+    number = arrays["circular/layers"].tolist().index("pool2")
+    by_image = arrays["circular/nonshiftability_by_image"][:, number]
+    assert np.allclose(by_image, nonshiftability(*of_layer, reduction="none"), rtol=1e-3)
+    for kind, measure in (("nonshiftability", nonshiftability), ("departures", departures)):
+        assert found[f"circular/{kind}/pool2"] == pytest.approx(measure(*of_layer).item())
+        assert found[f"{kind}/pool2"] == found[f"circular/{kind}/pool2"]
     assert found["circular/nonshiftability/conv1_1"] == found["circular/nonshiftability/conv1_2"] == 0
     assert arrays["circular/positions"].tolist() == list(range(-15, 17))
     names = {path.stem for path in (trained / "eval" / "figures").iterdir()}

@@ -57,6 +57,7 @@ def under(
             "pools": np.array([name.startswith("pool") for name in layers]),
             "tolerance": np.array(tolerance),
             "nonshiftability": np.sort(9 * rng.random((count, 3)))[:, [1, 0, 2]],
+            "nonshiftability_by_image": (9 * rng.random((images, count))).astype(np.float16),
             "sums": rng.random((len(shown), steps, 20)).astype(np.float32),
             f"maps/{layers[0]}": rng.random((len(shown), len(chosen), side, side)).astype(np.float32),
             f"maps/{layers[-1]}": rng.random((len(shown), len(chosen), 1, 1)).astype(np.float32),

@@ -162,7 +162,7 @@ class LayerNonShiftability(NamedTuple):
     """What :func:`nonshiftability` draws of a layer.
 
     ``depth``, how many convolutions an image has passed there; ``pool``, whether it is a pool and no convolution;
-    ``interval``, the number of steps at which a feature map's sum departs from its mean over the path.
+    ``interval``, the number of steps at which a feature map's sum changes, mean over images and its ends.
     """
 
     layer: str
@@ -174,17 +174,21 @@ class LayerNonShiftability(NamedTuple):
 class NonShiftabilityByDepth(NamedTuple):
     """What :func:`nonshiftability` draws of a model.
 
-    ``layers`` in the network's order; ``steps``, how many the path has; ``tolerance``, the share of its mean by more
-    than which a sum that departs differs from it.
+    ``layers`` (L) in the network's order; ``steps``, how many there are from frame to frame of the path; ``tolerance``,
+    the share of its mean over the path by more than which a sum that changes differs from that of the frame before;
+    ``images`` (N, L), the number of such steps for each image, NaN where no map responds.
     """
 
     layers: Sequence[LayerNonShiftability]
     steps: int
     tolerance: float
+    images: Array
 
 
 def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
-    """Non-shiftability by depth, with its interval; pools are squares.
+    """Non-shiftability by depth: the mean over images with its interval, and a thin line for each image.
+
+    Pools are squares.
 
     Networks of the same layers are drawn layer by layer, others by the number of convolutions passed, or by the share
     of them where one has more layers than another. On paths of the same length the steps are counted; where lengths
@@ -198,10 +202,12 @@ def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
     counted = len({model.steps for model in models.values()}) == 1
     figure = Figure(figsize=(max(6.4, 0.25 * len(first)) if by_layer else 6.4, 4), layout="constrained")
     ax = figure.subplots()
-    for name, (layers, steps, _), style in styled(models):
+    for name, (layers, steps, _, images), style in styled(models):
+        scale = 1 if counted else 1 / steps
         depths = np.array([layer.depth for layer in layers])
         places = np.arange(len(layers)) if by_layer else depths / depths.max() if by_share else depths
-        intervals = np.array([layer.interval for layer in layers]) / (1 if counted else steps)
+        intervals = np.array([layer.interval for layer in layers]) * scale
+        ax.plot(places, images.T * scale, **style, linewidth=0.4, alpha=min(0.3, 10 / len(images)), zorder=1)
         _interval_line(ax, places, intervals, label=name, **style)
         pools = np.array([layer.pool for layer in layers])
         for chosen, marker, size in ((~pools, "o", 3.5), (pools, "s", 6)):
@@ -214,7 +220,7 @@ def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
     else:
         ax.set_xlabel("share of the convolutions passed" if by_share else "convolutions passed")
     over = " or ".join(f"{100 * tolerance:g}%" for tolerance in sorted({model.tolerance for model in models.values()}))
-    ax.set_ylabel(f"{'' if counted else 'share of the '}steps at which\na sum departs by over {over}")
+    ax.set_ylabel(f"{'' if counted else 'share of the '}steps at which\na sum changes by over {over}")
     ax.set_ylim(bottom=0)
     if not counted:
         ax.yaxis.set_major_formatter(PercentFormatter(1))

@@ -165,20 +165,23 @@ function pathFigures(page) {
     part.querySelector(".legend").append(...marks.map(([sign, text]) => el("span", {}, el("b", {}, sign), text)));
     const alike = unique(capable.map((model) => String(layers(model).names))).length === 1;
     const share = ({ depths }) => depths.map((depth) => depth / Math.max(...depths, 1));
-    const steps = (model) => found(model, protocol).steps;
+    const steps = (model) => found(model, protocol).steps - 1; // from frame to frame
     const counted = unique(capable.map(steps)).length === 1;
     const traces = capable.map((model) => {
       const { names, pools } = layers(model);
       const scale = counted ? 1 : 100 / steps(model);
-      const intervals = layers(model).intervals.map((ends) => ends.map((value) => value == null ? null : scale * value));
+      const intervals = layers(model).intervals.map((ends) => ends.map((value) => times(scale, value)));
       const x = alike ? names.map(plain) : share(layers(model));
-      return [band(model, x, intervals), trace(model, x, intervals.map(([mean]) => mean), { mode: "lines+markers",
+      const images = layers(model).images.map((counts) => [...counts.map((value) => times(scale, value)), null]);
+      const thin = trace(model, images.flatMap(() => [...x, null]), images.flat(), { hoverinfo: "skip",
+        line: { width: 0.5, dash: "solid" }, opacity: Math.min(0.4, 10 / images.length) });
+      return [thin, band(model, x, intervals), trace(model, x, intervals.map(([mean]) => mean), { mode: "lines+markers",
         text: names.map(plain), hovertemplate: "%{text}: %{y:.2f}", line: { width: 1.5 },
         marker: { symbol: pools.map((pool) => (pool ? "square" : "circle")), size: pools.map((pool) => (pool ? 10 : 6)),
           line: { width: 0 } } })];
     });
-    const departs = `at which a sum departs by over ${words(100 * protocol.tolerance)} %`;
-    const text = `${counted ? "steps" : "share of the steps, in percent,"} ${departs}`;
+    const changes = `at which a sum changes by over ${words(100 * protocol.tolerance)} %`;
+    const text = `${counted ? "steps" : "share of the steps, in percent,"} ${changes}`;
     plot(panel(part), 360, traces.flat(), { margin: { l: 56, r: 12, t: 12, b: alike ? 72 : 48 },
       xaxis: alike ? axis("", { type: "category", tickangle: -45 }) : axis("share of the convolutions passed"),
       yaxis: tight(text, { rangemode: "tozero" }) });
