@@ -126,7 +126,9 @@ class PathMeasures:
         self.per_image["probability"].update(batch.places, correct_probability(logits, labels).float())
         self.per_image["places"].update(batch.places, batch.places)
         if self.watched:
-            counts = [self.layers["nonshiftability", name].measure(sums[name], maxima[name]) for name in sums]
+            counts = [
+                self.layers["nonshiftability", name].measure(sums[name], maxima[name]) for name in self.watched.names
+            ]
             self.per_image["nonshiftability_by_image"].update(batch.places, torch.stack(counts, dim=1).half())
 
     def _images(self, pixels: Tensor) -> Tensor:
@@ -192,6 +194,7 @@ class PathMeasures:
             if self.watched:
                 with self.watched.watch(see):
                     self.subject(frames)
+                found = {key: found[key] for name in names if (key := f"maps/{name}") in found}  # in their order
             logits, sums, _ = self._along(image, places)
             curve = correct_probability(logits, self._correct(image, batch))[0]
         found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
