@@ -221,6 +221,19 @@ def test_resnet18(rng):
 
 
 @torch.no_grad()
+def test_timms_residual_blocks_end_with_their_sum_too(rng):
+    timm = pytest.importorskip("timm")
+    net = randomise(timm.create_model("seresnet18"), rng)
+    x = torch.randn(1, 3, 64, 64, generator=rng)
+    seen = only(maps(net, x))
+    out = net.maxpool(net.act1(net.bn1(net.conv1(x))))
+    for stage in ("layer1", "layer2"):
+        for number, block in enumerate(getattr(net, stage)):
+            out = block(out)
+            torch.testing.assert_close(seen[f"{stage}.{number}.conv2"], out)
+
+
+@torch.no_grad()
 def test_densenets_layers_have_their_channels_of_what_the_next_one_takes(rng):
     """Norm and ReLU come after the concatenation, and are others each time."""
     net = randomise(models.DenseNet(4, (2, 1), 8, bn_size=1), rng)
@@ -248,9 +261,7 @@ def test_a_convolution_whose_block_is_linear_layers_has_the_blocks_output(rng):
     seen = only(maps(net, x, layers))
     block = net.features[1](net.features[0](x))
     torch.testing.assert_close(seen["features.0.0"], net.features[0](x))
-    torch.testing.assert_close(
-        seen["features.1.0.block.0"], net.features[2][0](block)
-    )  # the norm before the next convolution
+    torch.testing.assert_close(seen["features.1.0.block.0"], net.features[2][0](block))
     torch.testing.assert_close(seen["features.3.0.block.0"], net.features(x))
 
 
