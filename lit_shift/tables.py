@@ -14,6 +14,15 @@ UNFINISHED = {
     RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
 }
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
+NETWORK = {
+    "parameters": "parameters",
+    "depth": "depth (convolutions and linear layers)",
+    "accuracy": "accuracy",
+    "accuracy_top5": "accuracy, top 5",
+    "subsampling": "subsampling factor s",
+    "exact_share": "translations with exact invariance, 1/s²",
+    "copies": "copies for augmentation, s²",
+}
 
 
 def runs(folders: Iterable[Path]) -> Table:
@@ -66,10 +75,24 @@ def _cell(metrics: dict[str, float], key: str, factor: float, decimals: int) -> 
 
 
 def measures(metrics: Mapping[str, float]) -> list[Table]:
-    """What eval.py has measured: on the test set, along paths, layer by layer, and consistency as others read it."""
-    made = (_tests, _paths, _votes, _nonshiftability, _layers, _readings)
+    """What eval.py has measured.
+
+    Of the network itself, on the test set, along paths, layer by layer, and consistency as others read it.
+    """
+    made = (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings)
     tables = (table(metrics) for table in made)
     return [table for table in tables if table.rows]
+
+
+def _network(metrics: Mapping[str, float]) -> Table:
+    """Azulay & Weiss's Table 1, and what they say of subsampling."""
+    shown = Table("network", Column("", justify="right"), caption="Of the network, and of its answers on whole images.")
+    for name in NETWORK:
+        if (key := f"network/{name}") in metrics:
+            value = metrics[key]
+            written = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+            shown.add_row(NETWORK[name], "  ".join(filter(None, (written, _ends(metrics, key)))))
+    return shown
 
 
 def _tests(metrics: Mapping[str, float]) -> Table:

@@ -25,7 +25,7 @@ FLOORS = [
         *("data.photographs", "data.collections", "data"),
         "protocols",
     ],
-    ["vgg", "orbit", "trace", "layers"],
+    ["vgg", "orbit", "trace", "layers", "network"],
     [
         *("classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
         *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
