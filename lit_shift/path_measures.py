@@ -22,6 +22,7 @@ from lit_shift.metrics import (
     Accuracy,
     AccuracyByStep,
     Departures,
+    Interval,
     JaggedFraction,
     Jaggedness,
     NonShiftability,
@@ -52,6 +53,11 @@ class Settings:
     threshold: float
     batch: int
     by_label: bool
+
+    @property
+    def rate(self) -> str:
+        """What the share of frames is called whose class is the correct one."""
+        return "accuracy" if self.by_label else "agreement"
 
     def __post_init__(self) -> None:
         at_least(1, "protocol.batch", self.batch)
@@ -93,8 +99,9 @@ class PathMeasures:
         self.steps = len(self.positions)
         moving = protocol.ordered and self.steps > 1
         self.watched = layers if moving and layers and layers.names else None
-        tops = {"accuracy": Accuracy(1)} | {f"accuracy_top{k}": Accuracy(k) for k in settings.top if k > 1}
-        self.metrics: dict[str, Metric] = dict(tops)
+        self.rates = {1: settings.rate} | {k: f"{settings.rate}_top{k}" for k in settings.top if k > 1}
+        self.metrics: dict[str, Metric] = {name: Accuracy(k) for k, name in self.rates.items()}
+        self.on_whole_images = {k: Accuracy(k) for k in self.rates if settings.by_label}
         if moving:
             for k in settings.top:
                 self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
@@ -106,25 +113,30 @@ class PathMeasures:
             for name in names
         }
         by_size = settings.top if isinstance(protocol, Scale) else ()
-        self.by_step = {f"accuracy_top{k}": AccuracyByStep(k) for k in by_size}
-        self.per_image = {"probability": PerImage(), "places": PerImage()}
+        self.by_step = {f"{settings.rate}_top{k}": AccuracyByStep(k) for k in by_size}
+        self.per_image = {name: PerImage() for name in ("probability", "places", "labels", "answers")}
         if self.watched:
             self.per_image["nonshiftability_by_image"] = PerImage()
-        for metric in (*self.metrics.values(), *self.layers.values(), *self.by_step.values(), *self.per_image.values()):
-            metric.to(subject.mean.device)
+        for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
+            for metric in part.values():  # type: ignore[attr-defined]
+                metric.to(subject.mean.device)
 
     def update(self, batch: Batch) -> None:
         """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject."""
         images = self._images(batch.pixels)
         with full_precision(images.device):
-            labels = self._correct(images, batch)
+            at_first = self._whole(images, batch)
+            labels = batch.labels if self.settings.by_label else at_first.argmax(1)
             logits, sums, maxima = self._along(images, batch.places.tolist())
         for metric in (*self.metrics.values(), *self.by_step.values()):
             metric.update(logits, labels)
+        for metric in self.on_whole_images.values():
+            metric.update(at_first[:, None], labels)
         for (_, name), layer in self.layers.items():
             layer.update(sums[name], maxima[name])
         self.per_image["probability"].update(batch.places, correct_probability(logits, labels).float())
-        self.per_image["places"].update(batch.places, batch.places)
+        for name, values in (("places", batch.places), ("labels", batch.labels), ("answers", at_first.argmax(1))):
+            self.per_image[name].update(batch.places, values)
         if self.watched:
             counts = [
                 self.layers["nonshiftability", name].measure(sums[name], maxima[name]) for name in self.watched.names
@@ -134,12 +146,10 @@ class PathMeasures:
     def _images(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.subject.mean) / 255
 
-    def _correct(self, images: Tensor, batch: Batch) -> Tensor:
-        """The correct class of each image, (N,)."""
-        if self.settings.by_label:
-            return batch.labels
+    def _whole(self, images: Tensor, batch: Batch) -> Tensor:
+        """Logits (N, K) of the whole images."""
         keys = [(place, 0) for place in batch.places.tolist()]
-        return self.subject.answer(whole(images, self.subject.view), keys).argmax(1)
+        return self.subject.answer(whole(images, self.subject.view), keys)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""
@@ -170,7 +180,7 @@ class PathMeasures:
     @property
     def started(self) -> bool:
         """Whether any image has been measured."""
-        return self.metrics["accuracy"].update_called
+        return self.metrics[self.settings.rate].update_called
 
     def pictures(self, batch: Batch) -> dict[str, np.ndarray]:
         """A few frames of a single image, the probability of its correct class, and maps that respond to it.
@@ -196,7 +206,8 @@ class PathMeasures:
                     self.subject(frames)
                 found = {key: found[key] for name in names if (key := f"maps/{name}") in found}  # in their order
             logits, sums, _ = self._along(image, places)
-            curve = correct_probability(logits, self._correct(image, batch))[0]
+            correct = batch.labels if self.settings.by_label else self._whole(image, batch).argmax(1)
+            curve = correct_probability(logits, correct)[0]
         found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         found["curve"] = curve.float().cpu().numpy()
         if names:
@@ -206,11 +217,23 @@ class PathMeasures:
     def _shown_steps(self) -> np.ndarray:
         return np.unique(np.linspace(0, self.steps - 1, SHOWN_FRAMES).round().astype(int))
 
+    def of_whole_images(self) -> dict[str, float]:
+        """Accuracy on the images as they are, with its intervals; nothing where there are no labels."""
+        names = {k: "accuracy" if k == 1 else f"accuracy_top{k}" for k in self.on_whole_images}
+        found: dict[str, float] = {}
+        for k, metric in self.on_whole_images.items():
+            found |= metric.compute().named(names[k])
+        return found
+
     def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Scalars, and arrays for the figures; see :class:`lit_shift.measurement.Measurement` for their names."""
         measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
-        scalars = {"n": float(found["accuracy"].images), "steps": float(self.steps)}
+        for k in self.settings.top if "mad" in found else ():
+            changes = found[f"jaggedness_top{k}"]
+            per_step = (ends / (self.steps - 1) for ends in changes[:3])
+            found[f"jaggedness_rate_top{k}"] = Interval(*per_step, changes.images)
+        scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)
         arrays = {

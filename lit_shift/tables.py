@@ -124,7 +124,8 @@ def _paths(metrics: Mapping[str, float]) -> Table:
 
 def _votes(metrics: Mapping[str, float]) -> Table:
     """A row for each number of passes of test-time augmentation."""
-    measures = ("accuracy", "consistency", "milliseconds")
+    rate = "agreement" if any(key.startswith("tta/agreement_") for key in metrics) else "accuracy"
+    measures = (rate, "consistency", "milliseconds")
     shown = Table("passes", *(Column(name, justify="right") for name in measures), title="Test-time augmentation")
     shown.caption = "Under random shifts, with 95% intervals from resampled images; milliseconds for an image."
     numbers = sorted(int(key.rpartition("_")[2]) for key in metrics if key.startswith("tta/milliseconds_"))
@@ -146,22 +147,27 @@ def _ends(metrics: Mapping[str, float], key: str) -> str:
 def _layers(metrics: Mapping[str, float]) -> Table:
     shown = Table("layer", Column("equivariance", justify="right"), Column("tv", justify="right"))
     shown.caption = "equivariance: mean cosine distance over shifts; tv: total variation of the filters"
-    return _by_layer(metrics, shown, ["equivariance", "tv"])
+    return _by_layer(metrics, shown, {"equivariance": 1, "tv": 1})
 
 
 def _nonshiftability(metrics: Mapping[str, float]) -> Table:
     names = [name for name in protocols(metrics) if any(key.startswith(f"{name}/nonshiftability/") for key in metrics)]
     shown = Table("layer", *(Column(name, justify="right") for name in names), title="Non-shiftability")
+    steps = {f"{name}/nonshiftability": metrics[f"{name}/steps"] - 1 for name in names}
+    if len(set(steps.values())) > 1:
+        shown.caption = "Share of the steps of the path at which the sum of a feature map changes, in percent."
+        return _by_layer(metrics, shown, {key: 100 / number for key, number in steps.items()})
     shown.caption = "Steps of the path at which the sum of a feature map changes."
-    return _by_layer(metrics, shown, [f"{name}/nonshiftability" for name in names])
+    return _by_layer(metrics, shown, dict.fromkeys(steps, 1))
 
 
-def _by_layer(metrics: Mapping[str, float], shown: Table, measures: list[str]) -> Table:
+def _by_layer(metrics: Mapping[str, float], shown: Table, measures: Mapping[str, float]) -> Table:
+    """A row for each layer, a column for each measure, multiplied by what is given for it."""
     found = (key.rpartition("/") for key in metrics if "_ci95_" not in key)
     layers = dict.fromkeys(layer for measure, _, layer in found if measure in measures)
     for layer in layers:
-        cells = (metrics.get(f"{measure}/{layer}") for measure in measures)
-        shown.add_row(layer, *("" if cell is None else f"{cell:.4g}" for cell in cells))
+        cells = ((factor, metrics.get(f"{measure}/{layer}")) for measure, factor in measures.items())
+        shown.add_row(layer, *("" if cell is None else f"{factor * cell:.4g}" for factor, cell in cells))
     return shown
 
 

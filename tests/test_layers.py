@@ -45,7 +45,8 @@ FLOORS = [
         *("path_measures", "measurement", "voting"),
     ],
     [
-        *("build", "run_protocol", "table1", "path_gallery", "gallery", "formats", "path_table", "tables", "report"),
+        *("build", "run_protocol", "table1", "remarks", "path_gallery", "gallery", "formats", "path_table", "tables"),
+        "report",
         *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "outcomes", "bias"),
     ],
 ]

@@ -527,7 +527,7 @@ def found(measured: list[Findings], number: int, key: str) -> np.ndarray:
 
 def test_bars_of_each_measure(page: Page, measured: list[Findings]) -> None:
     """By protocol, told apart by options; with whiskers where there is an interval, without a bar where no value."""
-    for measure, factor, count in (("jaggedness_top1", 1, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
+    for measure, factor, count in (("jaggedness_rate_top1", 100, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
         page.select_option("#measure", measure)
         traces = data(page, "#jagged")
         assert len(traces) == 5
