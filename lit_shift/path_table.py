@@ -31,7 +31,7 @@ def caption(models: Sequence[Findings]) -> str:
     }
     name = " or ".join(dict.fromkeys(correct_class([model], protocol) for model, protocol in measured))
     return (
-        f"Mean over images, and its 95% interval from resampled images. {'; '.join(r for r in rates if rates[r])}; "
+        f"Mean over images, and its 95% interval. {'; '.join(r for r in rates if rates[r])}; "
         f"changes: jaggedness, how often the {name} enters or leaves the k most probable along the path, or per step "
         "where paths differ in length; changing: images where it does; mad: mean absolute change of its probability "
         "per step. Percent, but for changes along the path."
