@@ -1,13 +1,17 @@
 """What eval.py measures: a run as its training did, or any classifier along the paths of Azulay & Weiss."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import nn
 
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, check_classes, said_of
@@ -25,6 +29,7 @@ from lit_shift.errors import InputError, at_least, at_least_or_all, check_places
 from lit_shift.files import given, make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
+from lit_shift.network import anatomy
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
 from lit_shift.records import scalars
@@ -64,10 +69,12 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     classifier = build_classifier(cfg, data)
     load_weights(classifier, given(cfg.ckpt))
     classifier.skip_bad = cfg.skip_bad
+    made_of = network(classifier.net, data.test.pixels.shape[2:])
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
-    return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
+    findings = found(trainer, cfg, Run.of(cfg.ckpt))
+    return trainer, replace(findings, metrics=findings.metrics | made_of)
 
 
 def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -112,6 +119,7 @@ def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
     """Run a measurement; what it finds, with the arrays that are given."""
+    made_of = network(module.subject.net, module.subject.view[:2])
     ready_folder(cfg, out)
     # Whatever the precision of the training.
     in_full = cfg.copy()
@@ -122,10 +130,18 @@ def test(
         config: Any = OmegaConf.to_container(cfg)
         config["classes"] = module.subject.classes
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
-        findings = Findings(label(cfg), config, scalars(trainer.callback_metrics), history, module.arrays | arrays)
+        metrics = scalars(trainer.callback_metrics) | made_of
+        findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
+        for logger in trainer.loggers:
+            logger.log_metrics(made_of)
         if not interrupted(trainer):
             log_figures(trainer, findings)
     return trainer, findings
+
+
+def network(net: nn.Module, size: Sequence[int]) -> dict[str, float]:
+    """``network/<name>`` of what :func:`lit_shift.network.anatomy` says of a network for images of that size."""
+    return {f"network/{name}": value for name, value in anatomy(net.eval(), torch.zeros(1, 3, *size)).items()}
 
 
 def ready_folder(cfg: DictConfig, out: Path) -> None:

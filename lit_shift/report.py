@@ -16,7 +16,16 @@ from lit_shift.console import say
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
 from lit_shift.files import make_folder
-from lit_shift.findings import ARRAYS, Findings, family, first_nonshiftability, load_arrays, read_history, save_arrays
+from lit_shift.findings import (
+    ARRAYS,
+    BY_LAYER,
+    Findings,
+    family,
+    first_by_layer,
+    load_arrays,
+    read_history,
+    save_arrays,
+)
 from lit_shift.records import read_config, read_metrics, scalars, write_environment, write_metrics
 from lit_shift.run import Run
 from lit_shift.tracking import log_media, wandb_loggers
@@ -62,8 +71,8 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
         if lost := sorted(before.metrics.keys() - metrics.keys()):
             say(f"{out} has no longer what was not measured again: {some(lost)}.")
         findings = replace(findings, arrays=arrays)
-        kept = {name: value for name, value in metrics.items() if family(name) != "nonshiftability"}
-        findings = replace(findings, metrics=kept | first_nonshiftability(kept, findings.protocols))
+        kept = {name: value for name, value in metrics.items() if family(name) not in BY_LAYER}
+        findings = replace(findings, metrics=kept | first_by_layer(kept, findings.protocols))
     elif before:  # nothing of it is to be beside what it is not of
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")

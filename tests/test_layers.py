@@ -38,7 +38,7 @@ FLOORS = [
         *("data.photographs", "data.collections", "data"),
         "protocols",
     ],
-    ["vgg", "orbit", "layers"],
+    ["vgg", "orbit", "trace", "layers", "network"],
     [
         *("classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
         *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
@@ -58,7 +58,8 @@ FLOORS = [
         *("path_measures", "measurement", "voting"),
     ],
     [
-        *("build", "run_protocol", "table1", "path_gallery", "gallery", "formats", "path_table", "tables", "report"),
+        *("build", "run_protocol", "table1", "remarks", "path_gallery", "gallery", "formats", "path_table", "tables"),
+        "report",
         *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "outcomes", "bias"),
     ],
 ]
