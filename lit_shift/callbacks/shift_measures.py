@@ -13,6 +13,7 @@ from lit_shift.callbacks.progress import tracked
 from lit_shift.classifier import Classifier
 from lit_shift.data.loader import Batch, Images
 from lit_shift.errors import at_least
+from lit_shift.figures import VARIATION_EDGES, variation_counts
 from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.track import Track
@@ -93,7 +94,8 @@ class ShiftMeasures(Callback):
         for name, metric in self.along_path.items():
             pl_module.log_dict(metric.compute().logged(f"test/{name}"))
         self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
-        log_histogram(trainer, "test/variation_std", np.sqrt(self.arrays["variation"]))
+        counts = variation_counts(self.arrays["variation"])
+        log_histogram(trainer, "test/variation_log10", counts, np.log10(VARIATION_EDGES))  # W&B's axes are linear
 
     def _start(self, module: Classifier, images: Images) -> None:
         n, _, height, width = images.pixels.shape
