@@ -26,7 +26,7 @@ FLOORS = [
             "published",
             "page",
         ),
-        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory", "intervals"),
+        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory", "intervals", "units"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
