@@ -118,7 +118,7 @@ class PathMeasures:
         if self.watched:
             self.per_image["nonshiftability_by_image"] = PerImage()
         for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
-            for metric in part.values():  # type: ignore[attr-defined]
+            for metric in part.values():
                 metric.to(subject.mean.device)
 
     def update(self, batch: Batch) -> None:
@@ -230,9 +230,9 @@ class PathMeasures:
         measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
         for k in self.settings.top if "mad" in found else ():
-            changes = found[f"jaggedness_top{k}"]
-            per_step = (ends / (self.steps - 1) for ends in changes[:3])
-            found[f"jaggedness_rate_top{k}"] = Interval(*per_step, changes.images)
+            mean, low, high, images = found[f"jaggedness_top{k}"]
+            per_step = 1 / (self.steps - 1)
+            found[f"jaggedness_rate_top{k}"] = Interval(per_step * mean, per_step * low, per_step * high, images)
         scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)

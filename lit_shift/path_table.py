@@ -17,8 +17,10 @@ from lit_shift.path_gallery import ALL, by_answer, comparable, correct_class, in
 from lit_shift.remarks import remarks
 
 # In 80 columns.
-SHOWN = ("accuracy", "agreement", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1")
-SHOWN += ("jaggedness_top5", "jaggedness_rate_top5", "mad")
+SHOWN = (
+    *("accuracy", "agreement", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1"),
+    *("jaggedness_top5", "jaggedness_rate_top5", "mad"),
+)
 WORDS = {"jaggedness_rate": "changes_per step", "jaggedness": "changes", "jagged_fraction": "changing"}
 
 
