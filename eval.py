@@ -38,7 +38,7 @@ def evaluate(cfg: DictConfig) -> None:
                 show(table)
             for remark in remarks([findings]):
                 say(remark)
-            keep(findings, out, partial=bool(interrupted(trainer)))
+            keep(findings, out, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
 
 

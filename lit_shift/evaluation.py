@@ -16,7 +16,9 @@ from torch import nn
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, check_classes, said_of
 from lit_shift.callbacks import KeepMeasured
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.checkpoint import load_weights
+from lit_shift.choices import CORRECT_CLASSES
 from lit_shift.classes import match_classes
 from lit_shift.config import CONF_EVAL, group, label, vote
 from lit_shift.console import say
@@ -24,7 +26,7 @@ from lit_shift.data.collections import Collections
 from lit_shift.data.files import some
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, true_or_false, unknown
-from lit_shift.files import make_folder
+from lit_shift.files import given, make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
 from lit_shift.network import anatomy
@@ -38,20 +40,18 @@ from lit_shift.tracking import logged
 from lit_shift.view import View
 from lit_shift.voting import Voting
 
-CORRECT_CLASSES = ("label", "top1")
-
 
 def out_folder(cfg: DictConfig) -> Path:
     """Where a measurement goes: ``out=``, the run's folder, or ``evals/<data>-<name>-<hash of model and data>``."""
     if cfg.out:
-        return Path(cfg.out)
+        return given(cfg.out)
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
     return folder.with_name(f"{folder.name}{vote(cfg)}")
 
 
 def with_digest(cfg: DictConfig) -> DictConfig:
     """The config with a digest of the weights' file, which may be another one tomorrow; None where there is no file."""
-    file = Path(str(cfg.ckpt or cfg.model.weights)).expanduser()
+    file = given(cfg.ckpt or cfg.model.weights)
     cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
     return cfg
 
@@ -67,7 +67,8 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     data = build_data(cfg)
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
-    load_weights(classifier, Path(cfg.ckpt))
+    load_weights(classifier, given(cfg.ckpt))
+    classifier.skip_bad = cfg.skip_bad
     made_of = network(classifier.net, data.test.pixels.shape[2:])
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
@@ -88,7 +89,7 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
         say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
         top = (1,)
-    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg))
+    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
     true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
@@ -111,7 +112,7 @@ def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     collection = build_images(cfg)
     voters = build_voters(cfg)
     data = build_subset(cfg, [collection], voters, images, cfg.tta_seed, [batch_size])
-    return test(cfg, out, Voting(voters, by_labels(cfg)), data, {})
+    return test(cfg, out, Voting(voters, by_labels(cfg), cfg.skip_bad), data, {})
 
 
 def test(
@@ -133,7 +134,8 @@ def test(
         findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
         for logger in trainer.loggers:
             logger.log_metrics(made_of)
-        log_figures(trainer, findings)
+        if not interrupted(trainer):
+            log_figures(trainer, findings)
     return trainer, findings
 
 
@@ -246,7 +248,7 @@ def build_subject(cfg: DictConfig) -> Subject:
     height, width = cfg.image_size
     view = View(height, width, resize=min(height, width))
     subject = Subject(net, [0] * 3, [1] * 3, cfg.classes, view)  # the checkpoint has the normalisation too
-    load_weights(subject, Path(cfg.ckpt))
+    load_weights(subject, given(cfg.ckpt))
     return subject
 
 

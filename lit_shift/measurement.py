@@ -1,12 +1,14 @@
 """A classifier under the protocols of Azulay & Weiss, as a test of Lightning's: a test loader for each protocol."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 
+from lit_shift.callbacks.stop import Interrupted
 from lit_shift.data.collections import CollectionLoader
 from lit_shift.data.loader import Batch
 from lit_shift.findings import first_by_layer
@@ -24,10 +26,11 @@ class Measurement(LightningModule):
     ``agreement`` with the answer on the whole image; where frames come in small steps ``mad`` and, for each k,
     ``jaggedness_top<k>``, ``jaggedness_rate_top<k>``, the same over the number of steps from frame to frame, and
     ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>`` and ``departures/<layer>``; ``n`` images, ``steps``,
-    ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that were asked
-    for are measured. Without the protocol's name, ``nonshiftability/<layer>`` and ``departures/<layer>`` are those of
-    the first protocol that has them. ``network/accuracy`` (and ``network/accuracy_top<k>``) is that on the whole images
-    of the first protocol that has some, where there are labels.
+    ``skipped``, the images (of a video, frames) that could not be read or that the network does not answer with finite
+    numbers, and ``complete``, 1 where all others that were asked for are measured. Without the protocol's name,
+    ``nonshiftability/<layer>`` and ``departures/<layer>`` are those of the first protocol that has them.
+    ``network/accuracy`` (and ``network/accuracy_top<k>``) is that on the whole images of the first protocol that has
+    some, where there are labels.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images, their ``labels``, -1 where
     there are none, the class that each whole image ``answers`` to, and the ``probability`` (N, S) of the correct class;
@@ -70,8 +73,9 @@ class Measurement(LightningModule):
         ]
 
     def test_step(self, batches: list[Batch], batch_idx: int, dataloader_idx: int = 0) -> None:
+        loaders: Any = self.trainer.test_dataloaders
         for batch in batches:
-            self.measures[dataloader_idx].update(batch)
+            loaders[dataloader_idx].skipped += self.measures[dataloader_idx].update(batch)
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
@@ -92,12 +96,14 @@ class Measurement(LightningModule):
         self.log_dict(found | first_by_layer(found, self.protocols) | on_whole_images)
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read."""
-        kept = {
-            place: measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
-            for place in loader.shown
-            if (batch := loader.one(place))
-        }
+        """Of the shown images, those that can be read and are answered, as far as it comes before it is interrupted."""
+        kept: dict[int, dict[str, np.ndarray]] = {}
+        with suppress(Interrupted):
+            for place in loader.shown:
+                if (batch := loader.one(place)) and (
+                    pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
+                ):
+                    kept[place] = pictures
         names = next(iter(kept.values()), {})
         return {"shown": np.array(list(kept))} | {
             name: np.stack([pictures[name] for pictures in kept.values()]) for name in names

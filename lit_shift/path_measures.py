@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from lit_shift.answers import answered, check_any
 from lit_shift.data.loader import Batch
 from lit_shift.errors import InputError, at_least
 from lit_shift.findings import BY_LAYER
@@ -46,6 +47,7 @@ class Settings:
         threshold: likewise.
         batch: how many frames go through the network at once.
         by_label: the correct class is the label; otherwise what the network answers for the whole image.
+        skip_bad: leave out images that the network does not answer with finite numbers.
     """
 
     top: Sequence[int]
@@ -53,6 +55,7 @@ class Settings:
     threshold: float
     batch: int
     by_label: bool
+    skip_bad: bool = False
 
     @property
     def rate(self) -> str:
@@ -121,27 +124,38 @@ class PathMeasures:
             for metric in part.values():
                 metric.to(subject.mean.device)
 
-    def update(self, batch: Batch) -> None:
-        """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject."""
-        images = self._images(batch.pixels)
+    def update(self, batch: Batch) -> list[int]:
+        """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject.
+
+        Returns:
+            The places of those that are left out, as the network does not answer them with finite numbers.
+
+        Raises:
+            InputError: there are such images, and they are not to be skipped.
+        """
+        images, places = self._images(batch.pixels), batch.places
         with full_precision(images.device):
             at_first = self._whole(images, batch)
             labels = batch.labels if self.settings.by_label else at_first.argmax(1)
-            logits, sums, maxima = self._along(images, batch.places.tolist())
+            logits, sums, maxima = self._along(images, places.tolist())
+        good = answered(self.settings.skip_bad, logits, at_first)
+        logits, at_first, labels, kept = logits[good], at_first[good], labels[good], places[good]
         for metric in (*self.metrics.values(), *self.by_step.values()):
             metric.update(logits, labels)
         for metric in self.on_whole_images.values():
             metric.update(at_first[:, None], labels)
         for (_, name), layer in self.layers.items():
-            layer.update(sums[name], maxima[name])
-        self.per_image["probability"].update(batch.places, correct_probability(logits, labels).float())
-        for name, values in (("places", batch.places), ("labels", batch.labels), ("answers", at_first.argmax(1))):
-            self.per_image[name].update(batch.places, values)
+            layer.update(sums[name][good], maxima[name][good])
+        self.per_image["probability"].update(kept, correct_probability(logits, labels).float())
+        for name, values in (("places", kept), ("labels", batch.labels[good]), ("answers", at_first.argmax(1))):
+            self.per_image[name].update(kept, values)
         if self.watched:
             counts = [
-                self.layers["nonshiftability", name].measure(sums[name], maxima[name]) for name in self.watched.names
+                self.layers["nonshiftability", name].measure(sums[name][good], maxima[name][good])
+                for name in self.watched.names
             ]
-            self.per_image["nonshiftability_by_image"].update(batch.places, torch.stack(counts, dim=1).half())
+            self.per_image["nonshiftability_by_image"].update(kept, torch.stack(counts, dim=1).half())
+        return places[~good].tolist()
 
     def _images(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.subject.mean) / 255
@@ -186,6 +200,7 @@ class PathMeasures:
         """A few frames of a single image, the probability of its correct class, and maps that respond to it.
 
         Returns:
+            Nothing of an image without good answers; else
             ``frames`` (T, 3, h, w) uint8, ``curve`` (S,), and where there are layers, for a few of them the map that
             responds most, ``maps/<layer>`` (T, h, w), and the ``sums`` (S, C) of the last one's maps.
         """
@@ -206,8 +221,10 @@ class PathMeasures:
                     self.subject(frames)
                 found = {key: found[key] for name in names if (key := f"maps/{name}") in found}  # in their order
             logits, sums, _ = self._along(image, places)
-            correct = batch.labels if self.settings.by_label else self._whole(image, batch).argmax(1)
-            curve = correct_probability(logits, correct)[0]
+            at_first = self._whole(image, batch)
+        if not answered(self.settings.skip_bad, logits, at_first).all():
+            return {}
+        curve = correct_probability(logits, batch.labels if self.settings.by_label else at_first.argmax(1))[0]
         found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         found["curve"] = curve.float().cpu().numpy()
         if names:
@@ -229,10 +246,11 @@ class PathMeasures:
         """Scalars, and arrays for the figures; see :class:`lit_shift.measurement.Measurement` for their names."""
         measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
+        check_any(found[self.settings.rate].images)
         for k in self.settings.top if "mad" in found else ():
-            mean, low, high, images = found[f"jaggedness_top{k}"]
-            per_step = 1 / (self.steps - 1)
-            found[f"jaggedness_rate_top{k}"] = Interval(per_step * mean, per_step * low, per_step * high, images)
+            changes = found[f"jaggedness_top{k}"]
+            mean, low, high = (ends / (self.steps - 1) for ends in changes[:3])
+            found[f"jaggedness_rate_top{k}"] = Interval(mean, low, high, changes.images)
         scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)

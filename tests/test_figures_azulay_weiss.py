@@ -429,7 +429,7 @@ def test_cost_doubles_along_its_axis():
         assert ax.get_xscale() == "log"
         assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4", "8"]
         for line, drawn, (name, model) in zip(ax.lines, bands(ax), models.items(), strict=True):
-            given = model[ax.get_title()]
+            given = model["consistency" if ax.get_title() == "consistency" else "rate"]
             assert line.get_label() == name
             assert list(line.get_xdata()) == list(model["passes"])
             assert list(line.get_ydata()) == list(given[:, 0])

@@ -13,20 +13,21 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
     [
+        *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
         *(
-            "errors",
-            "console",
-            "files",
-            "saved",
-            "filters",
-            "padding",
-            "shifts",
-            "upsampling",
             "functional",
+            "answers",
             "published",
             "page",
+            "track",
+            "fill",
+            "view",
+            "boxes",
+            "constant",
+            "fourier_conv",
+            "memory",
         ),
-        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory", "intervals"),
+        *("intervals", "units"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -39,7 +40,7 @@ FLOORS = [
     ],
     ["vgg", "orbit", "trace", "layers", "network"],
     [
-        *("classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
+        *("classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
         *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
