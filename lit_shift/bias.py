@@ -243,7 +243,8 @@ class Tally:
                 self._counts[category] = {name: Counts(axes, self.bins) for name, (axes, _) in READINGS.items()}
             sides, start, end = np.array(numbers).reshape(-1, 3, 2)[:, :, ::-1].swapaxes(0, 1)  # of each (y, x)
             for name, (_, reading) in READINGS.items():
-                self._counts[category][name].add(*reading(sides, start, end, self.bins * FINER))
+                places, chances = reading(edges[:, 0], edges[:, 1], edges[:, 2], self.bins * FINER)
+                self._counts[category][name].add(places, chances)
         self._waiting.clear()
         self._held = 0
 
