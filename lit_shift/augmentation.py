@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lit_shift.choices import SHIFTED_BY, VOTES
 from lit_shift.errors import at_least, unknown
+from lit_shift.functional import finite
 from lit_shift.shifts import draw_offsets, seeded, shift
 from lit_shift.subject import Key, Subject
 
@@ -45,7 +46,10 @@ class TestTimeAugmentation(Subject):
         return self.ballots(self.normalised(images), keys).mean(1).clamp(min=torch.finfo(images.dtype).tiny).log()
 
     def ballots(self, x: Tensor, keys: Sequence[Key]) -> Tensor:
-        """What each copy says: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1."""
+        """What each copy says: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1.
+
+        NaN where what the network answers for a copy is not finite.
+        """
         return torch.stack([self._ballot(copy) for copy in self.copies(x, keys, self.k)], dim=1)
 
     def copies(self, x: Tensor, keys: Sequence[Key], number: int) -> Iterator[Tensor]:
@@ -62,6 +66,7 @@ class TestTimeAugmentation(Subject):
 
     def _ballot(self, x: Tensor) -> Tensor:
         logits = self.net(x)
+        votes = logits.softmax(1)
         if self.vote == "majority":
-            return nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
-        return logits.softmax(1)
+            votes = nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
+        return votes.where(finite(logits)[:, None], torch.nan)

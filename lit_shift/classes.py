@@ -7,7 +7,7 @@ from torchvision.models import ResNet50_Weights
 
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
-from lit_shift.files import given
+from lit_shift.files import given, read_text
 
 IMAGENET: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
 INSTALL_TIMM = "install it with 'uv sync --extra timm' or \"pip install 'lit-shift[timm]'\""
@@ -26,8 +26,8 @@ def read_names(classes: str | Sequence[str] | None) -> list[str] | None:
         return [str(name) for name in classes]
     file = given(classes)
     try:
-        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    except OSError as error:
         raise InputError(f"model.classes={file} cannot be read as text ({error}).") from error
 
 

@@ -85,6 +85,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return "A group takes a name, or a list of names, but not null."
         if isinstance(cause, OSError) and cause.filename:
             return f"{cause.strerror}: {cause.filename}."
+        if isinstance(cause, UnicodeDecodeError) and (file := _config_read(cause)):
+            return f"{file} is not {cause.encoding.upper()} text ({cause.reason}): save it as UTF-8."
         if isinstance(cause, RuntimeError | MemoryError) and (sentence := _explain_machine(cause)):
             return sentence
         if type(cause).__module__.startswith("ray."):
@@ -108,6 +110,13 @@ def explain(error: BaseException, config_name: str) -> str | None:
             f"comma in it {typed(key, value)}"
         )
     return text
+
+
+def _config_read(error: BaseException) -> str | None:
+    """The config file that Hydra was reading when it met an error that does not name it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    hydra = [frame for frame in frames if frame.f_globals["__name__"].startswith("hydra.") and "f" in frame.f_locals]
+    return str(hydra[-1].f_locals["f"].name) if hydra else None
 
 
 def _explain_choice(missing: str, choices: Sequence[str] | None) -> str:

@@ -63,6 +63,7 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
     load_weights(classifier, given(cfg.ckpt))
+    classifier.skip_bad = cfg.skip_bad
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
@@ -81,7 +82,7 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
         say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
         top = (1,)
-    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg))
+    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
     true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
@@ -104,7 +105,7 @@ def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     collection = build_images(cfg)
     voters = build_voters(cfg)
     data = build_subset(cfg, [collection], voters, images, cfg.tta_seed, [batch_size])
-    return test(cfg, out, Voting(voters, by_labels(cfg)), data, {})
+    return test(cfg, out, Voting(voters, by_labels(cfg), cfg.skip_bad), data, {})
 
 
 def test(

@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_write
+from lit_shift.files import atomic_write, read_text
 from lit_shift.records import read_config, read_metrics
 
 ARRAYS = "arrays.npz"
@@ -94,8 +94,8 @@ def read_history(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     try:
-        with path.open() as file:
-            return [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+        rows = csv.DictReader(read_text(path).splitlines())
+        return [{key: float(cell) for key, cell in row.items() if cell} for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}).") from error
 

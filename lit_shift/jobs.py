@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, hidden
 from lit_shift.run import Run
 
 RUNNING, DONE, BEFORE, FAILED, STOPPED = "running", "done", "finished before", "failed", "stopped"
@@ -84,7 +84,8 @@ def counted(jobs: Sequence[Job], total: int) -> str:
 
 def read_jobs(sweep: Path) -> list[Job]:
     """The jobs of a sweep that have begun, in its order; their names without what all have in common."""
-    records = sorted(sweep.glob("*.json"), key=lambda record: int(record.stem))
+    records = [record for record in sweep.glob("*.json") if not hidden(record.name)]
+    records.sort(key=lambda record: int(record.stem))
     jobs = [Job.read(record) for record in records]
     common = set.intersection(*(set(job.words) for job in jobs)) if jobs else set()
     for job in jobs:

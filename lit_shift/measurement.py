@@ -24,9 +24,9 @@ class Measurement(LightningModule):
     Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
-    ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
-    that has it.
+    ``steps``, ``skipped``, the images (of a video, frames) that could not be read or that the network does not answer
+    with finite numbers, and ``complete``, 1 where all others that were asked for are measured. Without the protocol's
+    name, ``nonshiftability/<layer>`` is that of the first protocol that has it.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
@@ -68,8 +68,9 @@ class Measurement(LightningModule):
         ]
 
     def test_step(self, batches: list[Batch], batch_idx: int, dataloader_idx: int = 0) -> None:
+        loaders: Any = self.trainer.test_dataloaders
         for batch in batches:
-            self.measures[dataloader_idx].update(batch)
+            loaders[dataloader_idx].skipped += self.measures[dataloader_idx].update(batch)
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
@@ -87,12 +88,13 @@ class Measurement(LightningModule):
         self.log_dict(found | first_nonshiftability(found, self.protocols))
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read, as far as it comes before it is interrupted."""
+        """Of the shown images, those that can be read and are answered before the measurement is interrupted."""
         kept: dict[int, dict[str, np.ndarray]] = {}
         with suppress(Interrupted):
             for place in loader.shown:
-                if batch := loader.one(place):
-                    kept[place] = measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
+                batch = loader.one(place)
+                if batch and (pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))):
+                    kept[place] = pictures
         names = next(iter(kept.values()), {})
         return {"shown": np.array(list(kept))} | {
             name: np.stack([pictures[name] for pictures in kept.values()]) for name in names

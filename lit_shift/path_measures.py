@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from lit_shift.answers import answered, check_any
 from lit_shift.data.loader import Batch
 from lit_shift.errors import InputError, at_least
 from lit_shift.functional import correct_probability
@@ -35,6 +36,7 @@ class Settings:
         threshold: likewise.
         batch: how many frames go through the network at once.
         by_label: the correct class is the label; otherwise what the network answers for the whole image.
+        skip_bad: leave out images that the network does not answer with finite numbers.
     """
 
     top: Sequence[int]
@@ -42,6 +44,7 @@ class Settings:
     threshold: float
     batch: int
     by_label: bool
+    skip_bad: bool = False
 
     def __post_init__(self) -> None:
         at_least(1, "protocol.batch", self.batch)
@@ -96,28 +99,39 @@ class PathMeasures:
         for metric in (*self.metrics.values(), *self.layers.values(), *self.by_step.values(), *self.per_image.values()):
             metric.to(subject.mean.device)
 
-    def update(self, batch: Batch) -> None:
-        """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject."""
-        images = self._images(batch.pixels)
+    def update(self, batch: Batch) -> list[int]:
+        """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject.
+
+        Returns:
+            The places of those that are left out, as the network does not answer them with finite numbers.
+
+        Raises:
+            InputError: there are such images, and they are not to be skipped.
+        """
+        images, places = self._images(batch.pixels), batch.places
         with full_precision(images.device):
-            labels = self._correct(images, batch)
-            logits, sums, maxima = self._along(images, batch.places.tolist())
+            labels, *answers = self._correct(images, batch)
+            logits, sums, maxima = self._along(images, places.tolist())
+        good = answered(self.settings.skip_bad, logits, *answers)
+        logits, labels, kept = logits[good], labels[good], places[good]
         for metric in (*self.metrics.values(), *self.by_step.values()):
             metric.update(logits, labels)
         for name, layer in self.layers.items():
-            layer.update(sums[name], maxima[name])
-        self.per_image["probability"].update(batch.places, correct_probability(logits, labels).float())
-        self.per_image["places"].update(batch.places, batch.places)
+            layer.update(sums[name][good], maxima[name][good])
+        self.per_image["probability"].update(kept, correct_probability(logits, labels).float())
+        self.per_image["places"].update(kept, kept)
+        return places[~good].tolist()
 
     def _images(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.subject.mean) / 255
 
-    def _correct(self, images: Tensor, batch: Batch) -> Tensor:
-        """The correct class of each image, (N,)."""
+    def _correct(self, images: Tensor, batch: Batch) -> tuple[Tensor, ...]:
+        """The correct class of each image, (N,), and where it is the network's answer, that (N, K) too."""
         if self.settings.by_label:
-            return batch.labels
+            return (batch.labels,)
         keys = [(place, 0) for place in batch.places.tolist()]
-        return self.subject.answer(whole(images, self.subject.view), keys).argmax(1)
+        logits = self.subject.answer(whole(images, self.subject.view), keys)
+        return logits.argmax(1), logits
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""
@@ -154,6 +168,7 @@ class PathMeasures:
         """A few frames of a single image, the probability of its correct class, and maps that respond to it.
 
         Returns:
+            Nothing of an image without good answers; else
             ``frames`` (T, 3, h, w) uint8, ``curve`` (S,), and where there are layers, for a few of them the map that
             responds most, ``maps/<layer>`` (T, h, w), and the ``sums`` (S, C) of the last one's maps.
         """
@@ -173,7 +188,10 @@ class PathMeasures:
                 with self.watched.watch(see):
                     self.subject(frames)
             logits, sums, _ = self._along(image, places)
-            curve = correct_probability(logits, self._correct(image, batch))[0]
+            labels, *answers = self._correct(image, batch)
+        if not answered(self.settings.skip_bad, logits, *answers).all():
+            return {}
+        curve = correct_probability(logits, labels)[0]
         found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         found["curve"] = curve.float().cpu().numpy()
         if names:
@@ -187,6 +205,7 @@ class PathMeasures:
         """Scalars, and arrays for the figures; see :class:`lit_shift.measurement.Measurement` for their names."""
         measured = self.metrics | {f"nonshiftability/{name}": layer for name, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
+        check_any(found["accuracy"].images)
         scalars = {"n": float(found["accuracy"].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)

@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from lit_shift import content, formats, gallery, page, path_table, table1
 from lit_shift.console import say, show
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text, given
+from lit_shift.files import atomic_text, given, hidden
 from lit_shift.findings import Findings, read_history
 from lit_shift.records import read_config
 from lit_shift.run import Run
@@ -57,7 +57,10 @@ def _runs_in(path: Path) -> list[Path]:
         raise InputError(f"{path} is a file: type the folder of a run, or one that holds runs.")
     if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
-    found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
+    noted = sorted(
+        file for file in path.rglob("environment.json") if not any(map(hidden, file.relative_to(path).parts))
+    )
+    found = [file.parent for file in noted if (file.parent / "config.yaml").exists()]
     # A whole one is beside a partial one.
     found = [folder for folder in found if not folder.name.endswith("-partial") or folder == path]
     if not found:

@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from hydra import compose, initialize_config_dir
 
+from lit_shift.cli import explain
 from lit_shift.filters import FILTERS
 from tests.conftest import ROOT, TINY
 
@@ -110,6 +112,16 @@ def test_help_lists_every_switch_with_its_choices(run):
         assert line in out
     for switch in ("filter", "aug", "padding", "seed", "runs", "fresh", "compile"):
         assert f"\n{switch} " in out
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_config_file_in_another_encoding_is_named(tmp_path, encoding):
+    (tmp_path / "mine.yaml").write_text("name: größer\n", encoding=encoding)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(UnicodeDecodeError) as found:
+        compose("mine")
+    sentence = explain(found.value, "train")
+    assert sentence.startswith(f"{tmp_path}/mine.yaml is not UTF-8 text (invalid ")
+    assert explain(UnicodeDecodeError("utf-8", b"", 0, 1, "a defect of ours"), "train") is None
 
 
 def test_a_defect_of_ours_shows_its_traceback():

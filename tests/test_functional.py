@@ -214,6 +214,31 @@ def test_a_network_that_answers_nan_is_never_right():
     assert [functional.in_top(one, torch.tensor([1]), k).item() for k in (1, 2)] == [False, True]
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_measures_of_answers_that_are_not_finite_are_unknown(bad, sampled, rng):
+    """Those of the other images are what they are without it."""
+    logits, target = torch.randn(3, 6, 4, generator=rng), torch.tensor([0, 0, 3])
+    logits[1, 2, 0] = bad
+    measures = [
+        functional.accuracy_random,
+        lambda logits, target, reduction: functional.consistency(logits, sampled, reduction),
+        lambda logits, target, reduction: functional.variation(logits, target, sampled, reduction),
+        lambda logits, target, reduction: functional.accuracy(logits, target, 2, reduction),
+        lambda logits, target, reduction: functional.jaggedness(logits, target, 2, reduction),
+        functional.mad,
+    ]
+    for measure in measures:
+        found = measure(logits, target, reduction="none")
+        assert found.isnan().tolist() == [False, True, False]
+        torch.testing.assert_close(found[[0, 2]], measure(logits[[0, 2]], target[[0, 2]], reduction="none"))
+        assert measure(logits, target, reduction="mean").isnan()
+    with pytest.raises(ValueError, match="of no class"):
+        functional.shift_counts(logits)
+    with pytest.raises(ValueError, match="elect no class"):
+        functional.elected(logits, [1])
+
+
 @pytest.mark.parametrize("infinite", [torch.inf, -torch.inf])
 def test_infinite_logits_rank_as_numbers_do(infinite):
     logits = torch.tensor([[0, infinite, infinite, 1.0]])

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
-        *("functional", "published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
-        "intervals",
+        *("functional", "answers", "published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv"),
+        *("memory", "intervals"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),

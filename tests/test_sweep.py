@@ -395,6 +395,7 @@ def test_what_a_cluster_refuses_is_said_in_a_sentence():
 def test_a_record_is_for_others_to_read(tmp_path):
     for number in (0, 10, 2):
         Job(f"job {number}", str(tmp_path / f"{number}.json"), 1.5).note(state=DONE, ended=3.0)
+    (tmp_path / "._1.json").write_bytes(b"\0\5\x16\7")  # macOS's companion of a file on a foreign disk
     assert [job.name for job in read_jobs(tmp_path)] == ["job 0", "job 2", "job 10"]
     assert {job.state for job in read_jobs(tmp_path)} == {DONE}
 

@@ -15,11 +15,11 @@ from rich.progress import track
 
 from lit_shift import saved
 from lit_shift.console import say
-from lit_shift.data.files import decode, images_in, some, visible
+from lit_shift.data.files import decode, images_in, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.errors import InputError, at_least
-from lit_shift.files import given, split_folders
+from lit_shift.files import given, split_folders, visible
 
 
 class ImageFolder(ImageDataModule):

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from lit_shift.console import say
-from lit_shift.data.files import decode, images_in, visible
+from lit_shift.data.files import decode, images_in
 from lit_shift.data.loader import Images
 from lit_shift.errors import InputError, at_least
-from lit_shift.files import given_folder
+from lit_shift.files import given_folder, visible
 
 
 class Collection:
