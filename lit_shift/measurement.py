@@ -96,13 +96,12 @@ class Measurement(LightningModule):
         self.log_dict(found | first_by_layer(found, self.protocols) | on_whole_images)
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read and are answered, as far as it comes before it is interrupted."""
+        """Of the shown images, those that can be read and are answered before the measurement is interrupted."""
         kept: dict[int, dict[str, np.ndarray]] = {}
         with suppress(Interrupted):
             for place in loader.shown:
-                if (batch := loader.one(place)) and (
-                    pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
-                ):
+                batch = loader.one(place)
+                if batch and (pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))):
                     kept[place] = pictures
         names = next(iter(kept.values()), {})
         return {"shown": np.array(list(kept))} | {

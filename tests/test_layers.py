@@ -14,20 +14,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
-        *(
-            "functional",
-            "answers",
-            "published",
-            "page",
-            "track",
-            "fill",
-            "view",
-            "boxes",
-            "constant",
-            "fourier_conv",
-            "memory",
-        ),
-        *("intervals", "units"),
+        *("functional", "answers", "published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv"),
+        *("memory", "intervals", "units"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
