@@ -77,7 +77,7 @@ class ShiftMeasures(Callback):
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
     # Before the test's own step, which is to leave out the same images.
-    def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:  # type: ignore[override]
+    def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:
         n, (height, width) = len(batch.pixels), batch.pixels.shape[2:]
         diagonal = torch.arange(max(height, width))[:, None].expand(-1, 2)
         paths = [diagonal, Track("vertical", draws=1, seed=0).offsets(height, width, [0])[:, 0]]
