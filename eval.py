@@ -25,7 +25,15 @@ def main(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
-    from lit_shift.evaluation import along_paths, by_voting, chosen_protocols, of_run, out_folder, with_digest
+    from lit_shift.evaluation import (
+        along_paths,
+        by_voting,
+        chosen_protocols,
+        of_run,
+        out_folder,
+        tell_failures,
+        with_digest,
+    )
     from lit_shift.report import keep
 
     cfg, out, protocols = with_digest(cfg), out_folder(cfg), chosen_protocols(cfg)
@@ -37,6 +45,7 @@ def evaluate(cfg: DictConfig) -> None:
                 show(table)
             keep(findings, out, partial=bool(interrupted(trainer)))
         leave_if_interrupted(trainer)
+        tell_failures(trainer)
 
 
 if __name__ == "__main__":

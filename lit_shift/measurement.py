@@ -22,9 +22,11 @@ class Measurement(LightningModule):
     Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its bootstrap interval over
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
-    ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
-    that has it.
+    ``steps``, ``skipped``, the images (of a video, frames) that could not be read or used, and ``complete``, 1 where
+    all others that were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the
+    first protocol that has it.
+
+    Where a protocol of several cannot be measured, the others are; ``failures`` says by name what went wrong.
 
     Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
     (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
@@ -54,6 +56,7 @@ class Measurement(LightningModule):
         self.settings = settings
         self.look_into_layers = look_into_layers
         self.arrays: dict[str, np.ndarray] = {}
+        self.failures: dict[str, Exception] = {}
 
     def on_test_start(self) -> None:
         view = self.subject.view
@@ -66,23 +69,39 @@ class Measurement(LightningModule):
         ]
 
     def test_step(self, batches: list[Batch], batch_idx: int, dataloader_idx: int = 0) -> None:
-        for batch in batches:
-            self.measures[dataloader_idx].update(batch)
+        loaders: Any = self.trainer.test_dataloaders
+        loader = loaders[dataloader_idx]
+        try:
+            for batch in batches if loader.failure is None else ():  # one may come that was fetched before
+                self.measures[dataloader_idx].update(batch)
+        except Exception as error:
+            loader.fail(error)
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
         found: dict[str, float] = {}
         for name, measures, loader in zip(self.protocols, self.measures, loaders, strict=True):
-            if not measures.started:  # the test was interrupted before
-                continue
-            scalars, arrays = measures.compute()
-            scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
-            scalars["skipped"] += measures.protocol.skipped
-            found |= {f"{name}/{key}": value for key, value in scalars.items()}
-            if self.trainer.is_global_zero:
-                arrays |= self._pictures(measures, loader)
-                self.arrays |= {f"{name}/{key}": array for key, array in arrays.items()}
+            if loader.failure is None and measures.started:  # else it failed, or the test was interrupted before
+                try:
+                    scalars, arrays = self._found(measures, loader)
+                    found |= {f"{name}/{key}": value for key, value in scalars.items()}
+                    self.arrays |= {f"{name}/{key}": array for key, array in arrays.items()}
+                except Exception as error:
+                    loader.fail(error)
+            if loader.failure:
+                self.failures[name] = loader.failure
+        if self.failures and not found:
+            raise next(iter(self.failures.values()))
         self.log_dict(found | first_nonshiftability(found, self.protocols))
+
+    def _found(
+        self, measures: PathMeasures, loader: CollectionLoader
+    ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Scalars and, in the first process, arrays."""
+        scalars, arrays = measures.compute()
+        scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
+        scalars["skipped"] += measures.protocol.skipped
+        return scalars, arrays | self._pictures(measures, loader) if self.trainer.is_global_zero else {}
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
         """Of the shown images, those that can be read."""

@@ -158,6 +158,7 @@ def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None
         positions,
         _along(known[0], protocol),
         f"{protocol}: test image {place}",
+        ordered=f"{protocol}/mad" in known[0].metrics,  # which is measured where frames come in small steps
     )
 
 

@@ -19,7 +19,6 @@ from lit_shift.layers import Layers
 from lit_shift.metrics import MAD, Accuracy, AccuracyByStep, JaggedFraction, Jaggedness, NonShiftability, PerImage
 from lit_shift.protocols import Protocol, Scale
 from lit_shift.subject import Key, Subject, full_precision
-from lit_shift.view import whole
 
 SHOWN_FRAMES = 8
 SHOWN_LAYERS = 5
@@ -64,18 +63,9 @@ class PathMeasures:
         subject: the classifier, in eval mode.
         settings: what is asked.
         layers: into which to look; None looks into none.
-
-    Raises:
-        InputError: as many classes as one of ``settings.top``, or fewer.
     """
 
     def __init__(self, protocol: Protocol, subject: Subject, settings: Settings, layers: Layers | None) -> None:
-        few = [k for k in settings.top if k >= len(subject.classes)]
-        if few:
-            raise InputError(
-                f"protocol.top={list(settings.top)}: of {len(subject.classes)} classes the correct one is always among "
-                f"the {few[0]} most probable; name smaller numbers."
-            )
         self.protocol = protocol
         self.subject = subject
         self.settings = settings
@@ -117,7 +107,7 @@ class PathMeasures:
         if self.settings.by_label:
             return batch.labels
         keys = [(place, 0) for place in batch.places.tolist()]
-        return self.subject.answer(whole(images, self.subject.view), keys).argmax(1)
+        return self.subject.answer(self.protocol.seen(images, self.subject.view), keys).argmax(1)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""

@@ -26,7 +26,7 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         arrays |= getattr(callback, "arrays", {})
     config: Any = OmegaConf.to_container(cfg)
-    config.setdefault("classes", trainer.datamodule.classes)  # type: ignore[attr-defined]
+    config["classes"] = config.pop("class_names", None) or trainer.datamodule.classes  # type: ignore[attr-defined]
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
 
 

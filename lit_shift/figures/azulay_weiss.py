@@ -305,7 +305,13 @@ def accuracy_by_size(models: Mapping[str, SizeAccuracy]) -> Figure:
 
 
 def film(
-    frames: Array, frame_positions: Array, curves: Mapping[str, Array], positions: Array, along: str, title: str
+    frames: Array,
+    frame_positions: Array,
+    curves: Mapping[str, Array],
+    positions: Array,
+    along: str,
+    title: str,
+    ordered: bool = True,
 ) -> Figure:
     """The probability of the correct class along a path, with frames above their places on it.
 
@@ -316,6 +322,7 @@ def film(
         positions: (S,)
         along: what the positions are.
         title: what the image is.
+        ordered: whether neighbouring frames differ by a small step; others are points that no line joins.
 
     Source: Azulay & Weiss, Fig. 1.
     """
@@ -331,7 +338,7 @@ def film(
     strip.set_box_aspect(shape)
     strip.set_axis_off()
     strip.set_title(title, fontsize=9)
-    probability_curves(ax, positions, curves)
+    probability_curves(ax, positions, curves, joined=ordered)
     for position in frame_positions:
         ax.axvline(position, color="0.9", linewidth=1, zorder=0)
     ax.set(xlim=(middle - reach, middle + reach), xlabel=along)
