@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_shift.upsampling import Upsampling, overlaps
+
 Reduction = Literal["mean", "none"]
 
 
@@ -119,17 +121,17 @@ def _cosine_distance(dot: Tensor, squares_a: Tensor, squares_b: Tensor) -> Tenso
     return torch.where(norms > 0, 1 - dot / norms, (squares_a != squares_b).double()).clamp(min=0)
 
 
-def equivariance_distance(phases: Tensor) -> Tensor:
+def equivariance_distance(phases: Tensor, upsampling: Upsampling = "fourier") -> Tensor:
     """Cosine distance between a layer's shifted map and its map of the shifted image, at every shift.
 
-    A subsampled map is brought to the image's resolution by repeating each sample S times, S being the layer's stride.
-    Then both sides shift alike by multiples of S, so that the distance depends on the shift modulo S alone. Shifting
-    the repeated map by less mixes neighbouring samples in proportion to their overlap: what the map at phase s is
-    compared with is the map at phase 0, linearly interpolated to where s lies.
+    A map of stride S is brought to the image's resolution by ``upsampling``. Then both sides shift alike by multiples
+    of S, so that the distance depends on the shift modulo S alone. With ``fourier`` a map that its samples determine
+    (shiftable, in the sense of Azulay & Weiss) is at distance 0.
 
     Args:
         phases: (N, S, S, C, h, w), the map of image n rolled by ``(-r, -c)`` at ``[n, r, c]``, as from
             :func:`lit_shift.orbit.layer_phases`.
+        upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
 
     Returns:
         (N, S, S) float64 in [0, 2]: ``[n, h, w]`` for the shifts ``(h, w)`` modulo S.
@@ -137,19 +139,45 @@ def equivariance_distance(phases: Tensor) -> Tensor:
     Source: Zhang, section 4.2.1 and Fig. 4.
     """
     n, stride = phases.shape[:2]
+    if stride == 1:  # both sides are one map
+        return torch.zeros(n, 1, 1, dtype=torch.float64, device=phases.device)
     maps = phases.double()
-    origin = maps[:, 0, 0]
-    neighbours = torch.stack([origin.roll((-i, -j), (2, 3)) for i in (0, 1) for j in (0, 1)], dim=1)
-    maps = maps.reshape(n, stride**2, -1)
-    dots = (maps @ neighbours.reshape(n, 4, -1).mT).view(n, stride, stride, 2, 2)
-    ahead = torch.arange(stride, dtype=dots.dtype, device=dots.device) / stride
-    weights = torch.stack([1 - ahead, ahead], dim=1)
-    dot = torch.einsum("nrcij,ri,cj->nrc", dots, weights, weights)
-    squares = maps.square().sum(2).view(n, stride, stride)
+    rows, cols = (overlaps(size, stride, upsampling).to(maps.device) for size in maps.shape[-2:])
+    origin = torch.einsum("rij,nkjw->nrkiw", rows, maps[:, 0, 0])[:, :, None]
+    dot = (_gram(maps, origin) * cols).sum((-2, -1))
+    squares = (_gram(maps, rows[0] @ maps) * cols[0]).sum((-2, -1))
     distance = _cosine_distance(dot, squares, squares[:, :1, :1])
     distance[:, 0, 0] = 0  # both sides are one map, which rounding is not to tell apart
-    back = -torch.arange(stride, device=dots.device) % stride
+    back = -torch.arange(stride, device=maps.device) % stride
     return distance[:, back[:, None], back]
+
+
+def _gram(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of the columns of maps, (..., C, h, w) each, over channels and rows: (..., w, w)."""
+    return a.flatten(-3, -2).mT @ b.flatten(-3, -2)
+
+
+def invariance_distance(phases: Tensor) -> Tensor:
+    """Cosine distance between a layer's map and its map of the shifted image, at every shift and its own resolution.
+
+    Args:
+        phases: (N, S, S, C, h, w), as for :func:`equivariance_distance`.
+
+    Returns:
+        (N, S h, S w) float64 in [0, 2]: ``[n, h, w]`` at shift ``(h, w)``.
+
+    Source: Zhang, section 3 and eq. 2, by the distance of section 4.2.1.
+    """
+    maps = phases.double()
+    spectrum = torch.fft.rfft2(maps)
+    # Rolled by (-r - S a, -c - S b) the image's map is that of phase (r, c) rolled by (-a, -b).
+    cross = (spectrum[:, :1, :1].conj() * spectrum).sum(3)
+    dot = torch.fft.irfft2(cross, s=maps.shape[-2:])
+    squares = maps.square().sum((-3, -2, -1))[..., None, None].expand_as(dot)
+    distance = _cosine_distance(dot, squares, squares[:, :1, :1])
+    distance[:, 0, 0, 0, 0] = 0  # both are one map
+    ahead = distance.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
+    return ahead.flip(1, 2).roll((1, 1), (1, 2))
 
 
 def total_variation(weight: Tensor) -> Tensor:

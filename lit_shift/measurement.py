@@ -19,7 +19,7 @@ from lit_shift.subject import Subject
 class Measurement(LightningModule):
     """Measures a subject under protocols; the n-th test loader yields the images of the n-th protocol.
 
-    Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its bootstrap interval over
+    Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
     images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
     each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
     ``steps``, ``skipped``, the images (of a video, frames) that could not be read or used, and ``complete``, 1 where

@@ -19,7 +19,7 @@ COLUMNS = ("accuracy", "accuracy_top5", *MEASURES[1:])
 SHOWN = ("accuracy", "jaggedness_top1", "jagged_fraction_top1", "jaggedness_top5", "mad")  # in 80 columns
 HEADS = {name: name.replace("jaggedness", "changes").replace("jagged_fraction", "changing") for name in COLUMNS}
 CAPTION = (
-    "Mean over images, and its 95% interval from resampled images. accuracy: over all frames; changes: jaggedness, how "
+    "Mean over images, and its 95% interval. accuracy: over all frames; changes: jaggedness, how "
     "often the correct class enters or leaves the k most probable along the path; changing: images where it does; "
     "mad: mean absolute change of its probability per step. Percent, but for changes."
 )

@@ -1,5 +1,6 @@
 """What a command has found, as tables for the terminal."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -76,8 +77,7 @@ def _tests(metrics: Mapping[str, float]) -> Table:
     shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
     for name, value in metrics.items():
         if name.startswith("test/") and "_ci95" not in name:
-            half, ends = metrics.get(f"{name}_ci95"), _ends(metrics, name)
-            shown.add_row(name, f"{value:.6g}", ends if half is None else f"± {half:.2g}")
+            shown.add_row(name, f"{value:.6g}", _ends(metrics, name))
     return shown
 
 
@@ -92,7 +92,7 @@ def _paths(metrics: Mapping[str, float]) -> Table:
     shown = Table(
         Column("along paths", no_wrap=True), *(Column(name, justify="right") for name in names), show_lines=True
     )
-    shown.caption = "Mean over images, and its 95% interval from resampled images."
+    shown.caption = "Mean over images, and its 95% interval."
     measured = (key.split("/") for key in metrics if key.partition("/")[0] in names and "_ci95_" not in key)
     for measure in sorted({rest[0] for _, *rest in measured if len(rest) == 1}):
         shown.add_row(measure, *(_interval(metrics, f"{name}/{measure}") for name in names))
@@ -103,7 +103,7 @@ def _votes(metrics: Mapping[str, float]) -> Table:
     """A row for each number of passes of test-time augmentation."""
     measures = ("accuracy", "consistency", "milliseconds")
     shown = Table("passes", *(Column(name, justify="right") for name in measures), title="Test-time augmentation")
-    shown.caption = "Under random shifts, with 95% intervals from resampled images; milliseconds for an image."
+    shown.caption = "Under random shifts, with 95% intervals over images; milliseconds for an image."
     numbers = sorted(int(key.rpartition("_")[2]) for key in metrics if key.startswith("tta/milliseconds_"))
     for number in numbers:
         shown.add_row(str(number), *(_interval(metrics, f"tta/{name}_{number}") for name in measures))
@@ -121,9 +121,13 @@ def _ends(metrics: Mapping[str, float], key: str) -> str:
 
 
 def _layers(metrics: Mapping[str, float]) -> Table:
-    shown = Table("layer", Column("equivariance", justify="right"), Column("tv", justify="right"))
-    shown.caption = "equivariance: mean cosine distance over shifts; tv: total variation of the filters"
-    return _by_layer(metrics, shown, ["equivariance", "tv"])
+    measures = ["equivariance", "invariance", "tv"]
+    shown = Table("layer", *(Column(name, justify="right") for name in measures))
+    shown.caption = (
+        "Mean cosine distance over shifts, of the shifted features (equivariance) or the features (invariance) to the "
+        "features of the shifted image; tv: total variation of the filters"
+    )
+    return _by_layer(metrics, shown, measures)
 
 
 def _nonshiftability(metrics: Mapping[str, float]) -> Table:
@@ -145,13 +149,13 @@ def _by_layer(metrics: Mapping[str, float], shown: Table, measures: list[str]) -
 def _readings(metrics: Mapping[str, float]) -> Table:
     from lit_shift.readings import DEFINITIONS  # not at the top: it needs torch
 
-    shown = Table("consistency", Column("value", justify="right"), Column("± 95%", justify="right"), show_lines=True)
+    shown = Table("consistency", Column("value", justify="right"), Column("95%", justify="right"), show_lines=True)
     shown.add_column("definition, source")
     shown.title = "Readings of consistency, in percent"
     for name, (definition, source) in DEFINITIONS.items():
         if f"consistency/{name}" in metrics:
-            half = metrics.get(f"consistency/{name}_ci95")
+            ends = [100 * metrics.get(f"consistency/{name}_ci95_{end}", math.nan) for end in ("low", "high")]
             value = f"{100 * metrics[f'consistency/{name}']:.1f}"
             explained = Text.assemble(definition, "\n", (source, "dim"))
-            shown.add_row(name, value, "" if half is None else f"{100 * half:.1f}", explained)
+            shown.add_row(name, value, "{:.1f} .. {:.1f}".format(*ends), explained)
     return shown

@@ -20,7 +20,7 @@ class Voting(LightningModule):
     """Measures a subject whose network votes: accuracy and consistency under random shifts by number of passes.
 
     Logs for 1, 2, 4 ... and all passes ``tta/accuracy_<passes>`` and ``tta/consistency_<passes>``, each with the ends
-    ``_ci95_low`` and ``_ci95_high`` of its bootstrap interval over images, and ``tta/milliseconds_<passes>`` for an
+    ``_ci95_low`` and ``_ci95_high`` of its 95% interval over images, and ``tta/milliseconds_<passes>`` for an
     image; ``tta/n`` images, ``tta/skipped`` that cannot be read, and ``tta/complete``, 1 where all are measured. Leaves
     in ``arrays`` ``tta/passes`` (P,), ``tta/accuracy`` and ``tta/consistency`` (P, 3).
 
@@ -67,8 +67,7 @@ class Voting(LightningModule):
         for i, passes in enumerate(self.passes):
             for name, interval in found.items():
                 mean, low, high = (values[i] for values in interval[:3])
-                named = Interval(mean, low, high, n).named(f"tta/{name}_{passes}")
-                self.log_dict({key: float(value) for key, value in named.items()})
+                self.log_dict(Interval(mean, low, high, n).logged(f"tta/{name}_{passes}"))
             self.log(f"tta/milliseconds_{passes}", passes * median(self.milliseconds))
         (loader,) = self.trainer.test_dataloaders  # type: ignore[misc]
         completeness = {"n": float(n)} | loader.completeness(n, self.trainer.strategy)

@@ -13,8 +13,20 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
     [
-        *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
+        *(
+            "errors",
+            "console",
+            "files",
+            "saved",
+            "filters",
+            "padding",
+            "shifts",
+            "upsampling",
+            "functional",
+            "published",
+            "page",
+        ),
+        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory", "intervals"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),

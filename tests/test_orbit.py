@@ -3,9 +3,10 @@ from itertools import product
 
 import pytest
 import torch
+from scipy.signal import resample
 from torch import nn
 
-from lit_shift.functional import cosine_distance, equivariance_distance
+from lit_shift.functional import cosine_distance, equivariance_distance, invariance_distance
 from lit_shift.orbit import (
     has_exact_orbit,
     is_circular,
@@ -154,8 +155,10 @@ def maps_of(model, x):
     return maps
 
 
-def at_resolution(maps, height, width):
-    return maps.repeat_interleave(height // maps.shape[2], 2).repeat_interleave(width // maps.shape[3], 3)
+def at_resolution(maps, height, width, upsampling="fourier"):
+    if upsampling == "nearest":
+        return maps.repeat_interleave(height // maps.shape[2], 2).repeat_interleave(width // maps.shape[3], 3)
+    return torch.from_numpy(resample(resample(maps.numpy(), height, axis=2), width, axis=3))
 
 
 FIG_4 = ["pixels"]
@@ -179,18 +182,27 @@ def test_distances_of_every_layer_are_those_of_shifted_passes(pool, size, rng):
     model = trained(pool)
     x = torch.randn(2, 3, *size, dtype=torch.float64, generator=rng)
     names = layer_names(model, every=True)
-    distances = {name: equivariance_distance(phases) for name, phases in layer_phases(model, x, names)}
+    distances, invariances = {}, {}
+    for name, phases in layer_phases(model, x, names):
+        distances[name] = {
+            upsampling: equivariance_distance(phases, upsampling) for upsampling in ("fourier", "nearest")
+        }
+        invariances[name] = invariance_distance(phases)
     assert list(distances) == names
     with torch.no_grad():
         unshifted = maps_of(model, x)
         for h, w in ((1, 0), (0, 31), (3, 5), (16, 8), (-7, 40)):
             shifted = maps_of(model, roll(x, torch.tensor([[h, w]] * 2)))
             for name in names:
-                expected = cosine_distance(
-                    at_resolution(unshifted[name], *size).roll((h, w), (2, 3)), at_resolution(shifted[name], *size)
-                )
-                stride = distances[name].shape[1]
-                at_shift = distances[name][:, h % stride, w % stride]
+                for upsampling, distance in distances[name].items():
+                    before, after = (at_resolution(side[name], *size, upsampling) for side in (unshifted, shifted))
+                    stride = distance.shape[1]
+                    at_shift = distance[:, h % stride, w % stride]
+                    expected = cosine_distance(before.roll((h, w), (2, 3)), after)
+                    torch.testing.assert_close(at_shift, expected, rtol=0, atol=1e-12, msg=name)
+                expected = cosine_distance(unshifted[name], shifted[name])
+                rows, cols = invariances[name].shape[1:]
+                at_shift = invariances[name][:, h % rows, w % cols]
                 torch.testing.assert_close(at_shift, expected, rtol=0, atol=1e-12, msg=name)
 
 

@@ -1,5 +1,6 @@
 """Other readings of consistency, from the same model."""
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 
@@ -9,7 +10,7 @@ from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
 from lit_shift.errors import at_least_or_all
-from lit_shift.metrics import PerImage
+from lit_shift.metrics import Interval, PerImage, over_images
 from lit_shift.orbit import orbit_logits
 from lit_shift.readings import READINGS, Predictions, crop_offsets, once_per_batch
 from lit_shift.shifts import fourier_shift, shift
@@ -54,10 +55,7 @@ class ConsistencyReadings(Callback):
         every = {name: torch.from_numpy(metric.compute()) for name, metric in gathered.items()}
         predictions = Predictions(len(data.classes), **every)
         for name, reading in READINGS.items():
-            values = reading.measure(predictions)
-            self._log(pl_module, name, values.mean(), values.std() / len(values) ** 0.5)
-        passes = once_per_batch(predictions.circular)
-        self._log(pl_module, "once_per_batch", passes.mean(), passes.std())
-
-    def _log(self, module: Classifier, name: str, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        module.log_dict({f"consistency/{name}": mean, f"consistency/{name}_ci95": 1.96 * deviation})
+            pl_module.log_dict(over_images(reading.measure(predictions).numpy()).logged(f"consistency/{name}"))
+        passes = once_per_batch(predictions.circular).numpy()
+        low, high = np.quantile(passes, [0.025, 0.975])  # between which 95 of 100 passes are
+        pl_module.log_dict(Interval(passes.mean(), low, high, len(passes)).logged("consistency/once_per_batch"))

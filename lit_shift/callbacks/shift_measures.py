@@ -13,12 +13,12 @@ from lit_shift.callbacks.progress import tracked
 from lit_shift.classifier import Classifier
 from lit_shift.data.loader import Batch, Images
 from lit_shift.errors import at_least
-from lit_shift.metrics import MAD, Consistency, Jaggedness, MeanOverImages, PerImage, RandomAccuracy, Variation
+from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.track import Track
 from lit_shift.tracking import log_histogram
 
-MEASURES: dict[str, type[MeanOverImages]] = {
+MEASURES: dict[str, type[OverShifts]] = {
     "accuracy_random": RandomAccuracy,
     "consistency": Consistency,
     "variation": Variation,
@@ -33,13 +33,13 @@ class ShiftMeasures(Callback):
     answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
     whatever the training's precision.
 
-    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95% interval; ``images``, and
-    ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and ``exact``, 1 where these
-    are all.
+    Logs the measures of :data:`MEASURES`, each with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
+    images; ``images``, and ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and
+    ``exact``, 1 where these are all.
 
-    The end also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with the
-    ends ``_ci95_low`` and ``_ci95_high`` of their bootstrap intervals, and leaves in ``arrays``, by test image:
-    ``labels``, ``variation`` and ``diagonal``, the probability of the correct class at shifts (d, d).
+    The end also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with their
+    intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the probability of
+    the correct class at shifts (d, d).
 
     Args:
         every_n_epochs: how often during training.
@@ -91,8 +91,7 @@ class ShiftMeasures(Callback):
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         self._log("test")
         for name, metric in self.along_path.items():
-            log = metric.compute().named(f"test/{name}")
-            pl_module.log_dict({key: float(value) for key, value in log.items()})
+            pl_module.log_dict(metric.compute().logged(f"test/{name}"))
         self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
         log_histogram(trainer, "test/variation_std", np.sqrt(self.arrays["variation"]))
 
@@ -119,6 +118,6 @@ class ShiftMeasures(Callback):
         estimates = {name: metric.compute() for name, metric in self.metrics.items()}
         images = estimates["consistency"].images
         for name, estimate in estimates.items():
-            log({f"{stage}/{name}": estimate.mean, f"{stage}/{name}_ci95": estimate.ci95})
-        log({f"{stage}/images": images, f"{stage}/complete": float(images == self.wanted)})
+            log(estimate.logged(f"{stage}/{name}"))
+        log({f"{stage}/images": float(images), f"{stage}/complete": float(images == self.wanted)})
         log({f"{stage}/shifts": float(self.shifts_measured), f"{stage}/exact": float(self.probe.exact)})
