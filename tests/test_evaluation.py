@@ -712,7 +712,7 @@ def mistake(run, *arguments):
         ("protocol=embed protocol.canvas=40 protocol.top=1", "VGG13 halves the image five times"),
         ("protocol=crop protocol.window=40 protocol.top=1", "windows of 40x40"),
         ("protocol=crop protocol.boxes=nowhere.csv", "crop: There is no file or folder 'nowhere.csv'."),
-        ("protocol=whole classes=by_chance", "Unknown classes 'by_chance'. Choices: by_name, by_order."),
+        ("protocol=whole classes=by_chance", "Unknown classes 'by_chance'."),
         ("protocol=crop protocol.box=[1,0,0,1]", "must be left, top, right, bottom"),
         ("protocol=whole protocol.images=0", "protocol.images=0 must be a whole number"),
         ("protocol=whole protocol.batch=0", "protocol.batch=0 must be a whole number, 1 or more."),
