@@ -11,11 +11,14 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import nn
 
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, said_of
 from lit_shift.callbacks import KeepMeasured
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.checkpoint import load_weights
+from lit_shift.choices import CORRECT_CLASSES
 from lit_shift.classes import match_classes
 from lit_shift.config import CONF_EVAL, group, label, vote
 from lit_shift.console import say
@@ -26,9 +29,10 @@ from lit_shift.data.module import ImageDataModule
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, true_or_false, unknown
 from lit_shift.feasible import USUAL_TOP, named, possible_top, try_network, unusable
-from lit_shift.files import make_folder
+from lit_shift.files import given, make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
+from lit_shift.network import anatomy
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
 from lit_shift.records import scalars
@@ -39,20 +43,18 @@ from lit_shift.tracking import logged
 from lit_shift.view import View, whole
 from lit_shift.voting import Voting
 
-CORRECT_CLASSES = ("label", "top1")
-
 
 def out_folder(cfg: DictConfig) -> Path:
     """Where a measurement goes: ``out=``, the run's folder, or ``evals/<data>-<name>-<hash of model and data>``."""
     if cfg.out:
-        return Path(cfg.out)
+        return given(cfg.out)
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
     return folder.with_name(f"{folder.name}{vote(cfg)}")
 
 
 def with_digest(cfg: DictConfig) -> DictConfig:
     """The config with a digest of the weights' file, which may be another one tomorrow; None where there is no file."""
-    file = Path(str(cfg.ckpt or cfg.model.weights)).expanduser()
+    file = given(cfg.ckpt or cfg.model.weights)
     cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
     return cfg
 
@@ -68,11 +70,14 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     data = build_data(cfg)
     see_as_trained(cfg, data)
     classifier = build_classifier(cfg, data)
-    load_weights(classifier, Path(cfg.ckpt))
+    load_weights(classifier, given(cfg.ckpt))
+    classifier.skip_bad = cfg.skip_bad
+    made_of = network(classifier.net, data.test.pixels.shape[2:])
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
-    return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
+    findings = found(trainer, cfg, Run.of(cfg.ckpt))
+    return trainer, replace(findings, metrics=findings.metrics | made_of)
 
 
 def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -83,7 +88,8 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
             or what a part of the config raises.
     """
     options, top = cfg.protocol, asked_top(cfg)
-    settings = Settings(top or USUAL_TOP, options.tolerance, options.threshold, options.batch, by_labels(cfg))
+    usual = top or USUAL_TOP
+    settings = Settings(usual, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
     true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
@@ -118,18 +124,6 @@ def asked_top(cfg: DictConfig) -> tuple[int, ...] | None:
     return top
 
 
-def tell_failures(trainer: pl.Trainer) -> None:
-    """Say, once the others are kept, which protocols could not be measured, and fail as the first did."""
-    failures: dict[str, Exception] = getattr(trainer.lightning_module, "failures", {})
-    for number, (name, error) in enumerate(failures.items()):
-        if number:
-            say(f"{name} could not be measured either: {error}")
-    for name, error in failures.items():
-        if isinstance(error, InputError):
-            raise InputError(f"{name} could not be measured: {error}") from error
-        raise error
-
-
 def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     """Measure what a vote over ``cfg.tta`` shifted copies gains and costs; raises what :func:`along_paths` does."""
     images = at_least_or_all(1, "tta_images", cfg.tta_images)
@@ -137,13 +131,14 @@ def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     collection = build_images(cfg)
     voters = build_voters(cfg)
     data = build_subset(cfg, [collection], voters, images, cfg.tta_seed, [batch_size])
-    return test(cfg, out, Voting(voters, by_labels(cfg)), data, {})
+    return test(cfg, out, Voting(voters, by_labels(cfg), cfg.skip_bad), data, {})
 
 
 def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
     """Run a measurement; what it finds, with the arrays that are given."""
+    made_of = network(module.subject.net, module.subject.view[:2])
     ready_folder(cfg, out)
     # Whatever the precision of the training.
     in_full = cfg.copy()
@@ -154,9 +149,18 @@ def test(
         config: Any = OmegaConf.to_container(cfg)
         config["classes"] = module.subject.classes
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
-        findings = Findings(label(cfg), config, scalars(trainer.callback_metrics), history, module.arrays | arrays)
-        log_figures(trainer, findings)
+        metrics = scalars(trainer.callback_metrics) | made_of
+        findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
+        for logger in trainer.loggers:
+            logger.log_metrics(made_of)
+        if not interrupted(trainer):
+            log_figures(trainer, findings)
     return trainer, findings
+
+
+def network(net: nn.Module, size: Sequence[int]) -> dict[str, float]:
+    """``network/<name>`` of what :func:`lit_shift.network.anatomy` says of a network for images of that size."""
+    return {f"network/{name}": value for name, value in anatomy(net.eval(), torch.zeros(1, 3, *size)).items()}
 
 
 def ready_folder(cfg: DictConfig, out: Path) -> None:
@@ -264,7 +268,7 @@ def build_subject(cfg: DictConfig) -> Subject:
         net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.class_names))
     # The checkpoint has the normalisation too.
     subject = Subject(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
-    load_weights(subject, Path(cfg.ckpt))
+    load_weights(subject, given(cfg.ckpt))
     return subject
 
 

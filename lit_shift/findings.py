@@ -12,10 +12,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_write
+from lit_shift.files import atomic_write, read_text
 from lit_shift.records import read_config, read_metrics
 
 ARRAYS = "arrays.npz"
+BY_LAYER = ("nonshiftability", "departures")  # measured under protocols
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Findings:
 
     def along_paths(self) -> "Findings":
         """What was measured under protocols or by votes alone."""
-        kept = {*self.protocols, "nonshiftability", "tta"}
+        kept = {*self.protocols, *BY_LAYER, "tta"}
         return replace(
             self,
             metrics={key: value for key, value in self.metrics.items() if family(key) in kept},
@@ -75,10 +76,11 @@ class Findings:
         return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
 
 
-def first_nonshiftability(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
-    """``nonshiftability/<layer>``, which is that of the first protocol that has it."""
+def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
+    """``nonshiftability/<layer>`` and ``departures/<layer>``, which are those of the first protocol that has them."""
     for protocol in protocols:
-        found = (key for key in metrics if key.startswith(f"{protocol}/nonshiftability/") and "_ci95" not in key)
+        prefixes = tuple(f"{protocol}/{kind}/" for kind in BY_LAYER)
+        found = (key for key in metrics if key.startswith(prefixes) and "_ci95" not in key)
         if first := {key.removeprefix(f"{protocol}/"): metrics[key] for key in found}:
             return first
     return {}
@@ -94,8 +96,8 @@ def read_history(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     try:
-        with path.open() as file:
-            return [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+        rows = csv.DictReader(read_text(path).splitlines())
+        return [{key: float(cell) for key, cell in row.items() if cell} for row in rows]
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{path} cannot be read ({error}).") from error
 

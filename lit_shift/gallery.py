@@ -149,7 +149,8 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
 
 
 def _deviations(model: Findings) -> np.ndarray:
-    return np.sqrt(model.arrays.get("variation", np.array([])))
+    variation = model.arrays.get("variation", np.array([]))
+    return np.sqrt(variation[~np.isnan(variation)])  # of images left out it is unknown
 
 
 def _of_each(find: Callable[[Findings], Any], draw: Callable[[dict[str, Any]], Figure]) -> Drawing:

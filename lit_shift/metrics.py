@@ -164,6 +164,8 @@ class FeatureDistance(Metric):
         self.before: Tensor | None = None
 
     def update(self, phases: Tensor) -> None:
+        if not len(phases):
+            return
         by_offset = functional.equivariance_distance(phases, self.upsampling).sum(0)
         height, width = self.equivariance.shape
         self.equivariance += by_offset.repeat(height // len(by_offset), width // len(by_offset))
@@ -249,7 +251,7 @@ class JaggedFraction(_OfTopK):
     """Share of the images whose jaggedness is not 0."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        return functional.jaggedness(logits, target, self.k, reduction="none") > 0
+        return functional.jaggedness(logits, target, self.k, reduction="none").clamp(max=1)
 
 
 class MAD(MeanOverImages):
@@ -269,6 +271,16 @@ class NonShiftability(MeanOverImages):
 
     def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:
         return functional.nonshiftability(sums, maxima, self.tolerance, self.threshold, reduction="none")
+
+    def largest(self, sums: Tensor, maxima: Tensor) -> float:
+        return sums.shape[1] - 1
+
+
+class Departures(NonShiftability):
+    """Mean of :func:`lit_shift.functional.departures` over the images to which a map of the layer responds."""
+
+    def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:
+        return functional.departures(sums, maxima, self.tolerance, self.threshold, reduction="none")
 
     def largest(self, sums: Tensor, maxima: Tensor) -> float:
         return sums.shape[1]

@@ -19,6 +19,7 @@ from lit_shift.data.annotations import Outline, largest_boxes
 from lit_shift.data.files import contents, decode, size_of, some, unreadable
 from lit_shift.data.photographs import Photographs
 from lit_shift.errors import InputError, at_least, unknown
+from lit_shift.files import given, given_folder
 from lit_shift.fill import Fill
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
 from lit_shift.track import Track
@@ -267,7 +268,7 @@ class Crop(OnTrack):
         self.window = None if window is None else at_least(1, "protocol.window", window)
         self.windows = None if windows is None else at_least(1, "protocol.windows", windows)
         self.box = None if box is None else _checked(box)
-        self.boxes = None if boxes is None else Path(boxes).expanduser()
+        self.boxes = None if boxes is None else given(boxes)
         self.skip_bad = skip_bad
         self.own: dict[int, Outline] = {}
 
@@ -422,9 +423,7 @@ class Frames(Protocol):
     along = "frame"
 
     def __init__(self, folder: str, skip_bad: bool, resize: str = "squash") -> None:
-        path = Path(folder).expanduser()
-        if not path.is_dir():
-            raise InputError(f"protocol.folder={folder} is no folder: name one that holds the frames of a video.")
+        path = given_folder(folder, "protocol.folder", "the frames of a video")
         if resize not in RESIZES:
             raise unknown("protocol.resize", resize, RESIZES)
         self.resize = resize

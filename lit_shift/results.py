@@ -12,7 +12,7 @@ from rich.console import Console, Group
 from lit_shift import content, formats, gallery, page, path_table, table1
 from lit_shift.console import say, show
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, given, hidden
 from lit_shift.findings import Findings, read_history
 from lit_shift.records import read_config
 from lit_shift.run import Run
@@ -34,7 +34,7 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
     Raises:
         InputError: a path that does not exist or holds no run, or no finished run at all.
     """
-    folders = [folder for path in paths for folder in _runs_in(Path(path))]
+    folders = [folder for path in paths for folder in _runs_in(given(path))]
     folders = sorted({folder.resolve() for folder in folders}, key=lambda folder: (Run(folder).ended, folder))
     names = _names(folders)
     finished, unfinished = [], []
@@ -57,7 +57,10 @@ def _runs_in(path: Path) -> list[Path]:
         raise InputError(f"{path} is a file: type the folder of a run, or one that holds runs.")
     if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
-    found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
+    noted = sorted(
+        file for file in path.rglob("environment.json") if not any(map(hidden, file.relative_to(path).parts))
+    )
+    found = [file.parent for file in noted if (file.parent / "config.yaml").exists()]
     # A whole one is beside a partial one.
     found = [folder for folder in found if not folder.name.endswith("-partial") or folder == path]
     if not found:
@@ -96,14 +99,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="html is one page with the table, every figure and a shift explorer [by the suffix of --out, else table]",
     )
     parser.add_argument(
-        "--out", type=Path, help="file to write [standard output; for html results.html in RUNS, if that is one]"
+        "--out", type=given, help="file to write [standard output; for html results.html in RUNS, if that is one]"
     )
     parser.add_argument(
         "--table",
         choices=list(TABLES),
         help="table1, of runs, or paths, what protocols measured [table1 where there is a run; in a terminal both]",
     )
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
+    parser.add_argument("--figures", type=given, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
     options = parser.parse_args(arguments)
     try:
         if options.out and options.out.is_dir():
@@ -126,7 +129,7 @@ def report(paths: Sequence[str], format: str, table: str | None, out: Path | Non
     # The table's order, the baseline first.
     models = [run for row in rows for run in row.runs] + [model for model in models if not model.trained]
     if format == "html":
-        out = out or (Path(paths[0]) if len(paths) == 1 else Path()) / "results.html"
+        out = out or (given(paths[0]) if len(paths) == 1 else Path()) / "results.html"
         atomic_text(out, page.render(content.content(models, rows, unfinished)))
     elif format in TEXTS:
         table = table or ("table1" if rows else "paths")

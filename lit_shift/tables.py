@@ -15,6 +15,15 @@ UNFINISHED = {
     RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
 }
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
+NETWORK = {
+    "parameters": "parameters",
+    "depth": "depth (convolutions and linear layers)",
+    "accuracy": "accuracy",
+    "accuracy_top5": "accuracy, top 5",
+    "subsampling": "subsampling factor s",
+    "exact_share": "translations with exact invariance, 1/s²",
+    "copies": "copies for augmentation, s²",
+}
 
 
 def runs(folders: Iterable[Path]) -> Table:
@@ -67,10 +76,24 @@ def _cell(metrics: dict[str, float], key: str, factor: float, decimals: int) -> 
 
 
 def measures(metrics: Mapping[str, float]) -> list[Table]:
-    """What eval.py has measured: on the test set, along paths, layer by layer, and consistency as others read it."""
-    made = (_tests, _paths, _votes, _nonshiftability, _layers, _readings)
+    """What eval.py has measured.
+
+    Of the network itself, on the test set, along paths, layer by layer, and consistency as others read it.
+    """
+    made = (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings)
     tables = (table(metrics) for table in made)
     return [table for table in tables if table.rows]
+
+
+def _network(metrics: Mapping[str, float]) -> Table:
+    """Azulay & Weiss's Table 1, and what they say of subsampling."""
+    shown = Table("network", Column("", justify="right"), caption="Of the network, and of its answers on whole images.")
+    for name in NETWORK:
+        if (key := f"network/{name}") in metrics:
+            value = metrics[key]
+            written = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+            shown.add_row(NETWORK[name], "  ".join(filter(None, (written, _ends(metrics, key)))))
+    return shown
 
 
 def _tests(metrics: Mapping[str, float]) -> Table:
@@ -101,7 +124,8 @@ def _paths(metrics: Mapping[str, float]) -> Table:
 
 def _votes(metrics: Mapping[str, float]) -> Table:
     """A row for each number of passes of test-time augmentation."""
-    measures = ("accuracy", "consistency", "milliseconds")
+    rate = "agreement" if any(key.startswith("tta/agreement_") for key in metrics) else "accuracy"
+    measures = (rate, "consistency", "milliseconds")
     shown = Table("passes", *(Column(name, justify="right") for name in measures), title="Test-time augmentation")
     shown.caption = "Under random shifts, with 95% intervals over images; milliseconds for an image."
     numbers = sorted(int(key.rpartition("_")[2]) for key in metrics if key.startswith("tta/milliseconds_"))
@@ -127,22 +151,27 @@ def _layers(metrics: Mapping[str, float]) -> Table:
         "Mean cosine distance over shifts, of the shifted features (equivariance) or the features (invariance) to the "
         "features of the shifted image; tv: total variation of the filters"
     )
-    return _by_layer(metrics, shown, measures)
+    return _by_layer(metrics, shown, dict.fromkeys(measures, 1))
 
 
 def _nonshiftability(metrics: Mapping[str, float]) -> Table:
     names = [name for name in protocols(metrics) if any(key.startswith(f"{name}/nonshiftability/") for key in metrics)]
     shown = Table("layer", *(Column(name, justify="right") for name in names), title="Non-shiftability")
-    shown.caption = "Steps of the path at which the sum of a feature map departs from its mean."
-    return _by_layer(metrics, shown, [f"{name}/nonshiftability" for name in names])
+    steps = {f"{name}/nonshiftability": metrics[f"{name}/steps"] - 1 for name in names}
+    if len(set(steps.values())) > 1:
+        shown.caption = "Share of the steps of the path at which the sum of a feature map changes, in percent."
+        return _by_layer(metrics, shown, {key: 100 / number for key, number in steps.items()})
+    shown.caption = "Steps of the path at which the sum of a feature map changes."
+    return _by_layer(metrics, shown, dict.fromkeys(steps, 1))
 
 
-def _by_layer(metrics: Mapping[str, float], shown: Table, measures: list[str]) -> Table:
+def _by_layer(metrics: Mapping[str, float], shown: Table, measures: Mapping[str, float]) -> Table:
+    """A row for each layer, a column for each measure, multiplied by what is given for it."""
     found = (key.rpartition("/") for key in metrics if "_ci95_" not in key)
     layers = dict.fromkeys(layer for measure, _, layer in found if measure in measures)
     for layer in layers:
-        cells = (metrics.get(f"{measure}/{layer}") for measure in measures)
-        shown.add_row(layer, *("" if cell is None else f"{cell:.4g}" for cell in cells))
+        cells = ((factor, metrics.get(f"{measure}/{layer}")) for measure, factor in measures.items())
+        shown.add_row(layer, *("" if cell is None else f"{factor * cell:.4g}" for factor, cell in cells))
     return shown
 
 

@@ -1,14 +1,10 @@
 """From a subsampled map back to the image's resolution, which Zhang's section 4.2.1 leaves open how."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from lit_shift.choices import UPSAMPLINGS, Upsampling
 from lit_shift.errors import unknown
-
-Upsampling = Literal["fourier", "bilinear", "nearest"]
-UPSAMPLINGS: tuple[Upsampling, ...] = ("fourier", "bilinear", "nearest")
 
 
 def check_upsampling(upsampling: str) -> None:

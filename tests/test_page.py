@@ -527,7 +527,7 @@ def found(measured: list[Findings], number: int, key: str) -> np.ndarray:
 
 def test_bars_of_each_measure(page: Page, measured: list[Findings]) -> None:
     """By protocol, told apart by options; with whiskers where there is an interval, without a bar where no value."""
-    for measure, factor, count in (("jaggedness_top1", 1, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
+    for measure, factor, count in (("jaggedness_rate_top1", 100, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
         page.select_option("#measure", measure)
         traces = data(page, "#jagged")
         assert len(traces) == 5
@@ -597,21 +597,32 @@ def test_probability_of_the_correct_class(page: Page, measured: list[Findings]) 
     assert [panel["name"] for panel in data(page, "#heat")] == [*NETS[:2], "few"]
 
 
+def by_image(model: Findings) -> np.ndarray:
+    return model.arrays["embed/nonshiftability_by_image"]
+
+
 def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
     """By layer where all have the same, else by their share of the depth; pools are squares.
 
     Steps are counted where all paths are as long, else it is their share.
     """
-    means = [trace for trace in data(page, "#depth") if trace.get("fill") is None]
+    means = [trace for trace in data(page, "#depth") if trace["mode"] == "lines+markers"]
     assert [trace["x"] for trace in means] == [[0.5, 0.5, 1]] * 3 + [[0, 0]]
     page.locator("#elsewhere input").first.uncheck()
     title = "document.querySelector('#depth .plot').layout.yaxis.title.text"
-    for models, start in ((3, "share of the steps, in percent, at which a sum"), (2, "steps at which a sum")):
+    for models, start in (
+        (3, "share of the steps, in percent, at which a sum changes"),
+        (2, "steps at which a sum changes"),
+    ):
         traces = data(page, "#depth")
-        assert len(traces) == 2 * models
+        assert len(traces) == 3 * models
         assert page.evaluate(title).startswith(start)
-        for band, trace, each in zip(traces[::2], traces[1::2], measured, strict=False):
-            scale = 100 / len(each.arrays["embed/positions"]) if models == 3 else 1
+        for thin, band, trace, each in zip(traces[::3], traces[1::3], traces[2::3], measured, strict=False):
+            scale = 100 / (len(each.arrays["embed/positions"]) - 1) if models == 3 else 1
+            single = [[*(scale * float(count) for count in counts), None] for counts in by_image(each)]
+            assert thin["x"] == ["conv1", "pool1", "conv2", None] * len(single)
+            assert [value is None for value in thin["y"]] == [value is None for counts in single for value in counts]
+            np.testing.assert_allclose(*(np.array(values, float) for values in (thin["y"], sum(single, []))), atol=0.5)
             mean, low, high = scale * each.arrays["embed/nonshiftability"].T
             assert trace["x"] == ["conv1", "pool1", "conv2"]
             np.testing.assert_allclose(trace["y"], mean, atol=0.05)
@@ -620,14 +631,14 @@ def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
         page.locator("#table tbody input:checked").last.uncheck()
 
 
-def test_what_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
+def test_what_changes_or_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
     for protocol, number, tolerance, text in [
         ("embed", 0, 0.2, "20 %"),
         ("circular (path=diagonal)", 3, 0.1, "10 %"),
     ]:
         page.select_option("#protocol", label=protocol)
         title = page.evaluate("document.querySelector('#depth .plot').layout.yaxis.title.text")
-        assert title.endswith(f"at which a sum departs by over {text}")
+        assert title.endswith(f"at which a sum changes by over {text}")
         sums = found(measured, number, f"{protocol.split()[0]}/maps/conv2")[0].sum((1, 2))
         written = page.locator("#features tr").nth(2).locator("td > span")
         red = written.evaluate_all("all => all.map(each => each.classList.contains('off'))")

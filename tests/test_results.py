@@ -46,6 +46,29 @@ def test_finished_runs_by_short_names_and_unfinished_ones_by_their_state(runs):
     assert len(single) == 1
 
 
+def test_hidden_folders_hold_no_runs(runs):
+    save(runs / ".trash" / "cifar10-max-noaug-s0-0a1b2c3d", findings(pool="max"))
+    save(runs / "cifar10-avg-noaug-s0-5a1b2c3d" / ".ipynb_checkpoints", findings(pool="avg"))
+    finished, unfinished = gather([runs])
+    assert [run.name for run in finished] == ["blur-tri5-noaug-s0", "max-noaug-s0"]
+    assert len(unfinished) == 1
+    assert len(gather([runs / ".trash"])[0]) == 1  # which has been asked for
+
+
+def test_a_config_in_another_encoding(runs, capsys):
+    """As an editor leaves one in which a run's note has been changed."""
+    file = runs / "cifar10-max-noaug-s0-0a1b2c3d" / "config.yaml"
+    text = file.read_text() + "note: größer\n"
+    for encoding in ("utf-8-sig", "utf-16"):
+        file.write_text(text, encoding=encoding)
+        assert len(gather([runs])[0]) == 2
+    file.write_text(text, encoding="latin-1")
+    line = text.count("\n")
+    assert f"config.yaml, line {line} is not UTF-8 text (invalid start byte): save it as UTF-8." in mistake(
+        capsys, runs
+    )
+
+
 def test_names_that_would_be_alike_are_longer(runs):
     save(runs / "cifar10-max-noaug-s0-3a1b2c3d", findings(pool="max"))
     finished, _ = gather([runs])

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 
+from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.stop import interrupted
@@ -31,8 +32,10 @@ class ConsistencyReadings(Callback):
         self.seed = seed
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if interrupted(trainer):
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        loader = data.subset_dataloader(data.test, self.images, self.seed)
+        loader = data.subset_dataloader(data.test, self.images, self.seed, pl_module.bad)
         probe = Probe(pl_module, loader.images.pixels)
         if not probe.exact:
             say("Other readings of consistency are not measured: they need circular boundaries everywhere.")
@@ -42,14 +45,15 @@ class ConsistencyReadings(Callback):
             with probe.full_precision():
                 x = probe.input(batch.pixels)
                 crops = [shift(x, offset.expand(len(x), 2), "zeros") for offset in crop_offsets()]
-                classes = {
-                    "labels": batch.labels,
-                    "circular": orbit_logits(probe.net, x).argmax(3),
-                    "half": orbit_logits(probe.net, fourier_shift(x, 0.5, 0.5)).argmax(3),
-                    "crops": torch.stack([probe.net(crop).argmax(1) for crop in crops], dim=1),
+                answers = {
+                    "circular": orbit_logits(probe.net, x),
+                    "half": orbit_logits(probe.net, fourier_shift(x, 0.5, 0.5)),
+                    "crops": torch.stack([probe.net(crop) for crop in crops], dim=1),
                 }
+            good = answered(pl_module.skip_bad, *answers.values())
+            classes = {"labels": batch.labels} | {name: logits.argmax(-1) for name, logits in answers.items()}
             for name, values in classes.items():
-                gathered[name].update(batch.places, values)
+                gathered[name].update(batch.places[good], values[good])
         if interrupted(trainer):
             return
         every = {name: torch.from_numpy(metric.compute()) for name, metric in gathered.items()}

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback, Trainer
 
+from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.stop import interrupted
@@ -53,12 +54,12 @@ class Equivariance(Callback):
             pl_module.train()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        if not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
+        if not interrupted(trainer) and not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
             say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
 
     def _measure(self, trainer: Trainer, module: Classifier, images: Images) -> bool:
         """Log the layers' scalars and keep their arrays; False where the network has no such measure."""
-        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed)  # type: ignore[attr-defined]
+        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
         probe = Probe(module, loader.images.pixels)
         if not probe.exact:
             return False
@@ -70,7 +71,8 @@ class Equivariance(Callback):
         for batch in tracked(trainer, loader, "measuring every layer"):
             with probe.full_precision():
                 for name, phases in layer_phases(net, probe.input(batch.pixels), names):
-                    metrics[name].update(phases)
+                    good = answered(module.skip_bad, phases)
+                    metrics[name].update(phases if good.all() else phases[good])
                     resolutions[name] = phases.shape[-2:]
         if interrupted(trainer):
             return True

@@ -73,9 +73,9 @@ class Collections(LightningDataModule):
 class CollectionLoader:
     """This process's share of the chosen images of a collection, in lists of batches: one for each size there is.
 
-    Places of unreadable images are gathered in ``skipped``; ``unfit`` is how many others are left out. What fails is
-    raised, unless the loader is one of several and ``goes_on`` is set: then it is the ``failure``, at which the loader
-    ends, for the others to be measured all the same.
+    Places of unreadable images are gathered in ``skipped``, as are those that the measurement leaves out; ``unfit`` is
+    how many others are left out. What fails is raised, unless the loader is one of several and ``goes_on`` is set: then
+    it is the ``failure``, at which the loader ends, for the others to be measured all the same.
 
     Args:
         collection: the images.

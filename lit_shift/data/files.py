@@ -10,6 +10,7 @@ from PIL import ExifTags, Image
 
 from lit_shift.console import say
 from lit_shift.errors import InputError
+from lit_shift.files import visible
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 DECODING = "upright, on black"  # what :func:`decode` does beyond reading, for what is kept of it to go by
@@ -51,11 +52,6 @@ def contents(folder: Path) -> Contents:
         listed = some(f"{count} of {kind}" for kind, count in kinds.most_common())
         say(f"{folder} holds {len(found.others)} files that are left out, as none of {_kinds()} ({listed}).")
     return found
-
-
-def visible(folder: Path) -> list[Path]:
-    """What is in a folder, in order of names, without what begins with a dot."""
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 def files_in(folder: Path) -> list[Path]:

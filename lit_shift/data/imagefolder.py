@@ -19,6 +19,7 @@ from lit_shift.data.files import DECODING, contents, decode, no_images, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.errors import InputError, at_least
+from lit_shift.files import given, split_folders
 
 
 class ImageFolder(ImageDataModule):
@@ -36,7 +37,7 @@ class ImageFolder(ImageDataModule):
 
     def __init__(self, root: str, size: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
+        self.root = given(root)
         self.size = None if size is None else at_least(1, "data.size", size)
 
     def read(self) -> Dataset:
@@ -45,13 +46,7 @@ class ImageFolder(ImageDataModule):
         Raises:
             InputError: no ``train`` or ``test``, classes that differ, no images, unreadable ones, several sizes.
         """
-        folders = [self.root / split for split in ("train", "test")]
-        for folder in folders:
-            if not folder.is_dir():
-                raise InputError(
-                    f"data.root={self.root} has no folder {folder.name!r}: images are expected at "
-                    f"{self.root}/train/<class>/ and {self.root}/test/<class>/."
-                )
+        folders = split_folders(self.root)
         train, test = (contents(folder) for folder in folders)
         classes = list(train.by_class)
         if differ := sorted(train.by_class.keys() ^ test.by_class.keys()):

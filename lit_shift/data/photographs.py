@@ -9,7 +9,8 @@ from torch import Tensor
 from lit_shift.console import say
 from lit_shift.data.files import contents, decode, no_images, size_of, some
 from lit_shift.data.loader import Images
-from lit_shift.errors import InputError, at_least
+from lit_shift.errors import at_least
+from lit_shift.files import given_folder
 
 
 class Collection:
@@ -89,11 +90,7 @@ class Photographs(Collection):
         Raises:
             InputError: no such folder, or no image.
         """
-        root = Path(root).expanduser()
-        if not root.is_dir():
-            raise InputError(
-                f"data.root={root} is no folder: name one that holds images, or a folder of them per class."
-            )
+        root = given_folder(root, "data.root", "images, or a folder of them per class")
         folder = next((root / split for split in ("test", "val") if (root / split).is_dir()), root)
         found = contents(folder)
         by_class = {name: files for name, files in found.by_class.items() if files}
