@@ -77,7 +77,7 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
     findings = found(trainer, cfg, Run.of(cfg.ckpt))
-    return trainer, replace(findings, metrics=findings.metrics | made_of)
+    return trainer, replace(findings, metrics={**findings.metrics, **made_of})
 
 
 def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:

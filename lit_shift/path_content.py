@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 from lit_shift.page import packed, picture
 from lit_shift.path_gallery import ALL, by_answer, correct_class, interval, layers, tolerance
 from lit_shift.path_table import by_protocol
@@ -40,14 +40,22 @@ def content(models: Sequence[Findings]) -> dict[str, Any]:
     protocols = []
     films: dict[tuple[Any, ...], dict[str, Any]] = {}
     found: dict[str, dict[str, Any]] = {}
-    for id, members in groups.items():
+    for id, all_members in groups.items():
+        members = []
+        for model, name in all_members:
+            with without_old():
+                found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": {}}
+                members.append((model, name))
+        if not members:
+            continue
         pictured = Counter(place for model, name in members for place in _pictured(model, name))
         shown = [place for place, _ in pictured.most_common(max(1, MOST_FILMED // len(members)))]
         for model, name in members:
-            places = [place for place in _pictured(model, name) if place in shown]
-            of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
-            found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": of_films}
-        (first, name), *_ = members
+            with without_old():
+                places = [place for place in _pictured(model, name) if place in shown]
+                of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
+                found[model.name][id]["films"] = of_films
+        first, name = members[0]
         tolerances = [tolerance(model, name) for model, name in members if f"{name}/layers" in model.arrays]
         protocols.append(
             {
@@ -55,7 +63,7 @@ def content(models: Sequence[Findings]) -> dict[str, Any]:
                 "title": _title(id, options),
                 "name": name,
                 "options": options[id][1],
-                "along": str(first.arrays[f"{name}/along"]),
+                "along": found[first.name][id]["along"],
                 "correct": correct_class([first], name),
                 "rate": _rate(first, name),
                 "tolerance": next(iter(tolerances), None),
@@ -85,6 +93,7 @@ def _measured(model: Findings, protocol: str) -> dict[str, Any]:
         if f"{protocol}/{rate}_{name}" in arrays
     }
     return {
+        "along": str(arrays[f"{protocol}/along"]),
         "data": model.config["choices"]["data"],
         "images": metrics.get(f"{protocol}/n", len(probability)),
         "complete": metrics.get(f"{protocol}/complete", 1) == 1,

@@ -111,7 +111,7 @@ class PathMeasures:
         if self.watched:
             self.per_image["nonshiftability_by_image"] = PerImage()
         for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
-            for metric in part.values():  # type: ignore[attr-defined]
+            for metric in part.values():
                 metric.to(subject.mean.device)
 
     def update(self, batch: Batch) -> list[int]:
@@ -239,8 +239,8 @@ class PathMeasures:
         check_any(found[self.settings.rate].images)
         for k in self.settings.top if "mad" in found else ():
             changes = found[f"jaggedness_top{k}"]
-            per_step = (ends / (self.steps - 1) for ends in changes[:3])
-            found[f"jaggedness_rate_top{k}"] = Interval(*per_step, changes.images)
+            mean, low, high = (ends / (self.steps - 1) for ends in changes[:3])
+            found[f"jaggedness_rate_top{k}"] = Interval(mean, low, high, changes.images)
         scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)

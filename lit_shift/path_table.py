@@ -11,13 +11,14 @@ from rich.table import Column, Table
 from rich.text import Text
 from tabulate import tabulate
 
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 from lit_shift.formats import escaped
 from lit_shift.path_gallery import ALL, by_answer, comparable, correct_class, interval
 from lit_shift.remarks import remarks
+from lit_shift.units import factor
 
 # In 80 columns.
-SHOWN = ("accuracy", "agreement", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1")
+SHOWN: tuple[str, ...] = ("accuracy", "agreement", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1")
 SHOWN += ("jaggedness_top5", "jaggedness_rate_top5", "mad")
 WORDS = {"jaggedness_rate": "changes_per step", "jaggedness": "changes", "jagged_fraction": "changing"}
 
@@ -43,8 +44,9 @@ def by_protocol(models: Sequence[Findings]) -> dict[str, list[tuple[Findings, st
     found: dict[str, list[tuple[Findings, str]]] = {}
     for model in models:
         for protocol in model.protocols:
-            options = str(model.arrays[f"{protocol}/options"])
-            found.setdefault(f"{protocol} ({options})" if options else protocol, []).append((model, protocol))
+            with without_old():
+                options = str(model.arrays[f"{protocol}/options"])
+                found.setdefault(f"{protocol} ({options})" if options else protocol, []).append((model, protocol))
     return found
 
 
@@ -129,8 +131,7 @@ def _lead(model: Findings, protocol: str) -> list[str]:
 
 def _written(model: Findings, protocol: str, column: str, between: str) -> str:
     """For people: in percent, but for what is a number."""
-    factor = 1 if column.startswith("jaggedness_top") else 100
-    mean, low, high = (factor * value for value in interval(model, f"{protocol}/{column}"))
+    mean, low, high = (factor(column) * value for value in interval(model, f"{protocol}/{column}"))
     if math.isnan(mean):
         return "-"
     return f"{mean:.3g}" + ("" if math.isnan(low) else f"{between}{_short(low)}-{_short(high)}")

@@ -9,11 +9,13 @@ from rich.text import Text
 
 from lit_shift.jobs import FINISHED, RUNNING, STOPPED, Job, counted
 from lit_shift.run import Run
+from lit_shift.units import factor, written
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
     RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
 }
+PERCENT = "Rates and mad in percent"
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
 NETWORK = {
     "parameters": "parameters",
@@ -27,7 +29,7 @@ NETWORK = {
 
 
 def runs(folders: Iterable[Path]) -> Table:
-    """A row for each finished run: rates in percent, variation (a variance of probabilities) in thousandths."""
+    """A row for each finished run."""
     rows = []
     for folder in folders:
         config, metrics = Run(folder).found()
@@ -40,9 +42,10 @@ def runs(folders: Iterable[Path]) -> Table:
             "seed": str(config["seed"]),
             "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the end of its name
         }
-        row |= {name: _cell(metrics, key, 100, 1) for key, name in RATES.items()}
-        rows.append(row | {"variation": _cell(metrics, "test/variation", 1000, 2)})
-    shown = Table(caption="random: accuracy under random shifts. Rates in percent, variation x 1000.")
+        row |= {name: f"{100 * metrics[key]:.1f}" if key in metrics else "-" for key, name in RATES.items()}
+        variation = metrics.get("test/variation")
+        rows.append(row | {"variation": "-" if variation is None else written("variation", variation)})
+    shown = Table(caption="random: under random shifts. Rates in percent; variation is a variance.")
     # Where all else is equal, the folder alone tells runs apart.
     if len({tuple(row[name] for name in ("data", "pool", "filter", "aug", "seed")) for row in rows}) == len(rows):
         rows = [{name: cell for name, cell in row.items() if name != "run"} for row in rows]
@@ -71,10 +74,6 @@ def others(jobs: Sequence[Job], total: int) -> Table:
     return shown
 
 
-def _cell(metrics: dict[str, float], key: str, factor: float, decimals: int) -> str:
-    return f"{factor * metrics[key]:.{decimals}f}" if key in metrics else "-"
-
-
 def measures(metrics: Mapping[str, float]) -> list[Table]:
     """What eval.py has measured.
 
@@ -98,9 +97,10 @@ def _network(metrics: Mapping[str, float]) -> Table:
 
 def _tests(metrics: Mapping[str, float]) -> Table:
     shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
+    shown.caption = f"{PERCENT}; variation is a variance."
     for name, value in metrics.items():
         if name.startswith("test/") and "_ci95" not in name:
-            shown.add_row(name, f"{value:.6g}", _ends(metrics, name))
+            shown.add_row(name, written(name, value), _ends(metrics, name))
     return shown
 
 
@@ -115,7 +115,7 @@ def _paths(metrics: Mapping[str, float]) -> Table:
     shown = Table(
         Column("along paths", no_wrap=True), *(Column(name, justify="right") for name in names), show_lines=True
     )
-    shown.caption = "Mean over images, and its 95% interval."
+    shown.caption = f"Mean over images, and its 95% interval. {PERCENT}."
     measured = (key.split("/") for key in metrics if key.partition("/")[0] in names and "_ci95_" not in key)
     for measure in sorted({rest[0] for _, *rest in measured if len(rest) == 1}):
         shown.add_row(measure, *(_interval(metrics, f"{name}/{measure}") for name in names))
@@ -127,7 +127,7 @@ def _votes(metrics: Mapping[str, float]) -> Table:
     rate = "agreement" if any(key.startswith("tta/agreement_") for key in metrics) else "accuracy"
     measures = (rate, "consistency", "milliseconds")
     shown = Table("passes", *(Column(name, justify="right") for name in measures), title="Test-time augmentation")
-    shown.caption = "Under random shifts, with 95% intervals over images; milliseconds for an image."
+    shown.caption = "Under random shifts, percent, with 95% intervals over images; milliseconds for an image."
     numbers = sorted(int(key.rpartition("_")[2]) for key in metrics if key.startswith("tta/milliseconds_"))
     for number in numbers:
         shown.add_row(str(number), *(_interval(metrics, f"tta/{name}_{number}") for name in measures))
@@ -137,11 +137,12 @@ def _votes(metrics: Mapping[str, float]) -> Table:
 def _interval(metrics: Mapping[str, float], key: str) -> str:
     if key not in metrics:
         return ""
-    return f"{metrics[key]:.4g}\n{_ends(metrics, key)}".strip()
+    return f"{factor(key) * metrics[key]:.4g}\n{_ends(metrics, key)}".strip()
 
 
 def _ends(metrics: Mapping[str, float], key: str) -> str:
-    return " .. ".join(f"{metrics[end]:.4g}" for end in (f"{key}_ci95_low", f"{key}_ci95_high") if end in metrics)
+    ends = (metrics.get(end) for end in (f"{key}_ci95_low", f"{key}_ci95_high"))
+    return " .. ".join(f"{factor(key) * end:.4g}" for end in ends if end is not None)
 
 
 def _layers(metrics: Mapping[str, float]) -> Table:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -24,8 +26,8 @@ def test_every_figure_of_the_paper_for_two_models(models):
     lines = {name: [line.get_label() for line in drawn[name].axes[0].lines] for name in ("filter_tv", "stability")}
     assert lines == {"filter_tv": ["max", "tri5"], "stability": ["max", "tri5"]}
     assert list(drawn["filter_tv_course"].axes[0].lines[0].get_xdata()) == [1, 3]
-    deviations = drawn["variation"].axes[0].patches[0].get_data()
-    assert deviations.values.sum() == 6
+    variations = drawn["variation"].axes[0].patches[0].get_data()
+    assert variations.values.sum() == 6
 
 
 def test_what_was_not_measured_is_not_drawn():
@@ -50,8 +52,53 @@ def test_all_published_points_are_drawn_beside_the_models(models):
     points = [scatter.get_offsets()[0] for ax in panels for scatter in ax.collections]
     assert len(points) == 38 + 2
     for row in published.load("zhang_table1"):
-        expected = (float(row["consistency"]), float(row["accuracy"]))
+        expected = (float(row["accuracy"]), float(row["consistency"]))
         assert any(np.allclose(point, expected) for point in points)
+
+
+def test_runs_of_other_data_have_axes_of_their_own():
+    panels = gallery.draw([findings("digits", data="digits")])["accuracy_consistency"].axes
+    assert [len(ax.collections) for ax in panels] == [1, 0]
+
+
+def test_models_are_grouped_by_their_test_images():
+    """Those that keep images by these, wherever the folder is; others by their data; each in one group."""
+    here, there = ({"data": "imagefolder", "data__root": f"{folder}/jpeg"} for folder in ("here", "there"))
+    digits = arrays(1)
+    digits["pixels"] = 255 - digits["pixels"]
+    models = [
+        findings("max", arrays=arrays(0)),
+        findings("digits", data="digits", arrays=digits),
+        findings("more digits", data="digits"),
+        findings("here", arrays=arrays(2) | {"labels": np.ones(6, int)}, **here),
+        findings("there", arrays=arrays(3) | {"labels": np.ones(6, int)}, **there),
+        findings("bare", **there),
+        findings("other", arrays=arrays(4) | {"pixels": np.zeros((2, 3, 32, 32), np.uint8)}, **here),
+        findings("moved", filter="rect3", data__root="elsewhere"),
+    ]
+    groups = {name: [model.name for model in group] for name, group in gallery.by_images(models).items()}
+    assert groups == {
+        "cifar10": ["max", "moved"],
+        "digits": ["digits", "more digits"],
+        "imagefolder-jpeg": ["here", "there", "bare"],
+        "imagefolder-jpeg-2": ["other"],
+    }
+    for group in gallery.by_images(models).values():
+        assert "accuracy_consistency" in gallery.draw(group)
+
+
+@pytest.mark.parametrize(
+    ("lacking", "left"),
+    [("resolution/pool1_ds", "equivariance"), ("shown_labels", "stability"), ("pixels", "stability")],
+)
+def test_a_figure_of_arrays_of_an_older_version_is_left_out_in_a_sentence(capsys, tmp_path, lacking, left):
+    old = arrays(0)
+    del old[lacking]
+    run = replace(findings("old", arrays=old), folder=tmp_path / lacking.replace("/", "-"))
+    gallery.save([run], tmp_path / "figures")
+    names = {file.stem for file in (tmp_path / "figures").iterdir()}
+    assert names == {"accuracy_consistency", "equivariance", "variation", "filter_tv", "stability"} - {left}
+    assert f"{run.folder} was measured by an older version: measure it again." in capsys.readouterr().err
 
 
 def test_runs_of_other_sizes_or_other_images_share_no_picture(models):

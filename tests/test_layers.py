@@ -27,7 +27,7 @@ FLOORS = [
             "fourier_conv",
             "memory",
         ),
-        *("memory", "intervals"),
+        *("intervals", "units"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),

@@ -72,8 +72,8 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     assert metrics.keys() <= last.keys()
     assert {"train/loss", "train/accuracy", "lr", "subset/consistency", "tv/conv1_1"} <= last.keys()
     assert last["test/consistency"] == pytest.approx(metrics["test/consistency"])
-    assert last["test/variation_std._type"] == "histogram"
-    assert sum(last["test/variation_std.values"]) == metrics["test/images"]
+    assert last["test/variation_log10._type"] == "histogram"
+    assert sum(last["test/variation_log10.values"]) == metrics["test/images"]
     drawn = {key.split(".")[0] for key, value in last.items() if value == "image-file"}
     names = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
     assert drawn == {f"figures/{name}" for name in names}
