@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory"),
+        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory", "threads"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -27,8 +27,8 @@ FLOORS = [
     ],
     ["vgg", "orbit", "layers"],
     [
-        *("classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
-        *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
+        *("subject", "classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
+        *("augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
         *(
