@@ -5,13 +5,11 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from lit_shift.choices import SHIFTED_BY, VOTES
 from lit_shift.errors import at_least, unknown
-from lit_shift.padding import Padding
+from lit_shift.functional import finite
 from lit_shift.shifts import draw_offsets, seeded, shift
 from lit_shift.subject import Key, Subject
-
-BY: dict[str, Padding] = {"shift": "circular", "crop": "zeros"}
-VOTES = ("mean", "majority")
 
 
 class TestTimeAugmentation(Subject):
@@ -35,8 +33,8 @@ class TestTimeAugmentation(Subject):
     def __init__(self, subject: Subject, k: int, by: str, vote: str, seed: int) -> None:
         super().__init__(subject.net, subject.mean.tolist(), subject.std.tolist(), subject.classes, subject.view)
         self.k = at_least(1, "tta", k)
-        if by not in BY:
-            raise unknown("tta_by", by, BY)
+        if by not in SHIFTED_BY:
+            raise unknown("tta_by", by, SHIFTED_BY)
         if vote not in VOTES:
             raise unknown("tta_vote", vote, VOTES)
         self.by = by
@@ -48,7 +46,10 @@ class TestTimeAugmentation(Subject):
         return self.ballots(self.normalised(images), keys).mean(1).clamp(min=torch.finfo(images.dtype).tiny).log()
 
     def ballots(self, x: Tensor, keys: Sequence[Key]) -> Tensor:
-        """What each copy says: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1."""
+        """What each copy says: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1.
+
+        NaN where what the network answers for a copy is not finite.
+        """
         return torch.stack([self._ballot(copy) for copy in self.copies(x, keys, self.k)], dim=1)
 
     def copies(self, x: Tensor, keys: Sequence[Key], number: int) -> Iterator[Tensor]:
@@ -61,10 +62,11 @@ class TestTimeAugmentation(Subject):
         generators = [seeded(self.seed, self.STREAM, *key) for key in keys]
         for _ in range(number):
             offsets = torch.stack([draw_offsets((), *room, generator) for generator in generators])
-            yield shift(x, offsets - torch.tensor(middle), BY[self.by])
+            yield shift(x, offsets - torch.tensor(middle), SHIFTED_BY[self.by])
 
     def _ballot(self, x: Tensor) -> Tensor:
         logits = self.net(x)
+        votes = logits.softmax(1)
         if self.vote == "majority":
-            return nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
-        return logits.softmax(1)
+            votes = nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
+        return votes.where(finite(logits)[:, None], torch.nan)

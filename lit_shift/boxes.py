@@ -7,16 +7,19 @@ boxes refer to.
 import csv
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 from xml.etree import ElementTree
 from xml.parsers.expat import ErrorString
 
 import ijson
 
 from lit_shift.errors import InputError
+from lit_shift.files import decode, encoding, given, hidden, read_text
 
 COLUMNS = ["image", "category", "width", "height", "xmin", "ymin", "xmax", "ymax"]
 
@@ -25,10 +28,11 @@ class Box(NamedTuple):
     """A box around an object.
 
     ``width`` and ``height`` of the image and the box's edges are in pixels, from the image's upper left corner: a box
-    inside its image has 0 <= xmin < xmax <= width. ``where`` it was read is for people.
+    inside its image has 0 <= xmin < xmax <= width. ``image`` is the name of its file, None where the data set gives
+    none; ``where`` the box was read is for people.
     """
 
-    image: str
+    image: str | None
     category: str
     width: float
     height: float
@@ -39,48 +43,56 @@ class Box(NamedTuple):
     where: str
 
 
+Make = Callable[[], Box]  # reads one box; an InputError says what is wrong with it, and with it alone
+
+
 def read(path: Path, skip: Callable[[str], None] | None = None) -> Iterator[Box]:
     """The boxes of a data set, in no particular order.
 
     Args:
         path: a folder tree of PASCAL VOC's XML files, as ImageNet's, or one such file; COCO's ``instances_*.json``; or
-            a CSV file whose header is :data:`COLUMNS`.
-        skip: is told, in a sentence, of each box that is empty, reaches outside its image or has an image without a
-            size, which is then left out; None takes such a box as an error.
+            a CSV file whose header is :data:`COLUMNS`. Hidden files are passed over.
+        skip: is told, in a sentence, of each box that is empty, reaches outside its image or lacks what is needed, and
+            of each file of a folder that is not XML, which are then left out; None takes such a one as an error.
 
     Raises:
         InputError: at once where there is no such path or no such format; while reading for a file that is malformed
-            or lacks something, with the file and the line or object.
+            as a whole, or for what ``skip`` would be told, with the file and the line or object.
     """
+    path = given(path)
     if not path.exists():
         raise InputError(f"There is no file or folder {str(path)!r}.")
     reader = _voc if path.is_dir() else READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError(f"{path} must be a folder of .xml files, or a file with the suffix {', '.join(READERS)}.")
-    return _checked(reader(path), skip)
+    return _good(reader(path), skip)
 
 
-def _checked(boxes: Iterator[Box], skip: Callable[[str], None] | None) -> Iterator[Box]:
-    for box in boxes:
-        flaw = _flaw(box)
-        if flaw is None:
-            yield box
-        elif skip is None:
-            raise InputError(flaw)
+def _good(makes: Iterator[Make], skip: Callable[[str], None] | None) -> Iterator[Box]:
+    for make in makes:
+        try:
+            box = make()
+            _check(box)
+        except InputError as flaw:
+            if skip is None:
+                raise
+            skip(str(flaw))
         else:
-            skip(flaw)
+            yield box
 
 
-def _flaw(box: Box) -> str | None:
+def _check(box: Box) -> None:
     width, height, xmin, ymin, xmax, ymax = box[2:8]
     if width > 0 and height > 0 and 0 <= xmin < xmax <= width and 0 <= ymin < ymax <= height:
-        return None
+        return
     size = f"{width:.10g} x {height:.10g} pixels"
     if width <= 0 or height <= 0:
-        return f"{box.where}: the image has a size of {size}."
+        raise InputError(f"{box.where}: the image has a size of {size}.")
     edges = ", ".join(f"{name} {value:.10g}" for name, value in zip(COLUMNS[4:], box[4:8], strict=True))
     empty = xmin >= xmax or ymin >= ymax
-    return f"{box.where}: the box ({edges}) {'is empty' if empty else f'reaches outside its image of {size}'}."
+    raise InputError(
+        f"{box.where}: the box ({edges}) {'is empty' if empty else f'reaches outside its image of {size}'}."
+    )
 
 
 def _number(value: Any, name: str, where: str) -> float:
@@ -93,61 +105,87 @@ def _number(value: Any, name: str, where: str) -> float:
     return number
 
 
-def _csv(path: Path) -> Iterator[Box]:
+def _open(path: Path) -> TextIO:
     with path.open("rb") as file:
-        rows = csv.reader((line.decode("utf-8-sig") for line in file), strict=True)
+        start = file.read(4)
+    return path.open(encoding=encoding(start), newline="")
+
+
+def _csv(path: Path) -> Iterator[Make]:
+    with _open(path) as file:
+        rows = csv.reader(file, strict=True)
         try:
             if next(rows, None) != COLUMNS:
                 raise InputError(f"{path}, line 1: the header must be {','.join(COLUMNS)}.")
             for row in filter(None, rows):  # without blank lines
-                where = f"{path}, line {rows.line_num}"
-                if len(row) != len(COLUMNS) or not all(row):
-                    raise InputError(f"{where}: there must be a value for each of {','.join(COLUMNS)}.")
-                numbers = [_number(value, name, where) for name, value in zip(COLUMNS[2:], row[2:], strict=True)]
-                yield Box._make((row[0], row[1], *numbers, where))
+                yield partial(_of_row, row, f"{path}, line {rows.line_num}")
         except csv.Error as error:
             raise InputError(f"{path}, line {rows.line_num}: {error}.") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}, line {rows.line_num + 1} is not UTF-8 text.") from error
+        except UnicodeDecodeError:
+            read_text(path)  # whose error knows the line
+            raise
 
 
-def _coco(path: Path) -> Iterator[Box]:
-    images = {}
-    for where, image in _items(path, "images"):
-        size = [_number(_field(image, name, where), name, where) for name in ("width", "height")]
-        images[str(_field(image, "id", where))] = (str(_field(image, "file_name", where)), *size)
+def _of_row(row: list[str], where: str) -> Box:
+    if len(row) != len(COLUMNS) or not all(row[1:]):
+        raise InputError(f"{where}: there must be a value for each of {','.join(COLUMNS)}.")
+    numbers = [_number(value, name, where) for name, value in zip(COLUMNS[2:], row[2:], strict=True)]
+    return Box._make((row[0] or None, row[1], *numbers, where))
+
+
+def _coco(path: Path) -> Iterator[Make]:
+    images = {key: image for key, *image in _table(path, "images", "file_name", "width", "height")}
     if not images:
         raise InputError(f"{path} lists no images, as COCO's instances_*.json does.")
-    categories = {
-        str(_field(category, "id", where)): str(_field(category, "name", where))
-        for where, category in _items(path, "categories")
-    }
+    categories = {key: category for key, *category in _table(path, "categories", "name")}
     for where, annotation in _items(path, "annotations"):
-        image, width, height = _referred(images, annotation, "image_id", where)
-        category = _referred(categories, annotation, "category_id", where)
-        bbox = _field(annotation, "bbox", where)
-        if not (isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(value, int | Decimal) for value in bbox)):
-            raise InputError(f"{where}: bbox must be four numbers, x, y, width and height.")
-        left, top, across, down = bbox  # decimal, so that the sums do not round a box out of its image
-        edges = (_number(edge, "bbox", where) for edge in (left, top, left + across, top + down))
-        yield Box._make((image, category, width, height, *edges, where))
+        yield partial(_of_annotation, annotation, images, categories, where)
+
+
+def _table(path: Path, key: str, *names: str) -> Iterator[tuple[Any, ...]]:
+    """The id of each entry of a list, where the entry is, and its fields, None where it lacks one.
+
+    An entry without an id is passed over: no box can refer to it.
+    """
+    for where, item in _items(path, key):
+        if isinstance(item, dict) and item.get("id") is not None:
+            yield str(item["id"]), where, *(item.get(name) for name in names)
+
+
+def _of_annotation(annotation: Any, images: dict[str, Any], categories: dict[str, Any], where: str) -> Box:
+    of_image, image, *sides = _referred(images, annotation, "image_id", where)
+    width, height = (
+        _number(_given(side, name, of_image), name, of_image)
+        for side, name in zip(sides, ("width", "height"), strict=True)
+    )
+    of_category, category = _referred(categories, annotation, "category_id", where)
+    bbox = _given(annotation.get("bbox"), "bbox", where)
+    if not (isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(value, int | Decimal) for value in bbox)):
+        raise InputError(f"{where}: bbox must be four numbers, x, y, width and height.")
+    left, top, across, down = bbox  # decimal, so that the sums do not round a box out of its image
+    edges = (_number(edge, "bbox", where) for edge in (left, top, left + across, top + down))
+    name = None if image is None else str(image)
+    return Box._make((name, str(_given(category, "name", of_category)), width, height, *edges, where))
 
 
 def _items(path: Path, key: str) -> Iterator[tuple[str, Any]]:
     """Where it is and what it is, of each entry of a list in a JSON file."""
-    with path.open("rb") as file:
+    with _open(path) as file:
         lines = _Lines(file)
         try:
             for place, item in enumerate(ijson.items(lines, f"{key}.item")):
                 yield f"{path}, {key}[{place}]", item
         except (ijson.JSONError, ArithmeticError) as error:
             raise InputError(f"{path}, line {lines.number}: this is not JSON, or was cut short.") from error
+        except UnicodeDecodeError:
+            read_text(path)  # whose error knows the line
+            raise
 
 
 class _Lines:
-    """A file that is read a line at a time at most, so that the line in which a parser stops is known."""
+    """A text as UTF-8, read a line at a time at most, so that the line in which a parser stops is known."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: TextIO) -> None:
         self.file = file
         self.number = 1
         self.ended = False
@@ -156,42 +194,50 @@ class _Lines:
         piece = self.file.readline(size)
         if piece:
             self.number += self.ended
-            self.ended = piece.endswith(b"\n")
-        return piece
+            self.ended = piece.endswith("\n")
+        return piece.encode()
 
 
-def _field(record: Any, name: str, where: str) -> Any:
-    if not isinstance(record, dict) or record.get(name) is None:
+def _given(value: Any, name: str, where: str) -> Any:
+    if value is None:
         raise InputError(f"{where}: {name} is missing.")
-    return record[name]
+    return value
 
 
 def _referred(table: dict[str, Any], annotation: Any, name: str, where: str) -> Any:
-    key = str(_field(annotation, name, where))
+    key = str(_given(annotation.get(name) if isinstance(annotation, dict) else None, name, where))
     if key not in table:
         raise InputError(f"{where}: there is no {name.removesuffix('_id')} with the id {key}.")
     return table[key]
 
 
-def _voc(path: Path) -> Iterator[Box]:
+def _voc(path: Path) -> Iterator[Make]:
     where = None
     for where in _xml_files(str(path)):
         try:
-            root = ElementTree.parse(where).getroot()
-        except ElementTree.ParseError as error:
-            reason = ErrorString(error.code)
-            raise InputError(f"{where}, line {error.position[0]}: this is not XML ({reason}).") from error
-        except (ValueError, LookupError) as error:
-            raise InputError(f"{where}: this is not XML ({error}).") from error
-        image = _text(root, "filename", where)
-        width, height = (_number(_text(root, tag, where), tag, where) for tag in ("size/width", "size/height"))
+            root = _parsed(where)
+        except InputError as error:
+            if not path.is_dir():
+                raise
+            yield partial(_raise, error)
+            continue
         for place, found in enumerate(root.iterfind("object"), start=1):
-            at = f"{where}, object {place}"
-            tags = [f"bndbox/{name}" for name in COLUMNS[4:]]
-            edges = (_number(_text(found, tag, at), tag, at) for tag in tags)
-            yield Box._make((image, _text(found, "name", at), width, height, *edges, at))
+            yield partial(_of_object, found, root, where, place)
     if where is None:
         raise InputError(f"{path} holds no XML file.")
+
+
+def _raise(error: InputError) -> Box:
+    raise error
+
+
+def _of_object(found: ElementTree.Element, root: ElementTree.Element, file: str, place: int) -> Box:
+    width, height = (_number(_text(root, tag, file), tag, file) for tag in ("size/width", "size/height"))
+    where = f"{file}, object {place}"
+    tags = [f"bndbox/{name}" for name in COLUMNS[4:]]
+    edges = (_number(_text(found, tag, where), tag, where) for tag in tags)
+    image = (root.findtext("filename") or "").strip() or None
+    return Box._make((image, _text(found, "name", where), width, height, *edges, where))
 
 
 def _xml_files(path: str) -> Iterator[str]:
@@ -200,8 +246,24 @@ def _xml_files(path: str) -> Iterator[str]:
         return
     with os.scandir(path) as entries:  # in whatever order: a list of them all could be long
         for entry in entries:
-            if entry.is_dir() or entry.name.lower().endswith(".xml"):
+            if not hidden(entry.name) and (entry.is_dir() or entry.name.lower().endswith(".xml")):
                 yield from _xml_files(entry.path)
+
+
+def _parsed(file: str) -> ElementTree.Element:
+    """The root of an XML file, in the encoding that it declares."""
+    content = Path(file).read_bytes()
+    declaration = re.match(rb"""<\?xml[^>]*\sencoding\s*=\s*["']([^"']*)""", content)
+    declared = declaration[1].decode("latin-1") if declaration else None
+    try:
+        try:
+            return ElementTree.fromstring(content)
+        except (ValueError, LookupError):  # expat knows few encodings of its own
+            return ElementTree.fromstring(decode(content, file, declared))
+    except ElementTree.ParseError as error:
+        decode(content, file, declared)  # expat blames the markup for bytes that are no text
+        reason = ErrorString(error.code)
+        raise InputError(f"{file}, line {error.position[0]}: this is not XML ({reason}).") from error
 
 
 def _text(element: ElementTree.Element, tag: str, where: str) -> str:
@@ -211,4 +273,4 @@ def _text(element: ElementTree.Element, tag: str, where: str) -> str:
     return text
 
 
-READERS: dict[str, Callable[[Path], Iterator[Box]]] = {".csv": _csv, ".json": _coco, ".xml": _voc}
+READERS: dict[str, Callable[[Path], Iterator[Make]]] = {".csv": _csv, ".json": _coco, ".xml": _voc}

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 from torchvision.models import ResNet50_Weights
 
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
+from lit_shift.files import given, read_text
 
 IMAGENET: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
 INSTALL_TIMM = "install it with 'uv sync --extra timm' or \"pip install 'lit-shift[timm]'\""
@@ -24,10 +24,10 @@ def read_names(classes: str | Sequence[str] | None) -> list[str] | None:
         return None
     if not isinstance(classes, str):
         return [str(name) for name in classes]
-    file = Path(classes).expanduser()
+    file = given(classes)
     try:
-        return [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        return [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    except OSError as error:
         raise InputError(f"model.classes={file} cannot be read as text ({error}).") from error
 
 

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
+from lit_shift.answers import answered
 from lit_shift.data.loader import Batch
 from lit_shift.subject import full_precision, in_full_precision
 
@@ -29,6 +30,10 @@ class Classifier(LightningModule):
         milestones: fractions of the training after which the learning rate is multiplied by ``gamma``.
         gamma: that factor.
         compile: train through ``torch.compile``, on a GPU with CUDA graphs.
+
+    Attributes:
+        skip_bad: leave out of a test the images that the network does not answer with finite numbers.
+        bad: their places among the test images, to which what measures a test adds what it finds.
     """
 
     mean: Tensor
@@ -53,6 +58,8 @@ class Classifier(LightningModule):
         self.milestones = milestones
         self.gamma = gamma
         self.compiled = compile
+        self.skip_bad = False
+        self.bad: set[int] = set()
         self.train_forward = self.forward
         self.train_loss, self.train_accuracy = _running(num_classes)
         self.eval_loss, self.eval_accuracy = _running(num_classes)
@@ -102,6 +109,9 @@ class Classifier(LightningModule):
     def on_validation_epoch_start(self) -> None:
         self._start_evaluation()
 
+    def on_test_start(self) -> None:
+        self.bad = set()
+
     def on_test_epoch_start(self) -> None:
         self._start_evaluation()
 
@@ -118,8 +128,15 @@ class Classifier(LightningModule):
     def _evaluate(self, batch: Batch, stage: str) -> None:
         with full_precision(self.device):
             logits = self.evaluated(self.normalize(batch.pixels, self.evaluated_dtype))
-        self.eval_loss.update(F.cross_entropy(logits, batch.labels), len(batch.labels))
-        self.eval_accuracy.update(logits, batch.labels)
+        good = answered(self.skip_bad, logits)
+        if self.bad:
+            good &= torch.tensor([place not in self.bad for place in batch.places.tolist()], device=good.device)
+        self.bad |= set(batch.places[~good].tolist())
+        if not good.any():
+            return
+        logits, labels = logits[good], batch.labels[good]
+        self.eval_loss.update(F.cross_entropy(logits, labels), len(labels))
+        self.eval_accuracy.update(logits, labels)
         self.log(f"{stage}/loss", self.eval_loss, on_step=False, on_epoch=True)
         self.log(f"{stage}/accuracy", self.eval_accuracy, on_step=False, on_epoch=True)
 

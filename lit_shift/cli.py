@@ -2,16 +2,18 @@
 
 import os
 import re
+import shlex
 import sys
 import traceback
 from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from hydra.errors import CompactHydraException, MissingConfigException
+from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
+from lit_shift.command import each, misspelt, parsed, typed, words_of
 from lit_shift.config import CONF, CONF_EVAL, composed
 from lit_shift.console import is_first_process, say
 from lit_shift.errors import InputError, unknown
@@ -31,7 +33,7 @@ def plain_errors(config_name: str) -> Iterator[None]:
     try:
         for argument in sys.argv[1:]:
             if dashed := re.match(r"-(?!(?:cd|cn|cp)=)(\w[\w./@]+=.*)", argument):  # -pool=... is -p ool=... to Hydra
-                raise InputError(f"{argument}: there is no dash before a switch, type {dashed[1]}.")
+                raise InputError(f"{argument}: there is no dash before a switch, type {shlex.quote(dashed[1])}")
         yield
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns a Ctrl-C outside of the training loop into a silent exit.
@@ -83,6 +85,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return "A group takes a name, or a list of names, but not null."
         if isinstance(cause, OSError) and cause.filename:
             return f"{cause.strerror}: {cause.filename}."
+        if isinstance(cause, UnicodeDecodeError) and (file := _config_read(cause)):
+            return f"{file} is not {cause.encoding.upper()} text ({cause.reason}): save it as UTF-8."
         if isinstance(cause, RuntimeError | MemoryError) and (sentence := _explain_machine(cause)):
             return sentence
         if type(cause).__module__.startswith("ray."):
@@ -97,11 +101,22 @@ def explain(error: BaseException, config_name: str) -> str | None:
         return _explain_key(match[1], config_name)
     if match := re.match(r"Could not override '(hydra[.]\S+)'", text):
         return f"There is no option {match[1]}."  # Hydra's advice is to add it, but nothing would read it
-    if match := re.match(r"(.*) See https://hydra.cc/docs/\S+/override_grammar", text):
-        return f"Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]' ({match[1]})."
-    if match := re.match(r"Ambiguous value for argument '(.*?)'", text):
-        return f"{match[1]} are several values: type -m for a run of each, or [...] for a list."
+    if isinstance(error, OverrideParseException):
+        return str(misspelt(str(error.override), sys.argv, text))
+    if match := re.match(r"Ambiguous value for argument '(.*)' 1\.", text):
+        key, _, value = match[1].partition("=")
+        return (
+            f"{match[1]} are several values: type -m for a run of each, [...] for a list, or for one value with a "
+            f"comma in it {typed(key, value)}"
+        )
     return text
+
+
+def _config_read(error: BaseException) -> str | None:
+    """The config file that Hydra was reading when it met an error that does not name it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    hydra = [frame for frame in frames if frame.f_globals["__name__"].startswith("hydra.") and "f" in frame.f_locals]
+    return str(hydra[-1].f_locals["f"].name) if hydra else None
 
 
 def _explain_choice(missing: str, choices: Sequence[str] | None) -> str:
@@ -134,7 +149,8 @@ def _explain_key(key: str, config_name: str) -> str:
     if key == "sweep":
         return "A sweep is an addition to the config: type -m +sweep=NAME."
     groups = [folder.name for conf in (CONF, CONF_EVAL) for folder in conf.iterdir() if folder.is_dir()]
-    chosen = re.findall(rf"^((?:{'|'.join(groups)})=(?:\[[\w,]+\]|\w+))", "\n".join(sys.argv[1:]), re.MULTILINE)
+    overrides = parsed(words_of(sys.argv[1:]))
+    chosen = [word for override in overrides if override.key_or_group in groups for word in each(override)[:1]]
     node: Any = composed(config_name, chosen)
     known, part = "", key
     for part in key.split("."):
@@ -142,7 +158,7 @@ def _explain_key(key: str, config_name: str) -> str:
             break
         known, node = f"{known}{part}.", node._get_node(part)
     else:
-        if any(argument.startswith(f"+{key}=") for argument in sys.argv):
+        if any(override.is_add() and override.key_or_group == key for override in overrides):
             return f"{key} is in the config already: type {key}=VALUE, without the +."
         return f"Not all runs of this sweep have {key}: give what has it a command of its own."
     names = [*_keys(node), *(groups if not known and config_name == "eval" else [])]  # a group may not be chosen yet

@@ -12,6 +12,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_shift.checks import check_files, check_values, path
 from lit_shift.errors import InputError
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -61,7 +62,8 @@ def settle(cfg: DictConfig) -> DictConfig:
     """Check the switches and resolve the config: ``filter`` goes into the pool that takes one.
 
     Raises:
-        InputError: a switch of the wrong type or value, or a filter for a pool that has none.
+        InputError: a switch of the wrong type or value, a filter for a pool that has none, or what
+            :mod:`lit_shift.checks` finds.
     """
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
@@ -70,13 +72,16 @@ def settle(cfg: DictConfig) -> DictConfig:
         pool = cfg.choices.pool
         if "filter" not in cfg.pool:
             raise InputError(
-                f"pool={pool} takes no filter. Type 'pool=blur filter={cfg.filter}' for max pooling with that "
-                f"low-pass filter, or 'pool={pool}' alone. (A pool takes one where its YAML has a line 'filter: ...'.)"
+                f"pool={pool} takes no filter. Type pool=blur filter={cfg.filter} for max pooling with that "
+                f"low-pass filter, or pool={pool} alone. (A pool takes one where its YAML has a line 'filter: ...'.)"
             )
         cfg.pool.filter = cfg.filter
     if "filter" in cfg and "pool" in cfg:
         cfg.filter = cfg.pool.get("filter")  # a pool's own filter is the same one where it is said
-    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(plain)
+    resolved: Any = OmegaConf.create(plain)
+    check_files(resolved)
     return resolved
 
 
@@ -87,6 +92,9 @@ def switches(cfg: DictConfig) -> DictConfig:
         InputError: one of the wrong type or value.
     """
     names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
+    for name in ("runs", "ckpt", "out"):
+        if name in names:
+            path(name, cfg[name])
     try:
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
     except OmegaConfBaseException as error:

@@ -1,5 +1,6 @@
 """What a user did that cannot work, in one sentence."""
 
+import math
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -46,3 +47,10 @@ def check_places(images: Sequence[int], total: int) -> None:
     """The error of a place that the test set has not."""
     if max(images, default=0) >= total:
         raise InputError(f"images={list(images)}: the {total} test images are numbered from 0 to {total - 1}.")
+
+
+def number(name: str, value: float, least: float = -math.inf) -> float:
+    """``value``, or the error of what is no number or too small a one."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value >= least:
+        raise InputError(f"{name}={value} must be a number{'' if least == -math.inf else f', {least:g} or more'}.")
+    return value

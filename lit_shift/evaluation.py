@@ -1,18 +1,24 @@
 """What eval.py measures: a run as its training did, or any classifier along the paths of Azulay & Weiss."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from torch import nn
 
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, check_classes, said_of
 from lit_shift.callbacks import KeepMeasured
+from lit_shift.callbacks.stop import interrupted
 from lit_shift.checkpoint import load_weights
+from lit_shift.choices import CORRECT_CLASSES
 from lit_shift.classes import match_classes
 from lit_shift.config import CONF_EVAL, group, label, vote
 from lit_shift.console import say
@@ -20,9 +26,10 @@ from lit_shift.data.collections import Collections
 from lit_shift.data.files import some
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, true_or_false, unknown
-from lit_shift.files import make_folder
+from lit_shift.files import given, make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
+from lit_shift.network import anatomy
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
 from lit_shift.records import scalars
@@ -33,20 +40,18 @@ from lit_shift.tracking import logged
 from lit_shift.view import View
 from lit_shift.voting import Voting
 
-CORRECT_CLASSES = ("label", "top1")
-
 
 def out_folder(cfg: DictConfig) -> Path:
     """Where a measurement goes: ``out=``, the run's folder, or ``evals/<data>-<name>-<hash of model and data>``."""
     if cfg.out:
-        return Path(cfg.out)
+        return given(cfg.out)
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
     return folder.with_name(f"{folder.name}{vote(cfg)}")
 
 
 def with_digest(cfg: DictConfig) -> DictConfig:
     """The config with a digest of the weights' file, which may be another one tomorrow; None where there is no file."""
-    file = Path(str(cfg.ckpt or cfg.model.weights)).expanduser()
+    file = given(cfg.ckpt or cfg.model.weights)
     cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
     return cfg
 
@@ -62,11 +67,14 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     data = build_data(cfg)
     check_classes(cfg, data)
     classifier = build_classifier(cfg, data)
-    load_weights(classifier, Path(cfg.ckpt))
+    load_weights(classifier, given(cfg.ckpt))
+    classifier.skip_bad = cfg.skip_bad
+    made_of = network(classifier.net, data.test.pixels.shape[2:])
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
-    return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
+    findings = found(trainer, cfg, Run.of(cfg.ckpt))
+    return trainer, replace(findings, metrics={**findings.metrics, **made_of})
 
 
 def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -81,7 +89,7 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
         say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
         top = (1,)
-    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg))
+    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
     true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
@@ -104,13 +112,14 @@ def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     collection = build_images(cfg)
     voters = build_voters(cfg)
     data = build_subset(cfg, [collection], voters, images, cfg.tta_seed, [batch_size])
-    return test(cfg, out, Voting(voters, by_labels(cfg)), data, {})
+    return test(cfg, out, Voting(voters, by_labels(cfg), cfg.skip_bad), data, {})
 
 
 def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
     """Run a measurement; what it finds, with the arrays that are given."""
+    made_of = network(module.subject.net, module.subject.view[:2])
     ready_folder(cfg, out)
     # Whatever the precision of the training.
     in_full = cfg.copy()
@@ -121,9 +130,18 @@ def test(
         config: Any = OmegaConf.to_container(cfg)
         config["classes"] = module.subject.classes
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
-        findings = Findings(label(cfg), config, scalars(trainer.callback_metrics), history, module.arrays | arrays)
-        log_figures(trainer, findings)
+        metrics = scalars(trainer.callback_metrics) | made_of
+        findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
+        for logger in trainer.loggers:
+            logger.log_metrics(made_of)
+        if not interrupted(trainer):
+            log_figures(trainer, findings)
     return trainer, findings
+
+
+def network(net: nn.Module, size: Sequence[int]) -> dict[str, float]:
+    """``network/<name>`` of what :func:`lit_shift.network.anatomy` says of a network for images of that size."""
+    return {f"network/{name}": value for name, value in anatomy(net.eval(), torch.zeros(1, 3, *size)).items()}
 
 
 def ready_folder(cfg: DictConfig, out: Path) -> None:
@@ -230,7 +248,7 @@ def build_subject(cfg: DictConfig) -> Subject:
     height, width = cfg.image_size
     view = View(height, width, resize=min(height, width))
     subject = Subject(net, [0] * 3, [1] * 3, cfg.classes, view)  # the checkpoint has the normalisation too
-    load_weights(subject, Path(cfg.ckpt))
+    load_weights(subject, given(cfg.ckpt))
     return subject
 
 

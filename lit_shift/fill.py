@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_shift.choices import FILLS
 from lit_shift.errors import unknown
 from lit_shift.shifts import seeded
 
 LEAST = 1 / 512  # half of what a single known corner of 5x5 neighbours weighs; not every device gives exact zeros
-FILLS = ("black", "mean", "noise", "inpaint")
 
 
 class Fill:

@@ -3,6 +3,9 @@
 ``logits`` are ``(N, ..., K)``: N images, any axes of shifts, K classes. They hold either every shift of the torus once
 (``sampled=False``, as from :func:`lit_shift.orbit.orbit_logits`) or independent uniform draws (``sampled=True``), in
 which case the unbiased form of a measure is taken.
+
+A measure of an image is NaN where one of its logits is not a finite number; :func:`lit_shift.answers.answered` finds
+such images beforehand.
 """
 
 from collections.abc import Sequence
@@ -12,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_shift.upsampling import Upsampling, overlaps
+
 Reduction = Literal["mean", "none"]
 
 
@@ -19,8 +24,28 @@ def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
     return values.mean() if reduction == "mean" else values
 
 
+def finite(values: Tensor) -> Tensor:
+    """Whether all numbers of an image are finite: (N, ...) -> (N,) bool."""
+    return values.isfinite().flatten(1).all(1)
+
+
+def _known(values: Tensor, logits: Tensor) -> Tensor:
+    """A measure (N,) of N images, NaN where their logits are not finite."""
+    return values.where(finite(logits), torch.nan)
+
+
 def shift_counts(logits: Tensor) -> Tensor:
-    """How many shifts of each image are classified as each class: (N, ..., K) -> (N, K) int64."""
+    """How many shifts of each image are classified as each class: (N, ..., K) -> (N, K) int64.
+
+    Raises:
+        ValueError: logits that are not finite, which are of no class.
+    """
+    if not finite(logits).all():
+        raise ValueError("Logits that are not finite are of no class.")
+    return _shift_counts(logits)
+
+
+def _shift_counts(logits: Tensor) -> Tensor:
     return class_counts(logits.argmax(-1), logits.shape[-1])
 
 
@@ -42,8 +67,8 @@ def accuracy_random(logits: Tensor, target: Tensor, reduction: Reduction = "mean
 
     Source: Zhang, Table 1 ("random").
     """
-    counts = shift_counts(logits).double()
-    return _reduce(counts.gather(1, target[:, None]).squeeze(1) / counts.sum(1), reduction)
+    counts = _shift_counts(logits).double()
+    return _reduce(_known(counts.gather(1, target[:, None]).squeeze(1) / counts.sum(1), logits), reduction)
 
 
 def consistency(logits: Tensor, sampled: bool = False, reduction: Reduction = "mean") -> Tensor:
@@ -60,7 +85,7 @@ def consistency(logits: Tensor, sampled: bool = False, reduction: Reduction = "m
 
     Source: Zhang, section 4.2.2.
     """
-    return _reduce(pair_agreement(shift_counts(logits), sampled), reduction)
+    return _reduce(_known(pair_agreement(_shift_counts(logits), sampled), logits), reduction)
 
 
 def pair_agreement(counts: Tensor, sampled: bool = False) -> Tensor:
@@ -97,7 +122,7 @@ def variation(logits: Tensor, target: Tensor, sampled: bool = False, reduction: 
     Source: Zhang, section 4.2.3 and Fig. 6.
     """
     correct = correct_probability(logits.flatten(1, -2), target)
-    return _reduce(correct.var(1, correction=int(sampled)), reduction)
+    return _reduce(_known(correct.var(1, correction=int(sampled)), logits), reduction)
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
@@ -119,17 +144,17 @@ def _cosine_distance(dot: Tensor, squares_a: Tensor, squares_b: Tensor) -> Tenso
     return torch.where(norms > 0, 1 - dot / norms, (squares_a != squares_b).double()).clamp(min=0)
 
 
-def equivariance_distance(phases: Tensor) -> Tensor:
+def equivariance_distance(phases: Tensor, upsampling: Upsampling = "fourier") -> Tensor:
     """Cosine distance between a layer's shifted map and its map of the shifted image, at every shift.
 
-    A subsampled map is brought to the image's resolution by repeating each sample S times, S being the layer's stride.
-    Then both sides shift alike by multiples of S, so that the distance depends on the shift modulo S alone. Shifting
-    the repeated map by less mixes neighbouring samples in proportion to their overlap: what the map at phase s is
-    compared with is the map at phase 0, linearly interpolated to where s lies.
+    A map of stride S is brought to the image's resolution by ``upsampling``. Then both sides shift alike by multiples
+    of S, so that the distance depends on the shift modulo S alone. With ``fourier`` a map that its samples determine
+    (shiftable, in the sense of Azulay & Weiss) is at distance 0.
 
     Args:
         phases: (N, S, S, C, h, w), the map of image n rolled by ``(-r, -c)`` at ``[n, r, c]``, as from
             :func:`lit_shift.orbit.layer_phases`.
+        upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
 
     Returns:
         (N, S, S) float64 in [0, 2]: ``[n, h, w]`` for the shifts ``(h, w)`` modulo S.
@@ -137,19 +162,45 @@ def equivariance_distance(phases: Tensor) -> Tensor:
     Source: Zhang, section 4.2.1 and Fig. 4.
     """
     n, stride = phases.shape[:2]
+    if stride == 1:  # both sides are one map
+        return torch.zeros(n, 1, 1, dtype=torch.float64, device=phases.device)
     maps = phases.double()
-    origin = maps[:, 0, 0]
-    neighbours = torch.stack([origin.roll((-i, -j), (2, 3)) for i in (0, 1) for j in (0, 1)], dim=1)
-    maps = maps.reshape(n, stride**2, -1)
-    dots = (maps @ neighbours.reshape(n, 4, -1).mT).view(n, stride, stride, 2, 2)
-    ahead = torch.arange(stride, dtype=dots.dtype, device=dots.device) / stride
-    weights = torch.stack([1 - ahead, ahead], dim=1)
-    dot = torch.einsum("nrcij,ri,cj->nrc", dots, weights, weights)
-    squares = maps.square().sum(2).view(n, stride, stride)
+    rows, cols = (overlaps(size, stride, upsampling).to(maps.device) for size in maps.shape[-2:])
+    origin = torch.einsum("rij,nkjw->nrkiw", rows, maps[:, 0, 0])[:, :, None]
+    dot = (_gram(maps, origin) * cols).sum((-2, -1))
+    squares = (_gram(maps, rows[0] @ maps) * cols[0]).sum((-2, -1))
     distance = _cosine_distance(dot, squares, squares[:, :1, :1])
     distance[:, 0, 0] = 0  # both sides are one map, which rounding is not to tell apart
-    back = -torch.arange(stride, device=dots.device) % stride
+    back = -torch.arange(stride, device=maps.device) % stride
     return distance[:, back[:, None], back]
+
+
+def _gram(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of the columns of maps, (..., C, h, w) each, over channels and rows: (..., w, w)."""
+    return a.flatten(-3, -2).mT @ b.flatten(-3, -2)
+
+
+def invariance_distance(phases: Tensor) -> Tensor:
+    """Cosine distance between a layer's map and its map of the shifted image, at every shift and its own resolution.
+
+    Args:
+        phases: (N, S, S, C, h, w), as for :func:`equivariance_distance`.
+
+    Returns:
+        (N, S h, S w) float64 in [0, 2]: ``[n, h, w]`` at shift ``(h, w)``.
+
+    Source: Zhang, section 3 and eq. 2, by the distance of section 4.2.1.
+    """
+    maps = phases.double()
+    spectrum = torch.fft.rfft2(maps)
+    # Rolled by (-r - S a, -c - S b) the image's map is that of phase (r, c) rolled by (-a, -b).
+    cross = (spectrum[:, :1, :1].conj() * spectrum).sum(3)
+    dot = torch.fft.irfft2(cross, s=maps.shape[-2:])
+    squares = maps.square().sum((-3, -2, -1))[..., None, None].expand_as(dot)
+    distance = _cosine_distance(dot, squares, squares[:, :1, :1])
+    distance[:, 0, 0, 0, 0] = 0  # both are one map
+    ahead = distance.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
+    return ahead.flip(1, 2).roll((1, 1), (1, 2))
 
 
 def total_variation(weight: Tensor) -> Tensor:
@@ -200,7 +251,7 @@ def accuracy(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction = 
     Returns:
         float64 in [0, 1], scalar or (N,).
     """
-    return _reduce(in_top(logits, target, k).double().mean(1), reduction)
+    return _reduce(_known(in_top(logits, target, k).double().mean(1), logits), reduction)
 
 
 def jaggedness(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction = "mean") -> Tensor:
@@ -217,7 +268,7 @@ def jaggedness(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction 
     Source: Azulay & Weiss, section 2.
     """
     inside = in_top(logits, target, k)
-    return _reduce((inside[:, 1:] != inside[:, :-1]).sum(1).double(), reduction)
+    return _reduce(_known((inside[:, 1:] != inside[:, :-1]).sum(1).double(), logits), reduction)
 
 
 def mad(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
@@ -232,33 +283,57 @@ def mad(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor
 
     Source: Azulay & Weiss, section 2.
     """
-    return _reduce(correct_probability(logits, target).diff(dim=1).abs().mean(1), reduction)
+    return _reduce(_known(correct_probability(logits, target).diff(dim=1).abs().mean(1), logits), reduction)
 
 
 def nonshiftability(
     sums: Tensor, maxima: Tensor, tolerance: float = 0.2, threshold: float = 0.1, reduction: Reduction = "mean"
 ) -> Tensor:
-    """At how many steps of a path the global sum of a layer's feature maps departs from its mean over the path.
+    """At how many steps of a path the global sum of a layer's feature maps changes.
 
-    It departs where it differs by more than ``tolerance`` of that mean. The number of such steps is averaged over the
-    maps that respond to the image: whose maximum over the path passes ``threshold`` times that of the whole layer.
+    It changes where it differs from that of the frame before by more than ``tolerance`` of its mean over the path. The
+    number of such steps is averaged over the maps that respond to the image: whose maximum over the path passes
+    ``threshold`` times that of the whole layer.
 
     Args:
-        sums: (N, S, C), the sum over each of C feature maps at the S steps.
+        sums: (N, S, C), the sum over each of C feature maps at the S frames, in order.
         maxima: (N, C), the largest value of each map over the path.
         tolerance: at least 0.
         threshold: in [0, 1).
 
     Returns:
-        float64 in [0, S], scalar or (N,); NaN for an image to which no map responds.
+        float64 in [0, S - 1], scalar or (N,); NaN for an image to which no map responds.
 
     Source: Azulay & Weiss, section 3.
     """
-    sums, maxima = sums.double(), maxima.double()
-    mean = sums.mean(1, keepdim=True)
-    departures = ((sums - mean).abs() > tolerance * mean.abs()).sum(1).double()
-    responds = maxima > threshold * maxima.amax(1, keepdim=True)
-    return _reduce((departures * responds).sum(1) / responds.sum(1), reduction)
+    changes = sums.double().diff(dim=1).abs() > _tolerated(sums, tolerance)
+    return _reduce(_over_responding(changes, maxima, threshold), reduction)
+
+
+def departures(
+    sums: Tensor, maxima: Tensor, tolerance: float = 0.2, threshold: float = 0.1, reduction: Reduction = "mean"
+) -> Tensor:
+    """At how many frames of a path the global sum of a layer's feature maps departs from its mean over the path.
+
+    It departs where it differs by more than ``tolerance`` of that mean. A sum that drifts departs without ever changing
+    by as much from frame to frame; otherwise as :func:`nonshiftability`.
+
+    Returns:
+        float64 in [0, S], scalar or (N,); NaN for an image to which no map responds.
+    """
+    off = (sums.double() - sums.double().mean(1, keepdim=True)).abs() > _tolerated(sums, tolerance)
+    return _reduce(_over_responding(off, maxima, threshold), reduction)
+
+
+def _tolerated(sums: Tensor, tolerance: float) -> Tensor:
+    """What a sum may differ by: (N, S, C) -> (N, 1, C)."""
+    return tolerance * sums.double().mean(1, keepdim=True).abs()
+
+
+def _over_responding(events: Tensor, maxima: Tensor, threshold: float) -> Tensor:
+    """Number of events (N, T, C) along a path, a mean over the maps that respond: (N,)."""
+    responds = maxima > threshold * maxima.double().amax(1, keepdim=True)
+    return (events.sum(1).double() * responds).sum(1) / responds.sum(1)
 
 
 def elected(ballots: Tensor, passes: Sequence[int]) -> Tensor:
@@ -270,5 +345,10 @@ def elected(ballots: Tensor, passes: Sequence[int]) -> Tensor:
 
     Returns:
         (..., P) int64
+
+    Raises:
+        ValueError: a ballot that is not finite.
     """
+    if not ballots.isfinite().all():
+        raise ValueError("Ballots that are not finite elect no class.")
     return ballots.cumsum(-2)[..., [number - 1 for number in passes], :].argmax(-1)

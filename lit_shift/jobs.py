@@ -1,16 +1,15 @@
 """Records of the runs of a sweep, a file each, for the process that has started it to read. Needs no torch."""
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, hidden
 from lit_shift.run import Run
 
 RUNNING, DONE, BEFORE, FAILED, STOPPED = "running", "done", "finished before", "failed", "stopped"
@@ -26,7 +25,7 @@ class Job:
     ``name`` tells it from others of its command; ``record`` is the file for others to read, if there is to be one;
     ``began`` and ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is where it has one;
     ``reason`` says why it has failed; ``deaths`` counts the processes in a row that began it before and ended
-    without a word or a new checkpoint.
+    without a word or a new checkpoint; ``words`` are those of its command.
     """
 
     name: str
@@ -37,11 +36,12 @@ class Job:
     folder: str = ""
     reason: str = ""
     deaths: int = 0
+    words: list[str] = field(default_factory=list)
 
     @classmethod
-    def of(cls, name: str, record: str) -> "Job":
+    def of(cls, words: Sequence[str], record: str) -> "Job":
         """A job that begins, also where a launcher starts it again."""
-        job = cls(name, record, time.time())
+        job = cls(",".join(words), record, time.time(), words=list(words))
         if record and Path(record).exists():
             before = cls.read(Path(record))
             job.folder, checkpoint = before.folder, Run(Path(before.folder)).checkpoint
@@ -69,8 +69,8 @@ class Job:
 
     def note(self, **news: Any) -> None:
         """Set fields, in the record too."""
-        for field, value in news.items():
-            setattr(self, field, value)
+        for name, value in news.items():
+            setattr(self, name, value)
         if self.record:
             atomic_text(Path(self.record), json.dumps(asdict(self)))
 
@@ -84,12 +84,12 @@ def counted(jobs: Sequence[Job], total: int) -> str:
 
 def read_jobs(sweep: Path) -> list[Job]:
     """The jobs of a sweep that have begun, in its order; their names without what all have in common."""
-    records = sorted(sweep.glob("*.json"), key=lambda record: int(record.stem))
+    records = [record for record in sweep.glob("*.json") if not hidden(record.name)]
+    records.sort(key=lambda record: int(record.stem))
     jobs = [Job.read(record) for record in records]
-    parts = [re.split(r",(?=[^,=]+=)", job.name) for job in jobs]
-    common = set.intersection(*map(set, parts)) if parts else set()
-    for job, own in zip(jobs, parts, strict=True):
-        job.name = ",".join(part for part in own if part not in common) or job.name
+    common = set.intersection(*(set(job.words) for job in jobs)) if jobs else set()
+    for job in jobs:
+        job.name = ",".join(word for word in job.words if word not in common) or job.name
     return jobs
 
 

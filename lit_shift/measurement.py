@@ -1,38 +1,45 @@
 """A classifier under the protocols of Azulay & Weiss, as a test of Lightning's: a test loader for each protocol."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from pytorch_lightning import LightningModule
 
+from lit_shift.callbacks.stop import Interrupted
 from lit_shift.data.collections import CollectionLoader
 from lit_shift.data.loader import Batch
-from lit_shift.findings import first_nonshiftability
+from lit_shift.findings import first_by_layer
 from lit_shift.layers import Layers
 from lit_shift.path_measures import PathMeasures, Settings
-from lit_shift.protocols import Protocol
+from lit_shift.protocols import Frames, Protocol
 from lit_shift.subject import Subject
 
 
 class Measurement(LightningModule):
     """Measures a subject under protocols; the n-th test loader yields the images of the n-th protocol.
 
-    Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its bootstrap interval over
-    images: ``accuracy`` over the frames (and ``accuracy_top<k>``); where frames come in small steps ``mad`` and, for
-    each k, ``jaggedness_top<k>`` and ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>``; ``n`` images,
-    ``steps``, ``skipped``, the images (of a video, frames) that could not be read, and ``complete``, 1 where all that
-    were asked for are measured. Without the protocol's name, ``nonshiftability/<layer>`` is that of the first protocol
-    that has it.
+    Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
+    images: ``accuracy`` over the frames (and ``accuracy_top<k>``), or, where no label tells the correct class,
+    ``agreement`` with the answer on the whole image; where frames come in small steps ``mad`` and, for each k,
+    ``jaggedness_top<k>``, ``jaggedness_rate_top<k>``, the same over the number of steps from frame to frame, and
+    ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>`` and ``departures/<layer>``; ``n`` images, ``steps``,
+    ``skipped``, the images (of a video, frames) that could not be read or that the network does not answer with finite
+    numbers, and ``complete``, 1 where all others that were asked for are measured. Without the protocol's name,
+    ``nonshiftability/<layer>`` and ``departures/<layer>`` are those of the first protocol that has them.
+    ``network/accuracy`` (and ``network/accuracy_top<k>``) is that on the whole images of the first protocol that has
+    some, where there are labels.
 
-    Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images and the ``probability``
-    (N, S) of their correct class; ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``,
-    ``pools`` (L,) and ``nonshiftability`` (L, 3), mean and ends of the interval, with its ``tolerance``; where
-    positions are sizes ``accuracy_top<k>`` (S, 3); and of the M images that are shown their places ``shown`` (M,), the
-    ``curve`` (M, S) of their correct class's probability, ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions``
-    (T,), ``sums`` (M, S, C) of the last layer's maps, and for some layers ``maps/<layer>`` (M, T, h, w), the map that
-    responds most.
+    Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images, their ``labels``, -1 where
+    there are none, the class that each whole image ``answers`` to, and the ``probability`` (N, S) of the correct class;
+    ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``, ``pools`` (L,),
+    ``nonshiftability`` and ``departures`` (L, 3), mean and ends of the interval, with their ``tolerance``, and
+    ``nonshiftability_by_image`` (N, L) float16; where positions are sizes ``accuracy_top<k>`` or ``agreement_top<k>``
+    (S, 3); and of the M images that are shown their places ``shown`` (M,), the ``curve`` (M, S) of their correct
+    class's probability, ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions`` (T,), ``sums`` (M, S, C) of the last
+    layer's maps, and for some layers ``maps/<layer>`` (M, T, h, w), the map that responds most.
 
     Args:
         subject: the classifier.
@@ -66,8 +73,9 @@ class Measurement(LightningModule):
         ]
 
     def test_step(self, batches: list[Batch], batch_idx: int, dataloader_idx: int = 0) -> None:
+        loaders: Any = self.trainer.test_dataloaders
         for batch in batches:
-            self.measures[dataloader_idx].update(batch)
+            loaders[dataloader_idx].skipped += self.measures[dataloader_idx].update(batch)
 
     def on_test_epoch_end(self) -> None:
         loaders: Any = self.trainer.test_dataloaders
@@ -82,15 +90,20 @@ class Measurement(LightningModule):
             if self.trainer.is_global_zero:
                 arrays |= self._pictures(measures, loader)
                 self.arrays |= {f"{name}/{key}": array for key, array in arrays.items()}
-        self.log_dict(found | first_nonshiftability(found, self.protocols))
+        of_images = (each for each in self.measures if each.started and not isinstance(each.protocol, Frames))
+        first = next((each.of_whole_images() for each in of_images), {})
+        on_whole_images = {f"network/{name}": float(value) for name, value in first.items()}
+        self.log_dict(found | first_by_layer(found, self.protocols) | on_whole_images)
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read."""
-        kept = {
-            place: measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
-            for place in loader.shown
-            if (batch := loader.one(place))
-        }
+        """Of the shown images, those that can be read and are answered, as far as it comes before it is interrupted."""
+        kept: dict[int, dict[str, np.ndarray]] = {}
+        with suppress(Interrupted):
+            for place in loader.shown:
+                if (batch := loader.one(place)) and (
+                    pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))
+                ):
+                    kept[place] = pictures
         names = next(iter(kept.values()), {})
         return {"shown": np.array(list(kept))} | {
             name: np.stack([pictures[name] for pictures in kept.values()]) for name in names

@@ -6,58 +6,96 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from scipy.stats import bootstrap
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_shift import functional
+from lit_shift.intervals import of_mean
+from lit_shift.upsampling import Upsampling
 
 
-class Estimate(NamedTuple):
-    """A mean over images, the half-width of its 95% interval, and the number of images."""
+class Interval(NamedTuple):
+    """A mean over images and the ends of its 95% interval, each a float or (S,); and the number of images."""
 
-    mean: Tensor
-    ci95: Tensor
-    images: Tensor
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    images: int
+
+    def named(self, name: str) -> dict[str, Any]:
+        """The mean as ``name``, and the ends as ``<name>_ci95_low`` and ``<name>_ci95_high``."""
+        return {name: self.mean, f"{name}_ci95_low": self.low, f"{name}_ci95_high": self.high}
+
+    def logged(self, name: str) -> dict[str, Tensor]:
+        """The same as Lightning logs them to their last digit, of floats it would keep seven."""
+        return {key: torch.tensor(value, dtype=torch.float64) for key, value in self.named(name).items()}
+
+
+def over_images(values: np.ndarray) -> Interval:
+    """The mean of a value in [0, 1] of each image, (N,)."""
+    low, high = of_mean(values.mean(), values.var(), len(values))
+    return Interval(values.mean(), low, high, len(values))
 
 
 class MeanOverImages(Metric, ABC):
     """Mean of a per-image measure, every image weighing the same whatever its batch or process.
 
-    ``update(logits, target)`` takes logits (N, ..., K) over the shifts of N images and their labels (N,); ``compute``
-    returns an :class:`Estimate`. Its interval (normal approximation) covers the choice of images and, where shifts are
-    sampled, the choice of shifts. A new measure overrides :meth:`measure`.
-
-    Args:
-        sampled: the shifts are independent draws rather than all of them.
+    ``update`` takes what :meth:`measure` does; ``compute`` returns an :class:`Interval`, by
+    :func:`lit_shift.intervals.of_mean`. It covers the choice of images and, where shifts are sampled, the choice of
+    shifts. Images whose value is NaN are left out; of none, mean and ends are NaN. A new measure overrides
+    :meth:`measure` and, where its values can be above 1, :meth:`largest`.
     """
 
     full_state_update = False
     total: Tensor
     squares: Tensor
     count: Tensor
+    bound: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in ("total", "squares", "count"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("bound", torch.zeros((), dtype=torch.float64), dist_reduce_fx="max")
+
+    @abstractmethod
+    def measure(self, *args: Any, **kwargs: Any) -> Tensor:
+        """Value of each image, at least 0: (N,), or (N, S) for each of its frames."""
+
+    def largest(self, *args: Any, **kwargs: Any) -> float:
+        """The largest value that :meth:`measure` could return for such images."""
+        return 1
+
+    def update(self, *of_images: Tensor) -> None:
+        values = self.measure(*of_images).double()
+        values = values[~values.flatten(1).isnan().any(1)] if values.dim() > 1 else values[~values.isnan()]
+        self.total = self.total + values.sum(0)
+        self.squares = self.squares + values.square().sum(0)
+        self.count += len(values)
+        self.bound = self.bound.clamp(min=self.largest(*of_images))
+
+    def compute(self) -> Interval:
+        images = int(self.count)
+        if not images:
+            unknown = np.full(self.total.shape, np.nan)[()]
+            return Interval(unknown, unknown, unknown, 0)
+        mean = self.total / self.count
+        variance = (self.squares / self.count - mean.square()).clamp(min=0)
+        low, high = of_mean(mean.cpu().numpy(), variance.cpu().numpy(), images, float(self.bound))
+        return Interval(mean.cpu().numpy()[()], low[()], high[()], images)
+
+
+class OverShifts(MeanOverImages):
+    """A measure of logits (N, ..., K) over the shifts of N images with labels (N,).
+
+    Args:
+        sampled: the shifts are independent draws rather than all of them.
+    """
 
     def __init__(self, sampled: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sampled = sampled
-        for name in ("total", "squares", "count"):
-            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    @abstractmethod
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
-        """One value for each image, (N,)."""
-
-    def update(self, logits: Tensor, target: Tensor) -> None:
-        values = self.measure(logits, target).double()
-        self.total += values.sum()
-        self.squares += values.square().sum()
-        self.count += values.numel()
-
-    def compute(self) -> Estimate:
-        mean = self.total / self.count
-        variance = (self.squares - self.count * mean.square()).clamp(min=0) / (self.count - 1)
-        return Estimate(mean, 1.96 * (variance / self.count).sqrt(), self.count)
 
 
 class PerImage(Metric):
@@ -86,15 +124,18 @@ class PerImage(Metric):
 
 
 class Distances(NamedTuple):
-    """Mean distance (H, W) at every shift, that between different images, and the number of images."""
+    """Mean distances (H, W) at every shift, that between different images, and the number of images."""
 
-    by_shift: Tensor
+    equivariance: Tensor
+    invariance: Tensor
     between_images: Tensor
     images: Tensor
 
 
 class FeatureDistance(Metric):
-    """Mean over images of :func:`lit_shift.functional.equivariance_distance` for one layer.
+    """Means over images of a layer's distances to equivariance and to invariance.
+
+    They are :func:`lit_shift.functional.equivariance_distance` and :func:`lit_shift.functional.invariance_distance`.
 
     ``update(phases)`` takes what :func:`lit_shift.orbit.layer_phases` yields; ``compute`` returns :class:`Distances`.
     The distance between different images is that of each image to the one before it in its process, so the images are
@@ -103,25 +144,32 @@ class FeatureDistance(Metric):
     Args:
         height: of the images.
         width: likewise.
+        upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
     """
 
     full_state_update = False
-    total: Tensor
+    equivariance: Tensor
+    invariance: Tensor
     images: Tensor
     between: Tensor
     pairs: Tensor
 
-    def __init__(self, height: int, width: int, **kwargs: Any) -> None:
+    def __init__(self, height: int, width: int, upsampling: Upsampling = "fourier", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.add_state("total", torch.zeros(height, width, dtype=torch.float64), dist_reduce_fx="sum")
+        self.upsampling = upsampling
+        for name in ("equivariance", "invariance"):
+            self.add_state(name, torch.zeros(height, width, dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("images", "between", "pairs"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.before: Tensor | None = None
 
     def update(self, phases: Tensor) -> None:
-        by_offset = functional.equivariance_distance(phases).sum(0)
-        height, width = self.total.shape
-        self.total += by_offset.repeat(height // len(by_offset), width // len(by_offset))
+        if not len(phases):
+            return
+        by_offset = functional.equivariance_distance(phases, self.upsampling).sum(0)
+        height, width = self.equivariance.shape
+        self.equivariance += by_offset.repeat(height // len(by_offset), width // len(by_offset))
+        self.invariance += functional.invariance_distance(phases).sum(0)
         self.images += len(phases)
         maps = phases[:, 0, 0]
         if self.before is not None:
@@ -131,84 +179,39 @@ class FeatureDistance(Metric):
         self.before = maps[-1:].clone()
 
     def compute(self) -> Distances:
-        return Distances(self.total / self.images, self.between / self.pairs, self.images)
+        by_shift = self.equivariance / self.images, self.invariance / self.images
+        return Distances(*by_shift, self.between / self.pairs, self.images)
 
     def reset(self) -> None:
         super().reset()
         self.before = None
 
 
-class RandomAccuracy(MeanOverImages):
+class RandomAccuracy(OverShifts):
     """Mean of :func:`lit_shift.functional.accuracy_random`."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.accuracy_random(logits, target, reduction="none")
 
 
-class Consistency(MeanOverImages):
+class Consistency(OverShifts):
     """Mean of :func:`lit_shift.functional.consistency`; the labels do not matter."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.consistency(logits, self.sampled, reduction="none")
 
 
-class Variation(MeanOverImages):
+class Variation(OverShifts):
     """Mean of :func:`lit_shift.functional.variation`."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.variation(logits, target, self.sampled, reduction="none")
 
-
-class Interval(NamedTuple):
-    """A mean over images and the ends of its 95% interval, each a float or (S,); and the number of images."""
-
-    mean: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    images: int
-
-    def named(self, name: str) -> dict[str, Any]:
-        """The mean as ``name``, and the ends as ``<name>_ci95_low`` and ``<name>_ci95_high``."""
-        return {name: self.mean, f"{name}_ci95_low": self.low, f"{name}_ci95_high": self.high}
+    def largest(self, logits: Tensor, target: Tensor) -> float:
+        return 0.5 if self.sampled else 0.25
 
 
-class BootstrapOverImages(Metric, ABC):
-    """Mean of a per-image measure with the interval that resampling the images gives, over batches and processes.
-
-    ``update`` takes what :meth:`measure` does; ``compute`` returns an :class:`Interval`. Images whose value is NaN are
-    left out; a single image has no interval, none has no mean, and NaN says so. The resampling is seeded, and does not
-    depend on the images' order.
-    """
-
-    full_state_update = False
-    RESAMPLES = 2000
-    values: list[Tensor]
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.add_state("values", [], dist_reduce_fx="cat")
-
-    @abstractmethod
-    def measure(self, *of_images: Tensor) -> Tensor:
-        """One value for each image, (N,), or one for each of its frames, (N, S)."""
-
-    def update(self, *of_images: Tensor) -> None:
-        self.values.append(self.measure(*of_images).double())
-
-    def compute(self) -> Interval:
-        values = dim_zero_cat(self.values).cpu().numpy()
-        values = values[~np.isnan(values.reshape(len(values), -1)).any(1)]
-        values = np.sort(values, axis=0)
-        if len(values) < 2:
-            unknown = np.full(values.shape[1:], np.nan)[()]  # without axes a float, as a mean is
-            return Interval(values[0] if len(values) else unknown, unknown, unknown, len(values))
-        # 25 resamples at once: ten thousand images of a hundred frames are 200 MB of them.
-        found = bootstrap((values,), np.mean, axis=0, n_resamples=self.RESAMPLES, batch=25, method="percentile", rng=0)
-        low, high = found.confidence_interval
-        return Interval(values.mean(0), low, high, len(values))
-
-
-class _OfTopK(BootstrapOverImages):
+class _OfTopK(MeanOverImages):
     """A measure of whether the correct class is among the k most probable ones.
 
     Args:
@@ -223,39 +226,42 @@ class _OfTopK(BootstrapOverImages):
 class Accuracy(_OfTopK):
     """Mean of :func:`lit_shift.functional.accuracy`."""
 
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.accuracy(logits, target, self.k, reduction="none")
 
 
 class AccuracyByStep(_OfTopK):
     """Share of the images whose correct class is among the k most probable, at each step of a path."""
 
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.in_top(logits, target, self.k)
 
 
 class Jaggedness(_OfTopK):
     """Mean of :func:`lit_shift.functional.jaggedness`."""
 
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.jaggedness(logits, target, self.k, reduction="none")
+
+    def largest(self, logits: Tensor, target: Tensor) -> float:
+        return logits.shape[1] - 1
 
 
 class JaggedFraction(_OfTopK):
     """Share of the images whose jaggedness is not 0."""
 
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
-        return functional.jaggedness(logits, target, self.k, reduction="none") > 0
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        return functional.jaggedness(logits, target, self.k, reduction="none").clamp(max=1)
 
 
-class MAD(BootstrapOverImages):
+class MAD(MeanOverImages):
     """Mean of :func:`lit_shift.functional.mad`."""
 
-    def measure(self, logits: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.mad(logits, target, reduction="none")
 
 
-class NonShiftability(BootstrapOverImages):
+class NonShiftability(MeanOverImages):
     """Mean of :func:`lit_shift.functional.nonshiftability` over the images to which a map of the layer responds."""
 
     def __init__(self, tolerance: float = 0.2, threshold: float = 0.1, **kwargs: Any) -> None:
@@ -263,11 +269,24 @@ class NonShiftability(BootstrapOverImages):
         self.tolerance = tolerance
         self.threshold = threshold
 
-    def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:
         return functional.nonshiftability(sums, maxima, self.tolerance, self.threshold, reduction="none")
 
+    def largest(self, sums: Tensor, maxima: Tensor) -> float:
+        return sums.shape[1] - 1
 
-class ElectedAccuracy(BootstrapOverImages):
+
+class Departures(NonShiftability):
+    """Mean of :func:`lit_shift.functional.departures` over the images to which a map of the layer responds."""
+
+    def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:
+        return functional.departures(sums, maxima, self.tolerance, self.threshold, reduction="none")
+
+    def largest(self, sums: Tensor, maxima: Tensor) -> float:
+        return sums.shape[1]
+
+
+class ElectedAccuracy(MeanOverImages):
     """Share of correct classes among those that the first ballots elect, for several numbers of ballots.
 
     ``update(ballots, target)`` takes ballots (N, R, k, K) of R copies of each image and the correct classes (N,).
@@ -280,13 +299,13 @@ class ElectedAccuracy(BootstrapOverImages):
         super().__init__(**kwargs)
         self.passes = passes
 
-    def measure(self, ballots: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, ballots: Tensor, target: Tensor) -> Tensor:
         return (functional.elected(ballots, self.passes) == target[:, None, None]).double().mean(1)
 
 
 class ElectedConsistency(ElectedAccuracy):
     """Share of images of which two copies are elected the same class; the correct classes do not matter."""
 
-    def measure(self, ballots: Tensor, target: Tensor) -> Tensor:  # type: ignore[override]
+    def measure(self, ballots: Tensor, target: Tensor) -> Tensor:
         first, second = functional.elected(ballots, self.passes).unbind(1)
         return first == second

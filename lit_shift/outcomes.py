@@ -51,7 +51,7 @@ class Outcomes:
                 f"The folder {hydra.runtime.cwd}, in which the command was given, is not there on {platform.node()}: "
                 "the machines of a cluster must share it."
             ) from error
-        job = Job.of(hydra.job.override_dirname, record)
+        job = Job.of(sorted(hydra.overrides.task), record)
         self.jobs.append(job)
         try:
             job.note()

@@ -1,15 +1,13 @@
 """What lies beyond the border of a map: the one rule that convolutions, pools and blurs share."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_shift.choices import PADDINGS, Padding
 from lit_shift.errors import unknown
-
-Padding = Literal["circular", "zeros", "reflect"]
-PADDINGS: tuple[Padding, ...] = ("circular", "zeros", "reflect")
 
 
 def check_padding(padding: str) -> None:

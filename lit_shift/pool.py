@@ -21,7 +21,8 @@ class Pool(nn.Module):
         padding: what lies beyond the border, for the dense operation and the blur alike.
 
     Raises:
-        ValueError: unknown filter or padding; in the forward pass, an odd height or width.
+        ValueError: unknown filter or padding; in the forward pass, what is not a batch of maps of floating-point
+            numbers, and an odd height or width.
     """
 
     def __init__(self, filter: str, padding: Padding = "circular") -> None:
@@ -49,7 +50,7 @@ class Pool(nn.Module):
         return y.view(n, h // stride, w // stride, c).permute(0, 3, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_even(x)
+        check_maps(x)
         return self.blur(self.dense(x), stride=2)
 
     def extra_repr(self) -> str:
@@ -69,12 +70,12 @@ class MaxPool(Pool):
         return x[:, :, ::stride, ::stride]
 
     def forward(self, x: Tensor) -> Tensor:
-        check_even(x)
+        check_maps(x)
         return F.max_pool2d(x, 2)  # the dense max, evaluated only where it is kept
 
 
 class MaxPoolBlurDS(Pool):
-    """Anti-aliased max pooling: dense max, low-pass filter, subsampling (Zhang, eq. 6)."""
+    """Anti-aliased max pooling: dense max, low-pass filter, subsampling (Zhang, eq. 3)."""
 
     def __init__(self, filter: str = "tri5", padding: Padding = "circular") -> None:
         super().__init__(filter, padding)
@@ -83,7 +84,7 @@ class MaxPoolBlurDS(Pool):
         return dense_max(x, self.padding)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_even(x)
+        check_maps(x)
         # Of another class we do not know that its steps are these.
         if type(self) is MaxPoolBlurDS and self.padding == "circular":
             for fast in (fused, circular):
@@ -93,7 +94,7 @@ class MaxPoolBlurDS(Pool):
 
 
 class AvgPool(Pool):
-    """6x6 average pooling: a rect6 blur and nothing before it (Azulay & Weiss, section 5)."""
+    """6x6 average pooling: a rect6 blur and nothing before it (Azulay & Weiss, section 3)."""
 
     def __init__(self, padding: Padding = "circular") -> None:
         super().__init__("rect6", padding)
@@ -112,11 +113,18 @@ def dense_max(x: Tensor, padding: Padding) -> Tensor:
     return F.max_pool2d(pad(x, 0, 1, padding), 2, stride=1)
 
 
-def check_even(x: Tensor) -> None:
-    """Raise a ValueError where a map cannot be halved."""
-    h, w = x.shape[-2:]
-    if h % 2 or w % 2:
-        raise InputError(f"Pooling halves a map, so its height and width must be even, not {h}x{w}.")
+def check_maps(x: Tensor) -> None:
+    """Raise a ValueError where ``x`` is not maps (N, C, H, W) of floating-point numbers that can be halved."""
+    if x.dim() != 4:
+        raise InputError(f"A pool takes maps (N, C, H, W), but these have the shape {tuple(x.shape)}.")
+    if not x.is_floating_point():
+        raise InputError(f"A pool takes maps of floating-point numbers, not of {x.dtype}.")
+    h, w = x.shape[2:]
+    if h % 2 or w % 2 or not h * w:
+        raise InputError(
+            f"Pooling halves a map, so its height and width must be even, not {h}x{w}; those of an image that n pools "
+            "halve must be multiples of 2 to the power of n."
+        )
 
 
 @constant

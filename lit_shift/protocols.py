@@ -17,6 +17,7 @@ from torch import Tensor
 from lit_shift.data.files import decode, images_in, unreadable
 from lit_shift.data.photographs import Photographs
 from lit_shift.errors import InputError, at_least
+from lit_shift.files import given_folder
 from lit_shift.fill import Fill
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
 from lit_shift.track import Track
@@ -335,9 +336,7 @@ class Frames(Protocol):
     along = "frame"
 
     def __init__(self, folder: str, skip_bad: bool) -> None:
-        path = Path(folder).expanduser()
-        if not path.is_dir():
-            raise InputError(f"protocol.folder={folder} is no folder: name one that holds the frames of a video.")
+        path = given_folder(folder, "protocol.folder", "the frames of a video")
         found = sorted(images_in(path), key=_by_number)
         self.files = [file for file in found if decode(file) is not None] if skip_bad else found
         self.skipped = len(found) - len(self.files)

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, read_text
 
 NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
 PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
@@ -33,7 +33,9 @@ def read_config(path: Path) -> dict[str, Any]:
         InputError: there is none, or it holds something else.
     """
     try:
-        config: Any = OmegaConf.to_container(OmegaConf.load(path))
+        config: Any = OmegaConf.to_container(OmegaConf.create(read_text(path)))
+    except InputError:  # which says more
+        raise
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
     if not isinstance(config, dict) or not config.keys() >= NEEDED:
@@ -44,7 +46,7 @@ def read_config(path: Path) -> dict[str, Any]:
 def read_metrics(path: Path) -> dict[str, float]:
     """What is in a ``metrics.json``; an InputError where that cannot be read."""
     try:
-        metrics = json.loads(path.read_text())
+        metrics = json.loads(read_text(path))
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}).") from error
     if not isinstance(metrics, dict):
@@ -58,8 +60,13 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN)."""
-    numbers = {name: float(f"{float(value):.7g}") for name, value in metrics.items()}
+    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN).
+
+    Whole numbers that come as such stay what they are.
+    """
+    numbers = {
+        name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()
+    }
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 

@@ -12,14 +12,14 @@ from rich.console import Console, Group
 from lit_shift import content, formats, gallery, page, path_table, table1
 from lit_shift.console import say, show
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, given, hidden
 from lit_shift.findings import Findings, read_history
 from lit_shift.records import read_config
 from lit_shift.run import Run
 
 TABLES = {"table1": formats, "paths": path_table}
 TEXTS = {"csv": "comma_separated", "markdown": "markdown", "latex": "latex"}
-SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
+SUFFIXES = {".txt": "table", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
@@ -34,7 +34,7 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
     Raises:
         InputError: a path that does not exist or holds no run, or no finished run at all.
     """
-    folders = [folder for path in paths for folder in _runs_in(Path(path))]
+    folders = [folder for path in paths for folder in _runs_in(given(path))]
     folders = sorted({folder.resolve() for folder in folders}, key=lambda folder: (Run(folder).ended, folder))
     names = _names(folders)
     finished, unfinished = [], []
@@ -57,7 +57,10 @@ def _runs_in(path: Path) -> list[Path]:
         raise InputError(f"{path} is a file: type the folder of a run, or one that holds runs.")
     if not path.is_dir():
         raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
-    found = [file.parent for file in sorted(path.rglob("environment.json")) if (file.parent / "config.yaml").exists()]
+    noted = sorted(
+        file for file in path.rglob("environment.json") if not any(map(hidden, file.relative_to(path).parts))
+    )
+    found = [file.parent for file in noted if (file.parent / "config.yaml").exists()]
     # A whole one is beside a partial one.
     found = [folder for folder in found if not folder.name.endswith("-partial") or folder == path]
     if not found:
@@ -78,9 +81,11 @@ def _names(folders: Sequence[Path]) -> dict[Path, str]:
         folder: f"{folder.parent.name}-{folder.name}" if (folder.parent / "config.yaml").exists() else folder.name
         for folder in folders
     }
-    hashed = r"^[^-]+-(.+)-[0-9a-f]{8}(?=$|-)(-eval(?=-))?"
-    short = {folder: re.sub(hashed, r"\1", name) for folder, name in full.items()}
-    for names in (short, full):  # the first without data and hash
+    hashed = r"^([^-]+-)(.+)-[0-9a-f]{8}(?=$|-)(-eval(?=-))?"
+    short, of_data = (
+        {folder: re.sub(hashed, kept, name) for folder, name in full.items()} for kept in (r"\2", r"\1\2")
+    )
+    for names in (short, of_data, full):  # without data and hash, and without hash
         if len(set(names.values())) == len(folders):
             return names
     return {folder: str(folder) for folder in folders}
@@ -96,20 +101,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="html is one page with the table, every figure and a shift explorer [by the suffix of --out, else table]",
     )
     parser.add_argument(
-        "--out", type=Path, help="file to write [standard output; for html results.html in RUNS, if that is one]"
+        "--out", type=given, help="file to write [standard output; for html results.html in RUNS, if that is one]"
     )
     parser.add_argument(
         "--table",
         choices=list(TABLES),
         help="table1, of runs, or paths, what protocols measured [table1 where there is a run; in a terminal both]",
     )
-    parser.add_argument("--figures", type=Path, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
+    parser.add_argument(
+        "--figures",
+        type=given,
+        metavar="FOLDER",
+        help="also draw every figure, runs overlaid, as PNG; of several data sets each into a folder of its own there",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.out and options.out.is_dir():
             raise InputError(f"--out={options.out} is a folder: name a file.")
-        suffix = options.out.suffix if options.out else ""
-        format = options.format or SUFFIXES.get(suffix, "table")
+        format = options.format or (_format_of(options.out) if options.out else "table")
         report(options.runs, format, options.table, options.out, options.figures)
     except InputError as error:
         say(f"error: {error}")
@@ -119,6 +128,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
 
 
+def _format_of(out: Path) -> str:
+    """The format that a file's name tells; an InputError where it tells none."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--out={out} tells no format: let it end in {', '.join(SUFFIXES)}, or say --format.")
+    return SUFFIXES[out.suffix.lower()]
+
+
 def report(paths: Sequence[str], format: str, table: str | None, out: Path | None, figures: Path | None) -> None:
     """Gather the runs and write the tables, or the page, and the figures."""
     models, unfinished = gather(paths)
@@ -126,7 +142,7 @@ def report(paths: Sequence[str], format: str, table: str | None, out: Path | Non
     # The table's order, the baseline first.
     models = [run for row in rows for run in row.runs] + [model for model in models if not model.trained]
     if format == "html":
-        out = out or (Path(paths[0]) if len(paths) == 1 else Path()) / "results.html"
+        out = out or (given(paths[0]) if len(paths) == 1 else Path()) / "results.html"
         atomic_text(out, page.render(content.content(models, rows, unfinished)))
     elif format in TEXTS:
         table = table or ("table1" if rows else "paths")
@@ -146,11 +162,14 @@ def report(paths: Sequence[str], format: str, table: str | None, out: Path | Non
             show(shown)
     for name, state in unfinished:
         say(f"{name}: {state}; it is in no row.")
+    if out:
+        say(f"written: {out}")
     if figures:
-        gallery.save(models, figures)
-    for written in (out, figures):
-        if written:
-            say(f"written: {written}")
+        sets = gallery.by_images(models)
+        for name, members in sets.items():
+            folder = figures / name if len(sets) > 1 else figures
+            gallery.save(members, folder)
+            say(f"written: {folder}")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
+from lit_shift.command import typed
 from lit_shift.config import digest, identity, images_of, label
 from lit_shift.errors import InputError
-from lit_shift.files import atomic_text, make_folder
+from lit_shift.files import atomic_text, given, make_folder
 from lit_shift.records import environment, now, read_config, read_metrics, write_metrics
 
 NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
@@ -42,7 +43,7 @@ class Run:
         """The newest run of this config, or where it is to be; with ``fresh`` always a new folder."""
         if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_SHIFT_RUN" in os.environ:
             return cls(Path(os.environ["LIT_SHIFT_RUN"]))  # a process that joins the first one's run
-        first = Path(cfg.runs) / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
+        first = given(cfg.runs) / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
         folder = first
         for attempt in count(2):
             following = first.with_name(f"{first.name}-{attempt}")
@@ -59,13 +60,14 @@ class Run:
         Raises:
             InputError: there is no such file.
         """
-        if not Path(checkpoint).is_file():
-            inside = (Path(checkpoint) / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
-            typed = next((file for file in inside if file.is_file()), "RUN/checkpoints/last.ckpt")
-            raise InputError(f"There is no checkpoint {str(checkpoint)!r}: type ckpt={typed}.")
-        if Path(checkpoint).suffix != ".ckpt":
-            raise InputError(f"{checkpoint} is no checkpoint: type ckpt=RUN/checkpoints/last.ckpt.")
-        return cls(Path(checkpoint).absolute().parents[1])
+        path = given(checkpoint)
+        if not path.is_file():
+            inside = (path / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
+            file = next((file for file in inside if file.is_file()), "RUN/checkpoints/last.ckpt")
+            raise InputError(f"There is no checkpoint {str(path)!r}: type {typed('ckpt', file)}")
+        if path.suffix != ".ckpt":
+            raise InputError(f"{path} is no checkpoint: type ckpt=RUN/checkpoints/last.ckpt")
+        return cls(path.absolute().parents[1])
 
     def config(self) -> dict[str, Any]:
         """The run's config.

@@ -1,4 +1,4 @@
-"""What a shift is, and where random shifts come from (Zhang, section 4.2, eq. 4)."""
+"""What a shift is, and where random shifts come from (Zhang, section 4.1, eq. 4)."""
 
 import math
 

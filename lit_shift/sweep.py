@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # which alone knows what runs overrides make
@@ -14,13 +15,16 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.cli import report
+from lit_shift.command import parsed
 from lit_shift.config import Switches, switches
 from lit_shift.errors import InputError, unknown
+from lit_shift.files import given
 from lit_shift.filters import FILTERS
 from lit_shift.live import LiveView
 
 # Sweeps may start in the same second. In all processes of a sweep it is the same, as Hydra copies what is cached.
 OmegaConf.register_new_resolver("unique", lambda: uuid4().hex[:8], use_cache=True, replace=True)
+OmegaConf.register_new_resolver("given", lambda path: str(given(path)), replace=True)  # of Hydra's own folders
 
 
 class Sweep(Callback):
@@ -75,13 +79,12 @@ def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
     Raises:
         InputError: a value that no run can have, or runs that can never be started.
     """
-    values: dict[str, set[str]] = {}
-    for override in {override for run in runs for override in run}:
-        key, _, value = override.partition("=")
-        values.setdefault(key.lstrip("+"), set()).add(value)
+    values: dict[str, list[Any]] = {}
+    for override in parsed(sorted({word for run in runs for word in run})):
+        values.setdefault(override.key_or_group, []).append(override.value())
     if len(values.get("runs", ())) > 1:
         raise InputError("The runs of a sweep go into one folder: runs=... takes one value.")
-    if {"true", "True"} & values.get("fresh", set()) and "submitit" in config.hydra.launcher._target_:
+    if True in values.get("fresh", ()) and "submitit" in config.hydra.launcher._target_:
         raise InputError(
             "With fresh=true a job that SLURM starts again would start over: say runs=FOLDER for new runs."
         )
@@ -89,9 +92,10 @@ def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
         raise InputError("A sweep over sweeps is none: give each +sweep=NAME a command of its own.")
     for key in values.keys() & {field.name for field in fields(Switches)}:
         for value in values[key]:
-            switches(OmegaConf.from_dotlist([f"{key}={value}"]))
-    for name in values.get("filter", set()) - {*FILTERS, "None", "null"}:
-        raise unknown("filter", name, FILTERS)
+            switches(OmegaConf.create({key: value}))
+    for name in values.get("filter", ()):
+        if name not in (*FILTERS, None):
+            raise unknown("filter", name, FILTERS)
     if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
         _check_ray(config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote)
 

@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_shift.choices import PATHS
 from lit_shift.errors import at_least, unknown
 from lit_shift.shifts import draw_offsets, seeded
-
-PATHS = ("vertical", "horizontal", "diagonal", "grid", "random")
 
 
 class Track:

@@ -1,6 +1,7 @@
 """Weights & Biases: offline unless asked, and never in the way."""
 
 import os
+import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,26 +23,33 @@ from pytorch_lightning.loggers import WandbLogger
 from lit_shift.config import group as group_of
 from lit_shift.config import label
 from lit_shift.console import say
-from lit_shift.files import atomic_text
+from lit_shift.files import atomic_text, given
 
 
 def wandb_logger(
     mode: str, project: str, group: str | None, name: str, folder: Path, config: DictConfig
-) -> WandbLogger:
-    """W&B through Lightning's logger; a resumed run continues under its id.
+) -> WandbLogger | None:
+    """W&B through Lightning's logger; a resumed run continues under its id. None where it is disabled.
+
+    What W&B's environment variables say (``WANDB_NAME``, ``WANDB_RUN_ID``, ``WANDB_JOB_TYPE``, ``WANDB_DIR``,
+    ``WANDB_RESUME``, ``WANDB_SILENT``) comes before what is chosen here; the others W&B reads itself.
 
     Args:
         mode: ``offline`` needs no account and no network; ``online`` falls back to it, saying why, where there is no
-            login or no network.
+            login or no network; ``disabled``.
         project: W&B's project.
         group: runs that W&B shows together; None puts those that differ by their seeds together.
         name: shown for the run.
         folder: the run's folder, which keeps its id.
         config: shown as the run's configuration.
     """
+    if mode == "disabled":
+        return None
     import wandb
 
-    wandb.setup(wandb.Settings(silent=True))  # else it greets, advises and summarises on the console
+    mode = {"run": "online", "dryrun": "offline"}.get(mode, mode)
+    if not os.environ.get("WANDB_SILENT"):
+        wandb.setup(wandb.Settings(silent=True))  # else it greets, advises and summarises on the console
     if mode == "online" and (reason := _unreachable()):
         say(f"W&B cannot go online ({reason}); this run is logged offline.")
         mode = "offline"
@@ -49,18 +57,25 @@ def wandb_logger(
     training = "ckpt" not in config  # which only a measurement by eval.py has
     identity = folder / "wandb" / "id"
     if not identity.exists():  # another run of the same config, elsewhere or later, is another run to W&B
-        atomic_text(identity, uuid4().hex[:8])
+        atomic_text(identity, _chosen("WANDB_RUN_ID", uuid4().hex[:8]))
+    kind = f"{choices.data}, {choices.model}, {config.trainer.max_epochs} epochs" if training else "evaluation"
     return WandbLogger(
-        name=name,
+        name=_chosen("WANDB_NAME", name),
         id=identity.read_text(),
         project=project,
         group=group or group_of(config),
-        job_type=f"{choices.data}, {choices.model}, {config.trainer.max_epochs} epochs" if training else "evaluation",
-        save_dir=str(folder),
+        job_type=_chosen("WANDB_JOB_TYPE", kind),
+        # An agent of W&B's sets it for its own files.
+        save_dir=str(folder if "WANDB_SWEEP_ID" in os.environ else given(_chosen("WANDB_DIR", str(folder)))),
         config=OmegaConf.to_container(config),
         mode=mode,
-        resume="allow",
+        resume=_chosen("WANDB_RESUME", "allow"),
     )
+
+
+def _chosen(variable: str, ours: str) -> str:
+    """What the user's environment says, or else what we would."""
+    return os.environ.get(variable) or ours
 
 
 @contextmanager
@@ -90,12 +105,12 @@ def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger) and trainer.is_global_zero]
 
 
-def log_histogram(trainer: Trainer, key: str, values: np.ndarray) -> None:
+def log_histogram(trainer: Trainer, key: str, counts: np.ndarray, edges: np.ndarray) -> None:
     """A histogram for W&B, where that is the logger."""
     for logger in wandb_loggers(trainer):
         import wandb
 
-        logger.experiment.log({key: wandb.Histogram(values.tolist())})
+        logger.experiment.log({key: wandb.Histogram(np_histogram=(counts, edges))})
 
 
 def log_media(trainer: Trainer, figures: Mapping[str, Figure], rows: Mapping[str, Mapping[str, Any]]) -> None:
@@ -122,7 +137,7 @@ def _close(trainer: Trainer, exit_code: int) -> None:
             folder, offline = Path(wandb.run.dir).parent, wandb.run.offline
             wandb.finish(exit_code)
             if offline:
-                say(f"W&B has logged offline; to upload: wandb sync {os.path.relpath(folder)}")
+                say(f"W&B has logged offline; to upload: wandb sync {shlex.quote(os.path.relpath(folder))}")
 
 
 def _unreachable() -> str | None:

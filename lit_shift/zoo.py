@@ -17,15 +17,16 @@ from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torchvision import models
 
 from lit_shift import saved
+from lit_shift.choices import INTERPOLATIONS
 from lit_shift.classes import INSTALL_TIMM, class_names, read_names
 from lit_shift.data.files import some
 from lit_shift.errors import InputError, at_least, unknown
+from lit_shift.files import given
 from lit_shift.subject import Subject
 from lit_shift.view import View
 
 Classes = str | Sequence[str] | None
 
-INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 # Where others keep a state_dict among what else they save.
 KEPT_UNDER = ("state_dict", "model_state_dict", "model")
 
@@ -141,7 +142,7 @@ def from_python(
     if not isinstance(net, nn.Module):
         raise InputError(f"model.target={target} returns a {type(net).__name__}, not a torch.nn.Module.")
     if weights is not None:
-        file = Path(weights).expanduser()
+        file = given(weights)
         state = _read(file)
         _unwrap(state, net)
         _fill(net, state, file)
@@ -193,7 +194,7 @@ def _file(weights: str, name: str, published: Iterable[str]) -> Path | None:
     """The file that ``weights`` names, or None for random ones."""
     if weights == "random":
         return None
-    file = Path(str(weights)).expanduser()
+    file = given(weights)
     if not file.suffix and not file.exists():
         raise unknown(f"weights of {name}", weights, [*published, "random", "a file"])
     return file

@@ -179,7 +179,7 @@ def test_a_box_that_cannot_be_is_an_error_or_skipped(tmp_path, name, change, sen
         (3, "two.jpg,cat,50,inf,10,20,11,60", "line 3: height is 'inf', which is no number"),
         (3, '"two.jpg"x,cat,50,60,10,20,11,60', "line 3: "),
         (4, '"two.jpg,cat,50,60,10,20,11,60', "line 4: unexpected end of data"),
-        (3, "tw\udcff.jpg,cat,50,60,10,20,11,60", "line 3 is not UTF-8 text"),
+        (3, "tw\udcff.jpg,cat,50,60,10,20,11,60", "line 3 is not UTF-8 text (invalid start byte): save it as UTF-8."),
     ],
 )
 def test_malformed_csv(tmp_path, line, text, sentence):
@@ -217,7 +217,7 @@ def test_malformed_json_after_a_line_longer_than_any_buffer(tmp_path):
     path.write_text(text[:-100])
     assert f"{path}, line 1:" in refused(path)
     path.write_bytes(b'{"images": [{"id": "\xff"}]}')
-    assert f"{path}, line 1:" in refused(path)
+    assert f"{path}, line 1 is not UTF-8 text (invalid start byte)" in refused(path)
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,8 @@ def test_malformed_json_after_a_line_longer_than_any_buffer(tmp_path):
         (lambda c: c["images"][1].pop("width"), "images[1]: width is missing"),
         (lambda c: c["images"][1].update(height="tall"), "images[1]: height is 'tall', which is no number"),
         (lambda c: c["images"][1].update(height=None), "images[1]: height is missing"),
-        (lambda c: c["images"][0].pop("id"), "images[0]: id is missing"),
-        (lambda c: c["images"][0].pop("file_name"), "images[0]: file_name is missing"),
+        (lambda c: c["images"][0].pop("id"), "annotations[0]: there is no image with the id 100"),
+        (lambda c: c["categories"][0].pop("id"), "annotations[1]: there is no category with the id 0"),
         (lambda c: c["categories"][0].pop("name"), "categories[0]: name is missing"),
         (lambda c: c["annotations"][2].pop("bbox"), "annotations[2]: bbox is missing"),
         (lambda c: c["annotations"][2].pop("image_id"), "annotations[2]: image_id is missing"),
@@ -256,10 +256,12 @@ def test_incomplete_coco(tmp_path, change, sentence):
     [
         ("</size>", "", ", line 9: this is not XML (mismatched tag)"),
         ("</annotation>", "", "this is not XML (no element found)"),
-        ("<annotation>", '<?xml version="1.0" encoding="klingon"?><annotation>', "this is not XML"),
-        ("<annotation>", '<?xml version="1.0" encoding="utf-7"?><annotation>', "this is not XML"),
-        ("<filename>two.jpg</filename>", "", ": filename is missing"),
-        ("two.jpg", " ", ": filename is missing"),
+        (
+            "<annotation>",
+            '<?xml version="1.0" encoding="klingon"?><annotation>',
+            " says that its encoding is 'klingon'",
+        ),
+        ("<annotation>", '<?xml version="1.0" encoding="base64"?><annotation>', " says that its encoding is 'base64'"),
         ("<width>50</width>", "", ": size/width is missing"),
         ("<height>60<", "<height>sixty<", ": size/height is 'sixty', which is no number"),
         ("<name>dog</name>", "", ", object 2: name is missing"),
@@ -276,6 +278,181 @@ def test_malformed_or_incomplete_xml(tmp_path, old, new, sentence):
         message = refused(whole)
         assert message.startswith(str(path))
         assert sentence in message
+
+
+def test_an_image_without_a_name_is_read(tmp_path):
+    nameless = sorted((None, *box[1:-1]) for box in BOXES)
+    key = {box[1:]: box for box in nameless}
+    assert len(key) == 3
+    content = coco(BOXES)
+    for image in content["images"]:
+        del image["file_name"]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    write_csv(tmp_path / "boxes.csv", [box._replace(image="") for box in BOXES])
+    for box in BOXES:
+        file = tmp_path / "voc" / f"{box.category}{box.width}.xml"
+        file.parent.mkdir(exist_ok=True)
+        ((_, text),) = documents([box])
+        file.write_text(text.replace(f"<filename>{box.image}</filename>", "<filename> </filename>" * (box.height > 70)))
+    for name in FORMATS:
+        boxes = list(read(tmp_path / name))
+        assert {box.image for box in boxes} == {None}
+        assert {box[1:-1] for box in boxes} == key.keys()
+
+
+def test_hidden_files_hold_no_boxes(tmp_path):
+    """Editors' checkpoints, macOS's companions of files on foreign disks."""
+    folder = write_voc(tmp_path / ".data", BOXES)  # which the user has named
+    expected = found(folder)
+    for name in (".ipynb_checkpoints/two.jpg.xml", "part0/.ipynb_checkpoints/a.xml", "part1/.b.xml"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(next(documents([BOXES[0]]))[1])
+    (folder / "part0" / "._one.jpg.xml").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert found(folder) == expected
+    assert found(folder / "part1" / ".b.xml") == [BOXES[0][:-1]]  # named too
+
+
+FLAWED_COCO = {
+    "an image without a size": lambda c: c["images"][1].pop("width"),
+    "a size that is no number": lambda c: c["images"][1].update(height="tall"),
+    "an image without an id": lambda c: c["images"][1].pop("id"),
+    "an image that is none": lambda c: c["images"].__setitem__(1, 7),
+}
+
+
+@pytest.mark.parametrize("change", FLAWED_COCO.values(), ids=FLAWED_COCO)
+def test_each_box_of_a_bad_image_is_skipped(tmp_path, change):
+    content = coco(BOXES)
+    change(content)
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    flaws = []
+    assert found(tmp_path / "coco.json", skip=flaws.append) == [BOXES[0][:-1]]
+    assert len(flaws) == 2  # of two.jpg
+    content["annotations"] = content["annotations"][:1]
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    assert found(tmp_path / "coco.json") == [BOXES[0][:-1]]  # nobody needs the bad one
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: c["annotations"][1].pop("bbox"),
+        lambda c: c["annotations"][1].update(bbox=[1, 2, 3]),
+        lambda c: c["annotations"][1].update(bbox=["1", "2", "3", "4"]),
+        lambda c: c["annotations"][1].update(bbox=10**400 * np.ones(4, object)),
+        lambda c: c["annotations"][1].pop("image_id"),
+        lambda c: c["annotations"][1].update(image_id=7),
+        lambda c: c["annotations"][1].update(category_id=9),
+        lambda c: c["categories"][0].pop("name"),
+        lambda c: c["categories"].pop(0),
+        lambda c: c["annotations"].__setitem__(1, None),
+    ],
+)
+def test_an_incomplete_annotation_is_skipped(tmp_path, change):
+    content = coco(BOXES)
+    change(content)
+    path = tmp_path / "coco.json"
+    path.write_text(json.dumps(content, default=list))
+    flaws = []
+    assert found(path, skip=flaws.append) == sorted(box[:-1] for box in (BOXES[0], BOXES[2]))
+    assert flaws == [refused(path)]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept", "flawed"),
+    [
+        ("<width>50</width>", "", 0, 2),
+        ("<height>60<", "<height>sixty<", 0, 2),
+        ("<name>dog</name>", "", 1, 1),
+        ("<ymax>30</ymax>", "<ymax>low</ymax>", 1, 1),
+        ("<size>", "<sighs>", 0, 1),  # a file that is not XML is one flaw
+        ("<annotation>", '<?xml version="1.0" encoding="klingon"?><annotation>', 0, 1),
+    ],
+)
+def test_incomplete_xml_is_skipped(tmp_path, old, new, kept, flawed):
+    path = write_voc(tmp_path, BOXES) / "part1" / "deeper" / "two.jpg.xml"
+    text = path.read_text()
+    path.write_text(text.replace(old, new))
+    flaws = []
+    assert found(tmp_path, skip=flaws.append) == sorted(box[:-1] for box in [BOXES[0], BOXES[1]][: 1 + kept])
+    assert len(flaws) == flawed
+    assert all(flaw.startswith(str(path)) for flaw in flaws)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "two.jpg,cat,50,60,10,20,11",
+        "two.jpg,,50,60,10,20,11,60",
+        "two.jpg,cat,50,60,10,20,11,wide",
+        "two.jpg,cat,nan,60,1,2,3,4",
+    ],
+)
+def test_an_incomplete_line_is_skipped(tmp_path, line):
+    path = write_csv(tmp_path / "boxes.csv", BOXES)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], line, *lines[2:], ""]))
+    flaws = []
+    assert found(path, skip=flaws.append) == sorted(box[:-1] for box in BOXES)
+    assert flaws == [refused(path)]
+
+
+@pytest.mark.parametrize("name", ["boxes.csv", "coco.json"])
+def test_what_is_malformed_as_a_whole_cannot_be_skipped(tmp_path, name):
+    path = FORMATS[name](tmp_path / name, BOXES)
+    text = path.read_text()
+    path.write_text(f'{text[:-3]}"')
+    with pytest.raises(InputError):
+        found(path, skip=[].append)
+    path = tmp_path / "one.xml"
+    path.write_text("")
+    with pytest.raises(InputError, match="no element found"):
+        found(path, skip=[].append)
+
+
+NAMED = [box._replace(image=f"\u00e9\u72ac{place}.jpg", category="ch\u00e2t") for place, box in enumerate(BOXES)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["boxes.csv", "coco.json"])
+def test_unicode_is_read_in_any_of_its_encodings(tmp_path, name, encoding):
+    path = FORMATS[name](tmp_path / name, NAMED)
+    path.write_bytes(path.read_bytes().decode().encode(encoding))
+    assert found(path) == sorted(box[:-1] for box in NAMED)
+
+
+@pytest.mark.parametrize(
+    ("declared", "written", "name"),
+    [
+        (None, "utf-8", "\u72ac"),
+        (None, "utf-8-sig", "\u72ac"),
+        (None, "utf-16", "\u72ac"),
+        ("UTF-8", "utf-8-sig", "\u72ac"),
+        ("UTF-16", "utf-16", "\u72ac"),
+        ("windows-1252", "windows-1252", "ch\u00e2t \u20ac"),
+        *((encoding, encoding, "\u72ac") for encoding in ("gbk", "gb18030", "big5", "shift_jis", "euc-kr", "utf-7")),
+    ],
+)
+def test_xml_is_read_by_its_declaration(tmp_path, declared, written, name):
+    ((_, text),) = documents([BOXES[0]._replace(category=name)])
+    declaration = f"<?xml version='1.0' encoding='{declared}'?>\n" if declared else ""
+    (tmp_path / "a.xml").write_bytes((declaration + text).encode(written))
+    assert [box.category for box in read(tmp_path / "a.xml")] == [name]
+
+
+def test_text_in_another_encoding_is_told_as_such(tmp_path):
+    path = write_coco(tmp_path / "coco.json", NAMED)
+    path.write_text(json.dumps(coco(NAMED), ensure_ascii=False, indent=1), encoding="latin-1", errors="replace")
+    line = next(place for place, text in enumerate(path.read_bytes().split(b"\n"), 1) if b"\xe9" in text)
+    assert refused(path).startswith(f"{path}, line {line} is not UTF-8 text (invalid continuation byte")
+    write_csv(tmp_path / "boxes.csv", NAMED)
+    path = tmp_path / "boxes.csv"
+    path.write_bytes(path.read_bytes().decode().encode("utf-16")[:-1])
+    assert refused(path) == f"{path}, line 4 is not UTF-16 text (truncated data): save it as UTF-8."
+    ((_, text),) = documents([BOXES[0]._replace(category="ch\u00e2t")])
+    for declared, shown in (("", "UTF-8"), ('<?xml version="1.0" encoding="euc-kr"?>', "EUC-KR")):
+        (tmp_path / "a.xml").write_bytes((declared + text).encode("latin-1"))
+        assert refused(tmp_path / "a.xml").startswith(f"{tmp_path}/a.xml, line 6 is not {shown} text (")
 
 
 def test_paths_that_hold_no_boxes(tmp_path):

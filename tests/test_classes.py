@@ -22,8 +22,11 @@ def test_names_from_a_file_a_list_or_what_the_number_of_outputs_tells(tmp_path):
     for path in (tmp_path / "none.txt", tmp_path):
         with pytest.raises(InputError, match="cannot be read as text"):
             read_names(str(path))
-    file.write_bytes(b"\xff\xfe\xfa")
-    with pytest.raises(InputError, match="cannot be read as text"):
+    for encoding in ("utf-8-sig", "utf-16", "utf-32"):  # as Windows saves it
+        file.write_text("cat\ngroßer Hund\n", encoding=encoding)
+        assert read_names(str(file)) == ["cat", "großer Hund"]
+    file.write_text("cat\ngroßer Hund\n", encoding="latin-1")
+    with pytest.raises(InputError, match=r"classes\.txt, line 2 is not UTF-8 text \(.*\): save it as UTF-8\.$"):
         read_names(str(file))
 
 

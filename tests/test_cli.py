@@ -4,7 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from hydra import compose, initialize_config_dir
 
+from lit_shift.cli import explain
 from lit_shift.filters import FILTERS
 from tests.conftest import ROOT, TINY
 
@@ -19,7 +21,7 @@ MISTAKES = [
     ("experiment=quick", "Unknown experiment 'quick'. Did you mean 'quickstart'?"),
     ("pool=blur filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'? Choices: delta, rect2,"),
     ("padding=circle", "Unknown padding 'circle'. Did you mean 'circular'? Choices: circular, zeros, reflect."),
-    ("pool=max filter=tri5", "Type 'pool=blur filter=tri5' for max pooling with that low-pass filter"),
+    ("pool=max filter=tri5", "Type pool=blur filter=tri5 for max pooling with that low-pass filter"),
     ("pool=avg filter=tri5", "pool=avg takes no filter."),
     ("aug=maybe", "aug: Value 'maybe' is not a valid bool"),
     ("seed=one", "seed: Value 'one' of type 'str' could not be converted to Integer"),
@@ -31,8 +33,8 @@ MISTAKES = [
     ("data.val_size=40.0", "data.val_size=40.0 must be a whole number"),
     ("data.size=-3", "data.size=-3 must be a whole number"),
     ("trainer.max_epochs=many", "trainer.max_epochs=many must be a whole number, 1 or more."),
-    ("optimizer.lr=high", "The config's 'optimizer' does not work"),
-    ("optimizer.lr=-1", "Invalid learning rate: -1"),
+    ("optimizer.lr=high", "optimizer.lr=high must be a number, 0 or more."),
+    ("optimizer.lr=-1", "optimizer.lr=-1 must be a number, 0 or more."),
     ("model.width=0", "model.width=0 must be a whole number, 1 or more."),
     ("callbacks.shift_measures.every_n_epochs=0", "every_n_epochs=0 must be a whole number, 1 or more."),
     ("callbacks.shift_measures.shifts=1", "shifts=1 must be a whole number, 2 or more."),
@@ -64,7 +66,7 @@ MISTAKES = [
     ("-m +sweep=table1,quick", "A sweep over sweeps is none: give each +sweep=NAME a command of its own."),
     ("-m hydra/launcher=slurm pool=max,blur fresh=true", "With fresh=true a job that SLURM starts again would start"),
     ("-m pool=max,blur hydra/launcher=ray_cpu hydra.launcher.ray.remote.num_cpus=1000", "A run takes 1000 CPUs"),
-    ("-pool=max", "-pool=max: there is no dash before a switch, type pool=max."),
+    ("-pool=max", "-pool=max: there is no dash before a switch, type pool=max"),
     ("runs=", "runs= names no folder: say runs=FOLDER."),
     ("trainer.accelerator=gpu", "There is no GPU here that PyTorch can use: leave out experiment=gpu"),
     ("model.width=sixteen", "model.width=sixteen must be a whole number, 1 or more."),
@@ -110,6 +112,16 @@ def test_help_lists_every_switch_with_its_choices(run):
         assert line in out
     for switch in ("filter", "aug", "padding", "seed", "runs", "fresh", "compile"):
         assert f"\n{switch} " in out
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_config_file_in_another_encoding_is_named(tmp_path, encoding):
+    (tmp_path / "mine.yaml").write_text("name: größer\n", encoding=encoding)
+    with initialize_config_dir(str(tmp_path), version_base="1.3"), pytest.raises(UnicodeDecodeError) as found:
+        compose("mine")
+    sentence = explain(found.value, "train")
+    assert sentence.startswith(f"{tmp_path}/mine.yaml is not UTF-8 text (invalid ")
+    assert explain(UnicodeDecodeError("utf-8", b"", 0, 1, "a defect of ours"), "train") is None
 
 
 def test_a_defect_of_ours_shows_its_traceback():

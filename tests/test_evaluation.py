@@ -18,7 +18,7 @@ from torchvision.models import resnet18
 
 from lit_shift.data import files
 from lit_shift.findings import Findings, load_arrays
-from lit_shift.functional import correct_probability, jaggedness, mad, nonshiftability
+from lit_shift.functional import correct_probability, departures, jaggedness, mad, nonshiftability
 from lit_shift.results import gather, main
 from lit_shift.shifts import roll, seeded
 from lit_shift.subject import Subject
@@ -44,7 +44,7 @@ class Interrupted(Parity):
 
     def forward(self, x):
         self.calls += 1
-        if self.calls == 4:  # one for the number of outputs, then a batch of frames for each image
+        if self.calls == 6:  # two for what the network is like, then for each image its whole and its frames
             os.kill(os.getpid(), signal.SIGINT)
         return super().forward(x)
 """
@@ -93,11 +93,11 @@ def test_a_classifier_whose_jaggedness_is_known_through_each_protocol(run, strip
     for name, steps in (("circular", 24), ("crop", 9), ("embed", 13), ("subpixel", 17)):
         assert found[f"{name}/steps"] == steps
         assert found[f"{name}/jaggedness_top1"] == steps - 1
-        assert found[f"{name}/jagged_fraction_top1"] == 1
+        assert found[f"{name}/jagged_fraction_top1"] == found[f"{name}/jaggedness_rate_top1"] == 1
         assert found[f"{name}/mad"] == pytest.approx(1)
         assert found[f"{name}/accuracy"] == pytest.approx(0.5, abs=0.51 / steps)
         assert found[f"{name}/n"] == 2
-    assert found["whole/accuracy"] == 1
+    assert found["whole/accuracy"] == found["network/accuracy"] == 1
     assert found["frames/n"] == 1
     assert found["frames/jaggedness_top1"] == 2  # even, odd, odd, even, even
     assert found["frames/accuracy"] == 3 / 5
@@ -178,10 +178,20 @@ def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images
     logits, target = torch.stack(logits), torch.tensor([int(place >= len(paths) // 2) for place in places])
     assert np.allclose(arrays["circular/probability"], correct_probability(logits, target), atol=1e-5)
     assert found["circular/jaggedness_top1"] == pytest.approx(jaggedness(logits, target).item())
+    assert found["circular/jaggedness_rate_top1"] == pytest.approx(jaggedness(logits, target).item() / 31)
     assert found["circular/mad"] == pytest.approx(mad(logits, target).item(), rel=1e-4)
-    expected = nonshiftability(torch.stack(sums), torch.stack(maxima)).item()
-    assert found["circular/nonshiftability/pool2"] == pytest.approx(expected)
-    assert found["nonshiftability/pool2"] == found["circular/nonshiftability/pool2"]
+    answers = logits[:, 15].argmax(1)  # of the images that are not shifted
+    assert arrays["circular/answers"].tolist() == answers.tolist()
+    assert found["network/accuracy"] == pytest.approx((answers == target).double().mean().item())
+    parameters = [parameter.numel() for parameter in subject.net.parameters()]
+    assert (found["network/parameters"], found["network/depth"]) == (sum(parameters), 11)
+    of_layer = torch.stack(sums), torch.stack(maxima)
+    number = arrays["circular/layers"].tolist().index("pool2")
+    by_image = arrays["circular/nonshiftability_by_image"][:, number]
+    assert np.allclose(by_image, nonshiftability(*of_layer, reduction="none"), rtol=1e-3)
+    for kind, measure in (("nonshiftability", nonshiftability), ("departures", departures)):
+        assert found[f"circular/{kind}/pool2"] == pytest.approx(measure(*of_layer).item())
+        assert found[f"{kind}/pool2"] == found[f"circular/{kind}/pool2"]
     assert found["circular/nonshiftability/conv1_1"] == found["circular/nonshiftability/conv1_2"] == 0
     assert arrays["circular/positions"].tolist() == list(range(-15, 17))
     names = {path.stem for path in (trained / "eval" / "figures").iterdir()}
@@ -231,9 +241,13 @@ def test_the_label_free_variant_on_an_unlabelled_folder(run, trained, images, tm
         (tmp_path / "flat" / f"{number}.png").write_bytes(file.read_bytes())
     data = ["data=imagefolder", f"data.root={tmp_path / 'flat'}", "protocol=whole", "protocol.top=[1]"]
     assert "The images have no labels" in mistake(run, checkpoint(trained), *data)
-    measured(run, checkpoint(trained), *data, "class_of=top1")
-    assert metrics(tmp_path)["whole/accuracy"] == 1  # it agrees with itself
-    assert metrics(tmp_path)["whole/n"] == 5
+    finished = measured(run, checkpoint(trained), *data, "class_of=top1")
+    found = metrics(tmp_path)
+    assert found["whole/agreement"] == 1  # with itself
+    assert found["whole/n"] == 5
+    assert not any("accuracy" in key for key in found)
+    assert not any("accuracy" in file.name for file in (tmp_path / "out" / "figures").iterdir())
+    assert "accuracy" not in finished.out
 
 
 def test_unreadable_images_are_named_or_skipped_and_counted(run, trained, images, tmp_path):
@@ -622,9 +636,9 @@ def mistake(run, *arguments):
         ("protocol=crop protocol.box=[1,0,0,1]", "must be left, top, right, bottom"),
         ("protocol=whole protocol.images=0", "protocol.images=0 must be a whole number"),
         ("protocol=whole protocol.batch=0", "protocol.batch=0 must be a whole number, 1 or more."),
-        ("protocol=whole protocol.tolerance=abc", "protocol.tolerance=abc must be a number."),
+        ("protocol=whole protocol.tolerance=abc", "protocol.tolerance=abc must be a number, 0 or more."),
         ("protocol=whole protocol.seed=-1", "protocol.seed=-1 must be a whole number, 0 or more."),
-        ("protocol=whole protocol.tolerance=-1", "protocol.tolerance=-1 must be at least 0."),
+        ("protocol=whole protocol.tolerance=-1", "protocol.tolerance=-1 must be a number, 0 or more."),
         ("protocol=whole protocol.threshold=1", "protocol.threshold=1 must be at least 0 and below 1."),
         ("protocol=whole class_of=mine", "Unknown class_of 'mine'. Choices: label, top1."),
         ("protocol=frames", "protocol.folder must be given"),

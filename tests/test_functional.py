@@ -7,6 +7,7 @@ from scipy.spatial.distance import cosine
 
 from lit_shift import functional
 from lit_shift.functional import accuracy_random, consistency, shift_counts, total_variation, variation
+from lit_shift.upsampling import UPSAMPLINGS
 
 SHAPES = [(4, 3, 2, 5), (1, 2, 2, 2), (3, 6, 4), (2, 1, 2, 3)]
 
@@ -123,8 +124,32 @@ def test_cosine_distance_is_that_of_flat_vectors(rng):
     assert functional.cosine_distance(zero, torch.ones(1, 3)) == 1
 
 
-def test_a_dead_layer_is_at_no_distance_from_itself():
-    assert (functional.equivariance_distance(torch.zeros(2, 4, 4, 3, 2, 2)) == 0).all()
+def phases_of(signal):
+    """The two subsamplings of a signal of one axis, as the phases of a map whose rows are all alike: stride 2."""
+    maps = signal.expand(1, 1, 2, len(signal)).double()
+    return torch.stack([maps[..., ahead::2] for ahead in (0, 1, 0, 1)], dim=1).unflatten(1, (2, 2))[..., :1, :]
+
+
+def test_a_map_that_its_samples_determine_is_at_no_distance():
+    """A cosine of one period in eight samples, of which every second one is kept: it is shiftable."""
+    phases = phases_of(torch.cos(torch.pi * torch.arange(32).double() / 4))
+    assert functional.equivariance_distance(phases).max() < 1e-15
+    # Steps of two samples, one of them moved by one: half of each is compared with its neighbour.
+    assert functional.equivariance_distance(phases, "nearest")[0, 0, 1] == pytest.approx(0.2929, abs=1e-4)
+    assert functional.equivariance_distance(phases, "bilinear")[0, 0, 1] == pytest.approx(0.0572, abs=1e-4)
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_a_map_that_aliases_is_at_a_distance(upsampling):
+    """Half the distance of orthogonal vectors and more: the signal of Zhang's Fig. 3, pooled to 0, 1, 0, 1 or 1."""
+    phases = phases_of(torch.tensor([0.0, 1, 1, 1, 0, 1, 1, 1]))
+    assert functional.equivariance_distance(phases, upsampling)[0, 0, 1] > 0.1
+
+
+@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
+def test_a_dead_layer_is_at_no_distance_from_itself(upsampling):
+    assert (functional.equivariance_distance(torch.zeros(2, 4, 4, 3, 2, 2), upsampling) == 0).all()
+    assert (functional.invariance_distance(torch.zeros(2, 4, 4, 3, 2, 2)) == 0).all()
 
 
 def test_correct_probability(rng):
@@ -189,6 +214,31 @@ def test_a_network_that_answers_nan_is_never_right():
     assert [functional.in_top(one, torch.tensor([1]), k).item() for k in (1, 2)] == [False, True]
 
 
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("sampled", [False, True])
+def test_measures_of_answers_that_are_not_finite_are_unknown(bad, sampled, rng):
+    """Those of the other images are what they are without it."""
+    logits, target = torch.randn(3, 6, 4, generator=rng), torch.tensor([0, 0, 3])
+    logits[1, 2, 0] = bad
+    measures = [
+        functional.accuracy_random,
+        lambda logits, target, reduction: functional.consistency(logits, sampled, reduction),
+        lambda logits, target, reduction: functional.variation(logits, target, sampled, reduction),
+        lambda logits, target, reduction: functional.accuracy(logits, target, 2, reduction),
+        lambda logits, target, reduction: functional.jaggedness(logits, target, 2, reduction),
+        functional.mad,
+    ]
+    for measure in measures:
+        found = measure(logits, target, reduction="none")
+        assert found.isnan().tolist() == [False, True, False]
+        torch.testing.assert_close(found[[0, 2]], measure(logits[[0, 2]], target[[0, 2]], reduction="none"))
+        assert measure(logits, target, reduction="mean").isnan()
+    with pytest.raises(ValueError, match="of no class"):
+        functional.shift_counts(logits)
+    with pytest.raises(ValueError, match="elect no class"):
+        functional.elected(logits, [1])
+
+
 @pytest.mark.parametrize("infinite", [torch.inf, -torch.inf])
 def test_infinite_logits_rank_as_numbers_do(infinite):
     logits = torch.tensor([[0, infinite, infinite, 1.0]])
@@ -243,50 +293,82 @@ def test_mad_of_one_step_is_unknown_and_at_most_one():
     assert functional.mad(certain, torch.tensor([0])).item() == 1
 
 
-def departures(sums, maxima, tolerance, threshold):
-    """Non-shiftability of one image, literally."""
+def changes(sums, tolerance):
+    """At how many steps the sum of one map changes, literally."""
+    mean = sum(sums) / len(sums)
+    return sum(abs(now - before) > tolerance * abs(mean) for before, now in pairwise(sums))
+
+
+def departures(sums, tolerance):
+    mean = sum(sums) / len(sums)
+    return sum(abs(now - mean) > tolerance * abs(mean) for now in sums)
+
+
+def over_maps(count, sums, maxima, tolerance, threshold):
+    """The mean count of the maps of one image that respond to it."""
     largest = max(0.0, *maxima)
-    counts = []
-    for c, maximum in enumerate(maxima):
-        if maximum > threshold * largest:
-            mean = np.mean(sums[:, c])
-            counts.append(sum(abs(s - mean) > tolerance * abs(mean) for s in sums[:, c]))
+    counts = [count(sums[:, c], tolerance) for c, maximum in enumerate(maxima) if maximum > threshold * largest]
     return np.mean(counts) if counts else np.nan
 
 
+COUNTED = pytest.mark.parametrize(
+    ("measure", "count"), [(functional.nonshiftability, changes), (functional.departures, departures)]
+)
+
+
+@COUNTED
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 1), (4, 3, 6), (3, 8, 2)])
 @pytest.mark.parametrize("tolerance", [0, 0.2, 1.5])
 @pytest.mark.parametrize("threshold", [0, 0.1, 0.9])
-def test_nonshiftability_is_a_literal_loop(shape, tolerance, threshold, rng):
+def test_changes_and_departures_are_a_literal_loop(measure, count, shape, tolerance, threshold, rng):
     """Sums and maxima of any sign, and an image without any response."""
     sums, maxima = torch.randn(shape, generator=rng) + 0.5, torch.randn(shape[0], shape[2], generator=rng)
     maxima[-1] = maxima[-1].clamp(max=0)
-    found = functional.nonshiftability(sums, maxima, tolerance, threshold, "none")
+    found = measure(sums, maxima, tolerance, threshold, "none")
     pairs = zip(sums.double().numpy(), maxima.double().numpy(), strict=True)
-    expected = [departures(*pair, tolerance, threshold) for pair in pairs]
+    expected = [over_maps(count, *pair, tolerance, threshold) for pair in pairs]
     np.testing.assert_allclose(found, expected)
     assert found[-1].isnan()
 
 
-def test_nonshiftability_does_not_depend_on_the_scale_of_a_layer(rng):
+@pytest.mark.parametrize(
+    ("path", "changed", "departed"),
+    [
+        (torch.linspace(0.5, 1.5, 33), 0, 20),  # drifts far, step by small step
+        (torch.tensor([1, 1.19, 0.81] * 11), 11, 0),  # jumps to and fro within the tolerance of its mean
+        (torch.tensor([0.0, 1] * 5), 9, 10),  # never stays
+        (torch.tensor([1.0] * 8 + [2.0]), 1, 1),
+    ],
+)
+def test_what_drifts_departs_and_what_jumps_changes(path, changed, departed):
+    for sums in (path, -path):
+        on_path = sums[None, :, None], torch.ones(1, 1)
+        assert functional.nonshiftability(*on_path).item() == changed
+        assert functional.departures(*on_path).item() == departed
+
+
+@COUNTED
+def test_neither_depends_on_the_scale_of_a_layer(measure, count, rng):
     sums, maxima = torch.randn(5, 7, 4, generator=rng), torch.rand(5, 4, generator=rng)
-    expected = functional.nonshiftability(sums, maxima, reduction="none")
-    assert torch.equal(functional.nonshiftability(8 * sums, 8 * maxima, reduction="none"), expected)
-    assert torch.equal(functional.nonshiftability(-sums, maxima, reduction="none"), expected)
+    expected = measure(sums, maxima, reduction="none")
+    assert torch.equal(measure(8 * sums, 8 * maxima, reduction="none"), expected)
+    assert torch.equal(measure(-sums, maxima, reduction="none"), expected)
 
 
-def test_a_departure_is_more_than_the_tolerance_and_a_response_more_than_the_threshold():
+def test_a_change_is_more_than_the_tolerance_and_a_response_more_than_the_threshold():
     sums = torch.tensor([[[3.0, 0], [4, 1], [5, 2]]])
-    assert functional.nonshiftability(sums[..., :1], torch.ones(1, 1), 0.25).item() == 0
-    assert functional.nonshiftability(sums[..., :1], torch.ones(1, 1), 0.24).item() == 2
-    maxima = torch.tensor([[4.0, 1]])
-    assert functional.nonshiftability(sums, maxima, 0.25, 0.25).item() == 0
-    assert functional.nonshiftability(sums, maxima, 0.25, 0.24).item() == 1  # the mean of none and two
+    for measure in (functional.nonshiftability, functional.departures):
+        assert measure(sums[..., :1], torch.ones(1, 1), 0.25).item() == 0
+        assert measure(sums[..., :1], torch.ones(1, 1), 0.24).item() == 2
+        maxima = torch.tensor([[4.0, 1]])
+        assert measure(sums, maxima, 0.25, 0.25).item() == 0
+        assert measure(sums, maxima, 0.25, 0.24).item() == 1  # the mean of none and two
 
 
-def test_constant_sums_are_shiftable_be_they_negative_or_none():
+@COUNTED
+def test_constant_sums_are_shiftable_be_they_negative_or_none(measure, count):
     sums = torch.tensor([-3.0, 0, 7]).expand(2, 5, 3)
-    assert functional.nonshiftability(sums, torch.ones(2, 3), tolerance=0).item() == 0
+    assert measure(sums, torch.ones(2, 3), tolerance=0).item() == 0
 
 
 def test_elected_is_who_has_most_of_the_first_ballots(rng):

@@ -13,8 +13,21 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a module may import from floors below its own, and from earlier modules of its own floor.
 FLOORS = [
     [
-        *("errors", "console", "files", "saved", "filters", "padding", "shifts", "functional", "published", "page"),
-        *("track", "fill", "view", "boxes", "constant", "fourier_conv", "memory", "threads"),
+        *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
+        *(
+            "functional",
+            "answers",
+            "published",
+            "page",
+            "track",
+            "fill",
+            "view",
+            "boxes",
+            "constant",
+            "fourier_conv",
+            "memory",
+        ),
+        *("intervals", "units", "threads"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -25,9 +38,9 @@ FLOORS = [
         *("data.photographs", "data.collections", "data"),
         "protocols",
     ],
-    ["vgg", "orbit", "layers"],
+    ["vgg", "orbit", "trace", "layers", "network"],
     [
-        *("subject", "classifier", "checkpoint", "config", "tracking", "records", "run", "findings"),
+        *("subject", "classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
         *("augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
@@ -45,7 +58,8 @@ FLOORS = [
         *("path_measures", "measurement", "voting"),
     ],
     [
-        *("build", "run_protocol", "table1", "path_gallery", "gallery", "formats", "path_table", "tables", "report"),
+        *("build", "run_protocol", "table1", "remarks", "path_gallery", "gallery", "formats", "path_table", "tables"),
+        "report",
         *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "outcomes", "bias"),
     ],
 ]

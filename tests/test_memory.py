@@ -2,6 +2,8 @@ import ctypes
 import subprocess
 import sys
 
+import pytest
+
 from lit_shift.memory import keep_freed_memory
 
 FAULTS = """
@@ -26,6 +28,15 @@ def faults(keep):
 
 def test_memory_that_is_kept_need_not_be_found_again():
     assert faults(True) < faults(False) / 10
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("MALLOC_TRIM_THRESHOLD_", "0"), ("GLIBC_TUNABLES", "glibc.malloc.mmap_max=10")]
+)
+def test_what_the_user_has_told_glibc_stays(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("glibc is told something else"))
+    keep_freed_memory()
 
 
 def test_without_glibc_nothing_changes(monkeypatch):

@@ -9,12 +9,13 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 
 from lit_shift import functional
+from lit_shift.intervals import of_mean
 from lit_shift.metrics import (
     MAD,
     Accuracy,
     AccuracyByStep,
-    BootstrapOverImages,
     Consistency,
+    Departures,
     ElectedAccuracy,
     ElectedConsistency,
     FeatureDistance,
@@ -46,25 +47,9 @@ def test_uneven_batches_weigh_every_image_the_same(logits, target, batch, sample
         random.update(part, labels)
         consistency.update(part, labels)
         variation.update(part, labels)
-    torch.testing.assert_close(random.compute().mean, functional.accuracy_random(logits, target))
-    torch.testing.assert_close(consistency.compute().mean, functional.consistency(logits, sampled))
-    torch.testing.assert_close(variation.compute().mean, functional.variation(logits, target, sampled))
-
-
-def test_interval_is_that_of_a_mean(rng):
-    values = torch.randn(1000, generator=rng, dtype=torch.float64) * 3 + 5
-
-    class Itself(MeanOverImages):
-        def measure(self, logits, target):
-            return logits
-
-    metric = Itself()
-    for part in values.split(300):
-        metric.update(part, part)
-    mean, ci95, images = metric.compute()
-    torch.testing.assert_close(mean, values.mean())
-    torch.testing.assert_close(ci95, 1.96 * values.std() / 1000**0.5)
-    assert images == 1000
+    assert random.compute().mean == pytest.approx(functional.accuracy_random(logits, target).item())
+    assert consistency.compute().mean == pytest.approx(functional.consistency(logits, sampled).item())
+    assert variation.compute().mean == pytest.approx(functional.variation(logits, target, sampled).item())
 
 
 def test_interval_covers_the_exact_value_about_95_times_in_100():
@@ -79,8 +64,8 @@ def test_interval_covers_the_exact_value_about_95_times_in_100():
         drawn = torch.randint(64, (images, shifts), generator=generator)
         metric = Consistency(sampled=True)
         metric.update(population[chosen[:, None], drawn], chosen)
-        mean, ci95, _ = metric.compute()
-        hits += bool((mean - exact).abs() <= ci95)
+        found = metric.compute()
+        hits += found.low <= exact.item() <= found.high
     assert 0.91 <= hits / 400 <= 0.98
 
 
@@ -106,10 +91,11 @@ def test_feature_distance_is_a_mean_over_images_at_every_shift(phases, batch):
     metric = FeatureDistance(8, 12)
     for part in phases.split(batch):
         metric.update(part)
-    by_shift, between, images = metric.compute()
+    by_shift, from_unshifted, between, images = metric.compute()
     expected = functional.equivariance_distance(phases).mean(0)
     for h, w in product(range(8), range(12)):
         assert by_shift[h, w] == pytest.approx(expected[h % 4, w % 4].item())
+    torch.testing.assert_close(from_unshifted, functional.invariance_distance(phases).mean(0))
     pairs = [functional.cosine_distance(phases[i : i + 1, 0, 0], phases[i + 1 : i + 2, 0, 0]) for i in range(6)]
     assert between == pytest.approx(torch.cat(pairs).mean().item())
     assert images == 7
@@ -118,11 +104,14 @@ def test_feature_distance_is_a_mean_over_images_at_every_shift(phases, batch):
     assert metric.compute().between_images.isnan()  # no image to compare it with
 
 
-class ItsValues(BootstrapOverImages):
-    """Of values themselves, so that the oracle sees what is resampled."""
+class ItsValues(MeanOverImages):
+    """Of values themselves, so that the oracle sees what the mean is of."""
 
     def measure(self, values):
         return values
+
+    def largest(self, values):
+        return 2
 
 
 def interval(*parts):
@@ -132,74 +121,55 @@ def interval(*parts):
     return metric.compute()
 
 
-def literal_bootstrap(values, resamples, seed):
-    """The percentile bootstrap, one resample after the other."""
-    rng = np.random.default_rng(seed)
-    means = [rng.choice(values, len(values)).mean() for _ in range(resamples)]
-    return np.percentile(means, [2.5, 97.5])
+def of_values(values):
+    """The interval of all values at once."""
+    values = values.double().numpy()
+    return [values.mean(0), *of_mean(values.mean(0), values.var(0), len(values), 2)]
 
 
-def test_the_bootstrap_is_a_literal_one_up_to_its_own_chance(rng):
-    values = torch.randn(40, generator=rng, dtype=torch.float64).exp()  # skewed, so that the ends are not symmetric
-    found = interval(values)
-    assert found.mean == pytest.approx(values.numpy().mean())
-    assert found.images == 40
-    ends = np.array([literal_bootstrap(values.numpy(), 2000, seed) for seed in range(20)])
-    error = 4 * ends.std(axis=0)
-    assert np.all(np.abs(np.array(found[1:3]) - ends.mean(axis=0)) < error)
-    assert np.all(error < 0.3 * values.std().item() / 40**0.5)  # else that would say little
+@pytest.mark.parametrize("shape", [(23,), (23, 3)])
+@pytest.mark.parametrize("batch", [1, 4, 22, 23])
+def test_the_interval_is_that_of_all_values_in_whatever_batches_and_order(rng, shape, batch):
+    values = 2 * torch.rand(shape, generator=rng)
+    found = interval(*values[torch.randperm(23, generator=rng)].split(batch))
+    np.testing.assert_allclose(found[:3], of_values(values))
+    assert found.images == 23
 
 
-def test_the_bootstrap_covers_the_true_mean_about_95_times_in_100(rng):
-    """400 samples of 60 values at once: a column each, which is resampled as it would be alone."""
-    for values, mean in ((torch.randn(60, 400, generator=rng), 0), ((torch.rand(60, 400, generator=rng) < 0.3), 0.3)):
-        found = interval(values)
-        assert 0.91 <= np.mean((found.low <= mean) & (mean <= found.high)) <= 0.98
-
-
-def test_the_interval_of_a_frame_is_that_of_the_frame_alone(rng):
-    values = torch.randn(30, 4, generator=rng)
-    found = interval(values)
-    for step in range(4):
-        alone = interval(values[:, step])
-        assert (alone.mean, alone.low, alone.high) == tuple(ends[step] for ends in found[:3])
-
-
-def test_neither_order_nor_batches_matter_to_the_bootstrap(rng):
-    values = torch.randn(23, 3, generator=rng)
-    expected = interval(values)
-    for batch in (1, 4, 22):
-        found = interval(*values[torch.randperm(23, generator=rng)].split(batch))
-        np.testing.assert_array_equal(found[:3], expected[:3])
+@pytest.mark.parametrize("largest", [0.25, 16])
+def test_the_bound_of_a_measure_is_that_of_its_formula(largest):
+    """The largest variance of a probability, half of the shifts at 0 and half at 1; a class lost at every step."""
+    sure = 1000 * torch.tensor([[[1.0, 0], [0, 1]]]).repeat(1, 9, 1)[:, :17]
+    if largest == 16:
+        metric, values = Jaggedness(), functional.jaggedness(sure, torch.zeros(1).long())
+    else:
+        metric, values = Variation(), functional.variation(sure[:, :16], torch.zeros(1).long())
+    assert values.item() == pytest.approx(largest)
+    metric.update(sure, torch.zeros(1).long())
+    assert metric.compute().high == pytest.approx(largest, rel=0.01)
+    assert metric.compute().low < largest / 10  # a single image says little
 
 
 def test_images_without_a_value_are_left_out(rng):
-    values = torch.randn(12, generator=rng)
+    values = torch.rand(12, generator=rng)
     some = torch.cat([values[:5], torch.full((3,), torch.nan), values[5:]])
-    assert interval(*some.split(4)) == interval(values)
+    np.testing.assert_allclose(interval(*some.split(4)), interval(values))
     of_frames = values.view(6, 2).clone()
     of_frames[2, 1] = torch.nan
-    np.testing.assert_array_equal(interval(of_frames)[:3], interval(values.view(6, 2)[[0, 1, 3, 4, 5]])[:3])
+    np.testing.assert_allclose(interval(of_frames)[:3], interval(values.view(6, 2)[[0, 1, 3, 4, 5]])[:3])
 
 
-def test_one_image_has_a_mean_without_an_interval_and_none_has_neither():
-    one = interval(torch.tensor([3.0]))
-    assert (one.mean, one.images) == (3, 1)
+def test_no_image_has_neither_mean_nor_interval():
     none = interval(torch.tensor([torch.nan, torch.nan]))
     assert none.images == 0
-    unknown = [one.low, one.high, *none[:3]]
-    assert np.isnan(unknown).all()
-    assert all(isinstance(value, float) for value in [one.mean, *unknown])  # which can be logged
-    of_frames = interval(torch.tensor([[3.0, 4]]))
-    assert of_frames.mean.tolist() == [3, 4]
-    assert [end.shape for end in of_frames[1:3]] == [(2,), (2,)]
-    assert np.isnan(of_frames[1:3]).all()
+    assert np.isnan(none[:3]).all()
+    assert all(isinstance(value, float) for value in [*none[:3], *interval(torch.tensor([1.0]))[:3]])
 
 
-@pytest.mark.parametrize("images", [2, 50])
-def test_equal_values_are_certain(images):
-    found = interval(torch.full((images,), 0.1))
-    np.testing.assert_allclose(found[:3], [0.1] * 3, rtol=1e-6)
+def test_what_is_logged_has_all_digits():
+    found = interval(torch.tensor([0.1, 0.3], dtype=torch.float64))
+    logged = {key: value.item() for key, value in found.logged("test/x").items()}
+    assert logged == {"test/x": found.mean, "test/x_ci95_low": found.low, "test/x_ci95_high": found.high}
 
 
 def path_metrics():
@@ -241,14 +211,18 @@ def test_an_image_is_jagged_from_the_first_time_on():
     assert [one.compute().mean for one in metric] == pytest.approx([2 / 3, 1])
 
 
-def test_nonshiftability_leaves_out_images_to_which_no_map_responds(rng):
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [(NonShiftability, functional.nonshiftability), (Departures, functional.departures)],
+)
+def test_images_to_which_no_map_responds_are_left_out(kind, function, rng):
     sums, maxima = torch.randn(9, 6, 4, generator=rng), torch.rand(9, 4, generator=rng)
     maxima[[2, 8]] = 0
-    metric = NonShiftability(0.5, 0.3)
+    metric = kind(0.5, 0.3)
     for part, largest in zip(sums.split(4), maxima.split(4), strict=True):
         metric.update(part, largest)
     found = metric.compute()
-    expected = functional.nonshiftability(sums, maxima, 0.5, 0.3, reduction="none")
+    expected = function(sums, maxima, 0.5, 0.3, reduction="none")
     assert found.mean == pytest.approx(expected.nanmean().item())
     assert found.images == 7
 
@@ -277,8 +251,8 @@ def _process(rank: int, folder: Path, logits: torch.Tensor, target: torch.Tensor
             metric.update(logits[places].flatten(1, 2), target[places])
     for part in phases[rank::2].split(2):
         distance.update(part)
-    by_shift, _, images = distance.compute()
-    found = (*variation.compute(), torch.from_numpy(single.compute()), by_shift, images, *intervals(along))
+    by_shift, from_unshifted, _, images = distance.compute()
+    found = (torch.from_numpy(single.compute()), by_shift, from_unshifted, images, *intervals([variation, *along]))
     torch.save(found, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -295,7 +269,7 @@ def test_two_processes_are_one(logits, target, phases, tmp_path):
     distance.update(phases)
     for metric in along:
         metric.update(logits.flatten(1, 2), target)
-    by_shift, _, images = distance.compute()
-    expected = (*variation.compute(), logits, by_shift, images, *intervals(along))
+    by_shift, from_unshifted, _, images = distance.compute()
+    expected = (logits, by_shift, from_unshifted, images, *intervals([variation, *along]))
     for rank in range(2):
         torch.testing.assert_close(torch.load(tmp_path / f"{rank}.pt"), expected)

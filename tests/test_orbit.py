@@ -3,9 +3,10 @@ from itertools import product
 
 import pytest
 import torch
+from scipy.signal import resample
 from torch import nn
 
-from lit_shift.functional import cosine_distance, equivariance_distance
+from lit_shift.functional import cosine_distance, equivariance_distance, invariance_distance
 from lit_shift.orbit import (
     has_exact_orbit,
     is_circular,
@@ -136,6 +137,50 @@ def test_what_does_not_commute_with_shifts_is_found_out(pool, rng):
     assert has_exact_orbit(trained(MaxPool).float(), x.float())
 
 
+class OnlyConstant(MaxPool):
+    """Commutes with shifts on constant maps alone: what it adds depends on where a map varies."""
+
+    def dense(self, x):
+        columns = torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
+        return super().dense(x) + columns * (x.amax((2, 3), keepdim=True) - x.amin((2, 3), keepdim=True))
+
+    def forward(self, x):
+        return self.blur(self.dense(x), stride=2)
+
+
+@pytest.mark.parametrize("value", [0, 0.5, -3])
+def test_a_pool_that_commutes_on_a_constant_image_alone_is_found_out(value):
+    x = torch.full((1, 3, 32, 32), value, dtype=torch.float64)
+    model = trained(OnlyConstant)
+    torch.testing.assert_close(orbit_logits(model, x), brute_force(model, x))  # there it does commute
+    assert not has_exact_orbit(model, x)
+    assert has_exact_orbit(trained(MaxPool), x)
+
+
+def test_an_image_with_large_logits_does_not_hide_how_another_differs(rng):
+    model = trained(Uneven)
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
+    x[0] = 1e9  # constant, and so commuting but for the pool's own doing
+    assert orbit_logits(model, x)[0].abs().max() > 1e6 * orbit_logits(model, x)[1].abs().max()
+    assert not has_exact_orbit(model, x)
+
+
+def test_images_without_finite_answers_tell_nothing(rng):
+    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
+    x[1] = torch.nan
+    assert has_exact_orbit(trained(MaxPool), x)
+    assert not has_exact_orbit(trained(Uneven), x)
+    silent = trained(MaxPool)
+    silent.classifier.bias.data[:] = torch.nan
+    assert not has_exact_orbit(silent, x)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (31, 32), (32, 16)])
+def test_images_that_the_pools_cannot_halve_are_refused_at_once(size):
+    with pytest.raises(ValueError, match=f"multiples of 32, not {size[0]}x{size[1]}"):
+        orbit_logits(trained(MaxPool), torch.zeros(1, 3, *size, dtype=torch.float64))
+
+
 def test_a_layer_that_subsamples_unknown_to_us_is_refused(rng):
     with pytest.raises(ValueError, match="no Pool changes the size"):
         orbit_logits(trained(lambda: nn.MaxPool2d(2)), torch.zeros(1, 3, 32, 32, dtype=torch.float64))
@@ -154,8 +199,10 @@ def maps_of(model, x):
     return maps
 
 
-def at_resolution(maps, height, width):
-    return maps.repeat_interleave(height // maps.shape[2], 2).repeat_interleave(width // maps.shape[3], 3)
+def at_resolution(maps, height, width, upsampling="fourier"):
+    if upsampling == "nearest":
+        return maps.repeat_interleave(height // maps.shape[2], 2).repeat_interleave(width // maps.shape[3], 3)
+    return torch.from_numpy(resample(resample(maps.numpy(), height, axis=2), width, axis=3))
 
 
 FIG_4 = ["pixels"]
@@ -179,18 +226,27 @@ def test_distances_of_every_layer_are_those_of_shifted_passes(pool, size, rng):
     model = trained(pool)
     x = torch.randn(2, 3, *size, dtype=torch.float64, generator=rng)
     names = layer_names(model, every=True)
-    distances = {name: equivariance_distance(phases) for name, phases in layer_phases(model, x, names)}
+    distances, invariances = {}, {}
+    for name, phases in layer_phases(model, x, names):
+        distances[name] = {
+            upsampling: equivariance_distance(phases, upsampling) for upsampling in ("fourier", "nearest")
+        }
+        invariances[name] = invariance_distance(phases)
     assert list(distances) == names
     with torch.no_grad():
         unshifted = maps_of(model, x)
         for h, w in ((1, 0), (0, 31), (3, 5), (16, 8), (-7, 40)):
             shifted = maps_of(model, roll(x, torch.tensor([[h, w]] * 2)))
             for name in names:
-                expected = cosine_distance(
-                    at_resolution(unshifted[name], *size).roll((h, w), (2, 3)), at_resolution(shifted[name], *size)
-                )
-                stride = distances[name].shape[1]
-                at_shift = distances[name][:, h % stride, w % stride]
+                for upsampling, distance in distances[name].items():
+                    before, after = (at_resolution(side[name], *size, upsampling) for side in (unshifted, shifted))
+                    stride = distance.shape[1]
+                    at_shift = distance[:, h % stride, w % stride]
+                    expected = cosine_distance(before.roll((h, w), (2, 3)), after)
+                    torch.testing.assert_close(at_shift, expected, rtol=0, atol=1e-12, msg=name)
+                expected = cosine_distance(unshifted[name], shifted[name])
+                rows, cols = invariances[name].shape[1:]
+                at_shift = invariances[name][:, h % rows, w % cols]
                 torch.testing.assert_close(at_shift, expected, rtol=0, atol=1e-12, msg=name)
 
 

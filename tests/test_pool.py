@@ -122,8 +122,30 @@ def test_nothing_is_saved_in_checkpoints():
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
 @pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 5), (1, 1), (31, 31)])
 def test_odd_maps_are_refused(pool, height, width):
-    with pytest.raises(ValueError, match=f"must be even, not {height}x{width}"):
+    with pytest.raises(ValueError, match=f"must be even, not {height}x{width}; .* multiples of 2 to the power of n"):
         pool()(torch.zeros(1, 1, height, width))
+
+
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool, torch.complex64])
+def test_maps_of_other_numbers_are_refused(pool, dtype):
+    with pytest.raises(ValueError, match=rf"^A pool takes maps of floating-point numbers, not of {dtype}[.]$"):
+        pool()(torch.ones(1, 2, 4, 4, dtype=dtype))
+
+
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
+@pytest.mark.parametrize("shape", [(4, 4), (3, 4, 4), (1, 3, 2, 4, 4)])
+def test_what_is_no_batch_of_maps_is_refused(pool, shape):
+    with pytest.raises(
+        ValueError, match=r"^A pool takes maps \(N, C, H, W\), but these have the shape \([\d, ]+\)[.]$"
+    ):
+        pool()(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
+def test_an_empty_map_is_refused(pool):
+    with pytest.raises(ValueError, match="must be even, not 0x4"):
+        pool()(torch.zeros(1, 1, 0, 4))
 
 
 def test_bad_names_are_refused_when_the_pool_is_made():

@@ -133,14 +133,15 @@ def test_a_sweep_has_as_many_runs_as_hydra_makes_of_it(run, tiny):
 
 
 def test_jobs_are_called_by_what_they_do_not_have_in_common(tmp_path):
-    def called(*names):
-        for number, name in enumerate(names):
-            Job(name, str(tmp_path / f"{number}.json"), 0).note()
+    def called(*commands):
+        for number, words in enumerate(commands):
+            Job.of(words, str(tmp_path / f"{number}.json")).note()
         return [job.name for job in read_jobs(tmp_path)]
 
-    assert called("data=digits,seed=0") == ["data=digits,seed=0"]
-    assert called("a=[1,2],pool=max,seed=0", "a=[1,2],pool=blur,seed=0") == ["pool=max", "pool=blur"]
-    assert called("a=1", "a=1") == ["a=1", "a=1"]
+    assert called(["data=digits", "seed=0"]) == ["data=digits,seed=0"]
+    assert called(["a=[1,2]", "pool=max", "seed=0"], ["a=[1,2]", "pool=blur", "seed=0"]) == ["pool=max", "pool=blur"]
+    assert called(["a=1"], ["a=1"]) == ["a=1", "a=1"]
+    assert called(['a="x,y=1"', "b=1"], ['a="x,y=2"', "b=1"]) == ['a="x,y=1"', 'a="x,y=2"']
 
 
 def test_another_sweeper_chooses_runs_as_it_goes(monkeypatch):
@@ -198,7 +199,8 @@ def elsewhere(monkeypatch, tmp_path):
             "runtime": {"cwd": str(tmp_path / "here")},
             "mode": RunMode.MULTIRUN,
             "sweep": {"dir": "records"},
-            "job": {"num": 0, "override_dirname": "seed=0"},
+            "job": {"num": 0},
+            "overrides": {"task": ["seed=0"]},
         }
     )
     monkeypatch.setattr(HydraConfig, "get", lambda: config)
@@ -271,9 +273,9 @@ def test_processes_that_die_without_getting_further_are_counted(tmp_path):
         """The deaths that a process knows of, after one which that state is left of."""
         before = Job("job", record, time.time(), folder=str(run.folder), deaths=deaths)
         before.note(state=state)
-        return Job.of("job", record).deaths
+        return Job.of(["job"], record).deaths
 
-    assert Job.of("job", record).deaths == 0
+    assert Job.of(["job"], record).deaths == 0
     assert begin(RUNNING) == begin(STOPPED) == 1
     assert begin(RUNNING, deaths=2) == 3
     assert begin(FAILED, deaths=3) == begin(DONE) == 0  # of another command, into the same folder
@@ -393,6 +395,7 @@ def test_what_a_cluster_refuses_is_said_in_a_sentence():
 def test_a_record_is_for_others_to_read(tmp_path):
     for number in (0, 10, 2):
         Job(f"job {number}", str(tmp_path / f"{number}.json"), 1.5).note(state=DONE, ended=3.0)
+    (tmp_path / "._1.json").write_bytes(b"\0\5\x16\7")  # macOS's companion of a file on a foreign disk
     assert [job.name for job in read_jobs(tmp_path)] == ["job 0", "job 2", "job 10"]
     assert {job.state for job in read_jobs(tmp_path)} == {DONE}
 

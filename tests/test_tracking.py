@@ -1,15 +1,23 @@
 import csv
 import json
+import os
 import re
 import socket
 import struct
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import yaml
+from omegaconf import OmegaConf
+from pytorch_lightning import Trainer
 from wandb import wandb_agent
 from wandb.proto import wandb_internal_pb2
 
+from lit_shift.config import composed
+from lit_shift.eval_config import use_config_of_subject
+from lit_shift.run import Run
+from lit_shift.tracking import log_histogram, logged, wandb_logger
 from tests.conftest import ROOT, TINY
 
 
@@ -62,8 +70,8 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     assert metrics.keys() <= last.keys()
     assert {"train/loss", "train/accuracy", "lr", "subset/consistency", "tv/conv1_1"} <= last.keys()
     assert last["test/consistency"] == pytest.approx(metrics["test/consistency"])
-    assert last["test/variation_std._type"] == "histogram"
-    assert sum(last["test/variation_std.values"]) == metrics["test/images"]
+    assert last["test/variation_log10._type"] == "histogram"
+    assert sum(last["test/variation_log10.values"]) == metrics["test/images"]
     drawn = {key.split(".")[0] for key, value in last.items() if value == "image-file"}
     names = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
     assert drawn == {f"figures/{name}" for name in names}
@@ -80,6 +88,82 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     (offline,) = folder.glob("wandb/offline-run-*")
     assert f"wandb sync {offline.relative_to(tmp_path)}\n" in finished.err
     assert "wandb:" not in finished.err + finished.out
+
+
+@pytest.fixture
+def wandb_config():
+    """The config of a training, with what Hydra knows of a command alone."""
+    config = composed("train", ["data=digits"])
+    config.choices = {"data": "digits", "model": "vgg13", "pool": "max"}
+    return config
+
+
+def test_the_environment_comes_before_defaults_and_what_is_typed_before_both(monkeypatch):
+    variables = {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
+    for variable in variables.values():
+        monkeypatch.delenv(variable, raising=False)
+    assert (
+        dict(composed("train", []).logger).items() >= {"mode": "offline", "project": "lit_shift", "group": None}.items()
+    )
+    for option, variable in variables.items():
+        monkeypatch.setenv(variable, "disabled")
+        assert composed("train", []).logger[option] == "disabled"
+        assert composed("train", [f"logger.{option}=online"]).logger[option] == "online"
+
+
+def test_what_a_run_was_trained_with_is_a_default_too(monkeypatch, tmp_path, wandb_config):
+    run = Run(tmp_path / "run")
+    run.checkpoint.parent.mkdir(parents=True)
+    run.checkpoint.touch()
+    wandb_config.logger.mode = "online"
+    recorded = OmegaConf.to_container(wandb_config) | {"classes": ["a"], "image_size": [32, 32]}
+    OmegaConf.save(OmegaConf.create(recorded), run.folder / "config.yaml")
+    for mode, typed, expected in (
+        (None, [], "online"),
+        ("disabled", [], "disabled"),
+        ("disabled", ["offline"], "offline"),
+    ):
+        monkeypatch.setenv("WANDB_MODE", mode) if mode else monkeypatch.delenv("WANDB_MODE", raising=False)
+        use_config_of_subject([f"ckpt={run.checkpoint}"])
+        made = composed("eval", [f"ckpt={run.checkpoint}", *(f"logger.mode={word}" for word in typed)])
+        assert made.logger.mode == expected
+
+
+def test_disabled_writes_nothing_and_advises_nothing(monkeypatch, tmp_path, capsys, wandb_config):
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    trainer = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
+    with logged(trainer, wandb_config, tmp_path):
+        assert trainer.loggers == []
+        log_histogram(trainer, "key", np.zeros(3))
+    assert not list(tmp_path.iterdir())
+    assert "upload" not in capsys.readouterr().err
+
+
+def test_names_of_the_environment_come_before_ours(monkeypatch, tmp_path, wandb_config):
+    made = {}
+    monkeypatch.setattr("lit_shift.tracking.WandbLogger", lambda **options: made.update(options))
+    monkeypatch.setattr("wandb.setup", lambda settings: made.update(silent=settings.silent))
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    wandb_logger("offline", "p", None, "ours", tmp_path, wandb_config)
+    expected = {"name": "ours", "save_dir": str(tmp_path), "resume": "allow", "silent": True, "mode": "offline"}
+    assert made.items() >= expected.items()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    theirs = {
+        "NAME": "mine",
+        "RUN_ID": "7",
+        "JOB_TYPE": "trial",
+        "DIR": "~/there",
+        "RESUME": "never",
+        "SILENT": "false",
+    }
+    for name, value in theirs.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    made.clear()
+    wandb_logger("dryrun", "p", None, "ours", tmp_path / "other", wandb_config)
+    expected = {"name": "mine", "id": "7", "job_type": "trial", "save_dir": str(tmp_path / "there"), "resume": "never"}
+    assert made.items() >= (expected | {"mode": "offline"}).items()
+    assert "silent" not in made
 
 
 def test_online_without_a_login_goes_on_offline_and_says_so(run, arguments, tmp_path):

@@ -1,15 +1,17 @@
 """Other readings of consistency, from the same model."""
 
+import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
 
+from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.stop import interrupted
 from lit_shift.classifier import Classifier
 from lit_shift.console import say
 from lit_shift.errors import at_least_or_all
-from lit_shift.metrics import PerImage
+from lit_shift.metrics import Interval, PerImage, over_images
 from lit_shift.orbit import orbit_logits
 from lit_shift.readings import READINGS, Predictions, crop_offsets, once_per_batch
 from lit_shift.shifts import fourier_shift, shift
@@ -30,8 +32,10 @@ class ConsistencyReadings(Callback):
         self.seed = seed
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if interrupted(trainer):
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        loader = data.subset_dataloader(data.test, self.images, self.seed)
+        loader = data.subset_dataloader(data.test, self.images, self.seed, pl_module.bad)
         probe = Probe(pl_module, loader.images.pixels)
         if not probe.exact:
             say("Other readings of consistency are not measured: they need circular boundaries everywhere.")
@@ -41,23 +45,21 @@ class ConsistencyReadings(Callback):
             with probe.full_precision():
                 x = probe.input(batch.pixels)
                 crops = [shift(x, offset.expand(len(x), 2), "zeros") for offset in crop_offsets()]
-                classes = {
-                    "labels": batch.labels,
-                    "circular": orbit_logits(probe.net, x).argmax(3),
-                    "half": orbit_logits(probe.net, fourier_shift(x, 0.5, 0.5)).argmax(3),
-                    "crops": torch.stack([probe.net(crop).argmax(1) for crop in crops], dim=1),
+                answers = {
+                    "circular": orbit_logits(probe.net, x),
+                    "half": orbit_logits(probe.net, fourier_shift(x, 0.5, 0.5)),
+                    "crops": torch.stack([probe.net(crop) for crop in crops], dim=1),
                 }
+            good = answered(pl_module.skip_bad, *answers.values())
+            classes = {"labels": batch.labels} | {name: logits.argmax(-1) for name, logits in answers.items()}
             for name, values in classes.items():
-                gathered[name].update(batch.places, values)
+                gathered[name].update(batch.places[good], values[good])
         if interrupted(trainer):
             return
         every = {name: torch.from_numpy(metric.compute()) for name, metric in gathered.items()}
         predictions = Predictions(len(data.classes), **every)
         for name, reading in READINGS.items():
-            values = reading.measure(predictions)
-            self._log(pl_module, name, values.mean(), values.std() / len(values) ** 0.5)
-        passes = once_per_batch(predictions.circular)
-        self._log(pl_module, "once_per_batch", passes.mean(), passes.std())
-
-    def _log(self, module: Classifier, name: str, mean: torch.Tensor, deviation: torch.Tensor) -> None:
-        module.log_dict({f"consistency/{name}": mean, f"consistency/{name}_ci95": 1.96 * deviation})
+            pl_module.log_dict(over_images(reading.measure(predictions).numpy()).logged(f"consistency/{name}"))
+        passes = once_per_batch(predictions.circular).numpy()
+        low, high = np.quantile(passes, [0.025, 0.975])  # between which 95 of 100 passes are
+        pl_module.log_dict(Interval(passes.mean(), low, high, len(passes)).logged("consistency/once_per_batch"))

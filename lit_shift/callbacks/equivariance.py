@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback, Trainer
 
+from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.stop import interrupted
@@ -14,14 +15,16 @@ from lit_shift.data.loader import Images
 from lit_shift.errors import at_least, at_least_or_all
 from lit_shift.metrics import FeatureDistance
 from lit_shift.orbit import layer_names, layer_phases
+from lit_shift.upsampling import Upsampling, check_upsampling
 
 
 class Equivariance(Callback):
-    """Logs ``equivariance/<layer>``: the cosine distance between shifted features and those of the shifted image.
+    """Logs ``equivariance/<layer>``, the cosine distance between shifted features and those of the shifted image.
 
-    The mean over images and over all shifts, every ``every_n_epochs`` of training and at the end, which leaves in
-    ``arrays``, for each layer, the mean at every shift as ``equivariance/<layer>`` (H, W), the mean distance between
-    different images as ``between_images/<layer>``, and (height, width) of the layer's map as ``resolution/<layer>``.
+    And ``invariance/<layer>``, that between the features of the image and of the shifted image. Both are means over
+    images and over all shifts, every ``every_n_epochs`` of training and at the end, which leaves in ``arrays``, for
+    each layer, the means at every shift under the same names (H, W), the mean distance between different images as
+    ``between_images/<layer>``, and (height, width) of the layer's map as ``resolution/<layer>``.
     Networks that do not commute with shifts (a boundary that is not circular) have no such measure.
 
     Args:
@@ -29,9 +32,15 @@ class Equivariance(Callback):
         images: size of the seeded subset of evaluation images (at the end, of test images), or ``all``.
         seed: of the subset.
         every_layer: also measure the layers that Fig. 4 leaves out.
+        upsampling: how a subsampled map is brought to the image's resolution, which shifted features are compared at:
+            one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
     """
 
-    def __init__(self, every_n_epochs: int, images: int | str, seed: int, every_layer: bool) -> None:
+    def __init__(
+        self, every_n_epochs: int, images: int | str, seed: int, every_layer: bool, upsampling: Upsampling = "fourier"
+    ) -> None:
+        check_upsampling(upsampling)
+        self.upsampling = upsampling
         self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
         self.images = at_least_or_all(2, "images", images)
         self.seed = seed
@@ -45,31 +54,34 @@ class Equivariance(Callback):
             pl_module.train()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
-        if not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
+        if not interrupted(trainer) and not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
             say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
 
     def _measure(self, trainer: Trainer, module: Classifier, images: Images) -> bool:
         """Log the layers' scalars and keep their arrays; False where the network has no such measure."""
-        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed)  # type: ignore[attr-defined]
+        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
         probe = Probe(module, loader.images.pixels)
         if not probe.exact:
             return False
         net: Any = probe.net
         height, width = images.pixels.shape[-2:]
         names = layer_names(net, self.every_layer)
-        metrics = {name: FeatureDistance(height, width).to(module.device) for name in names}
+        metrics = {name: FeatureDistance(height, width, self.upsampling).to(module.device) for name in names}
         resolutions = {}
         for batch in tracked(trainer, loader, "measuring every layer"):
             with probe.full_precision():
                 for name, phases in layer_phases(net, probe.input(batch.pixels), names):
-                    metrics[name].update(phases)
+                    good = answered(module.skip_bad, phases)
+                    metrics[name].update(phases if good.all() else phases[good])
                     resolutions[name] = phases.shape[-2:]
         if interrupted(trainer):
             return True
         for name, metric in metrics.items():
-            by_shift, between_images, _ = metric.compute()
-            module.log(f"equivariance/{name}", by_shift.mean())
-            self.arrays[f"equivariance/{name}"] = by_shift.cpu().numpy()
-            self.arrays[f"between_images/{name}"] = between_images.cpu().numpy()
+            found = metric.compute()
+            for kind in ("equivariance", "invariance"):
+                by_shift = getattr(found, kind)
+                module.log(f"{kind}/{name}", by_shift.mean())
+                self.arrays[f"{kind}/{name}"] = by_shift.cpu().numpy()
+            self.arrays[f"between_images/{name}"] = found.between_images.cpu().numpy()
             self.arrays[f"resolution/{name}"] = np.array(resolutions[name])
         return True

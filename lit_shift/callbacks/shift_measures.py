@@ -8,17 +8,19 @@ from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from lit_shift import functional
+from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.classifier import Classifier
 from lit_shift.data.loader import Batch, Images
 from lit_shift.errors import at_least
-from lit_shift.metrics import MAD, Consistency, Jaggedness, MeanOverImages, PerImage, RandomAccuracy, Variation
+from lit_shift.figures import VARIATION_EDGES, variation_counts
+from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.track import Track
 from lit_shift.tracking import log_histogram
 
-MEASURES: dict[str, type[MeanOverImages]] = {
+MEASURES: dict[str, type[OverShifts]] = {
     "accuracy_random": RandomAccuracy,
     "consistency": Consistency,
     "variation": Variation,
@@ -33,13 +35,16 @@ class ShiftMeasures(Callback):
     answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
     whatever the training's precision.
 
-    Logs the measures of :data:`MEASURES`, each with the half-width ``_ci95`` of its 95% interval; ``images``, and
-    ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and ``exact``, 1 where these
-    are all.
+    Logs the measures of :data:`MEASURES`, each with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
+    images; ``images``, and ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and
+    ``exact``, 1 where these are all.
 
-    The end also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with the
-    ends ``_ci95_low`` and ``_ci95_high`` of their bootstrap intervals, and leaves in ``arrays``, by test image:
-    ``labels``, ``variation`` and ``diagonal``, the probability of the correct class at shifts (d, d).
+    The end also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with their
+    intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the probability of
+    the correct class at shifts (d, d).
+
+    Images that the network does not answer with finite numbers end the measurement, or are left out where the module
+    has ``skip_bad``: then ``test/bad`` counts them, and what the arrays have of them is NaN.
 
     Args:
         every_n_epochs: how often during training.
@@ -63,7 +68,7 @@ class ShiftMeasures(Callback):
         pl_module.eval()
         self._start(pl_module, loader.images)
         for batch in tracked(trainer, loader, "measuring a subset"):
-            self._measure(batch)
+            self._measure(batch, self._logits(batch))
         self._log("subset")
         pl_module.train()
 
@@ -72,29 +77,38 @@ class ShiftMeasures(Callback):
         self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
-    def on_test_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Batch, *_: int) -> None:
-        logits = self._measure(batch)
+    # Before the test's own step, which is to leave out the same images.
+    def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:
         n, (height, width) = len(batch.pixels), batch.pixels.shape[2:]
         diagonal = torch.arange(max(height, width))[:, None].expand(-1, 2)
         paths = [diagonal, Track("vertical", draws=1, seed=0).offsets(height, width, [0])[:, 0]]
+        logits = self._logits(batch)
         if self.probe.exact:
             along, down = (logits[:, path[:, 0] % height, path[:, 1] % width] for path in paths)
         else:
             along, down = (self.probe.sampled(batch.pixels, path.expand(n, -1, -1)) for path in paths)
+        good = self._measure(batch, logits, along, down)
+        pl_module.bad |= set(batch.places[~good].tolist())
         for metric in self.along_path.values():
-            metric.update(down, batch.labels)
+            metric.update(down[good], batch.labels[good])
+        correct = functional.correct_probability(along, batch.labels)
         variation = functional.variation(logits, batch.labels, not self.probe.exact, reduction="none")
         self.per_image["labels"].update(batch.places, batch.labels)
-        self.per_image["variation"].update(batch.places, variation.float())
-        self.per_image["diagonal"].update(batch.places, functional.correct_probability(along, batch.labels).float())
+        self.per_image["variation"].update(batch.places, variation.where(good, torch.nan).float())
+        self.per_image["diagonal"].update(batch.places, correct.where(good[:, None], torch.nan).float())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
-        self._log("test")
+        bad = torch.zeros(self.wanted, device=pl_module.device)
+        bad[list(pl_module.bad)] = 1
+        pl_module.bad = set(trainer.strategy.reduce(bad, reduce_op="sum").nonzero().flatten().tolist())
+        self._log("test", len(pl_module.bad))
+        if pl_module.skip_bad:
+            pl_module.log("test/bad", float(len(pl_module.bad)))
         for name, metric in self.along_path.items():
-            log = metric.compute().named(f"test/{name}")
-            pl_module.log_dict({key: float(value) for key, value in log.items()})
+            pl_module.log_dict(metric.compute().logged(f"test/{name}"))
         self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
-        log_histogram(trainer, "test/variation_std", np.sqrt(self.arrays["variation"]))
+        counts = variation_counts(self.arrays["variation"])
+        log_histogram(trainer, "test/variation_log10", counts, np.log10(VARIATION_EDGES))  # W&B's axes are linear
 
     def _start(self, module: Classifier, images: Images) -> None:
         n, _, height, width = images.pixels.shape
@@ -104,21 +118,25 @@ class ShiftMeasures(Callback):
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
         self.metrics = {name: metric(not self.probe.exact).to(module.device) for name, metric in MEASURES.items()}
 
-    def _measure(self, batch: Batch) -> Tensor:
-        """Update the metrics with a batch; the logits at its shifts."""
+    def _logits(self, batch: Batch) -> Tensor:
+        """Those of a batch at the shifts that are measured."""
         if self.probe.exact:
-            logits = self.probe.orbit(batch.pixels)
-        else:
-            logits = self.probe.sampled(batch.pixels, self.offsets[batch.places.cpu()])
-        for metric in self.metrics.values():
-            metric.update(logits, batch.labels)
-        return logits
+            return self.probe.orbit(batch.pixels)
+        return self.probe.sampled(batch.pixels, self.offsets[batch.places.cpu()])
 
-    def _log(self, stage: str) -> None:
+    def _measure(self, batch: Batch, logits: Tensor, *more: Tensor) -> Tensor:
+        """Update the metrics with the images that have good answers, also to ``more``; which these are, (N,) bool."""
+        good = answered(self.probe.module.skip_bad, logits, *more)
+        for metric in self.metrics.values():
+            metric.update(logits[good], batch.labels[good])
+        return good
+
+    def _log(self, stage: str, bad: int = 0) -> None:
         log = self.probe.module.log_dict
         estimates = {name: metric.compute() for name, metric in self.metrics.items()}
         images = estimates["consistency"].images
+        check_any(images)
         for name, estimate in estimates.items():
-            log({f"{stage}/{name}": estimate.mean, f"{stage}/{name}_ci95": estimate.ci95})
-        log({f"{stage}/images": images, f"{stage}/complete": float(images == self.wanted)})
+            log(estimate.logged(f"{stage}/{name}"))
+        log({f"{stage}/images": float(images), f"{stage}/complete": float(images + bad == self.wanted)})
         log({f"{stage}/shifts": float(self.shifts_measured), f"{stage}/exact": float(self.probe.exact)})

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from pytorch_lightning import Callback, Trainer
+from torch import Tensor
 
+from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.shift_measures import ShiftMeasures
@@ -45,6 +47,8 @@ class ShownImages(Callback):
         check_places(self.images, len(trainer.datamodule.test.labels))  # type: ignore[attr-defined]
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+        if interrupted(trainer):
+            return
         data = trainer.datamodule  # type: ignore[attr-defined]
         test, probe = data.test, Probe(pl_module, data.test.pixels)
         variation = next((c.arrays["variation"] for c in trainer.callbacks if isinstance(c, ShiftMeasures)), None)  # type: ignore[attr-defined]
@@ -52,23 +56,26 @@ class ShownImages(Callback):
         chosen = [place for place in self.images if place < measured]
         if not self.images and variation is not None:
             chosen = np.argsort(-variation, kind="stable")[: self.least_stable].tolist()
+        chosen = [place for place in chosen if place not in pl_module.bad]
         height, width = test.pixels.shape[2:]
         room = MOST_PROBABILITIES // (height * width * len(data.classes))
         if not probe.exact:
             room = min(room, MOST_PASSES // (height * width))
         sample = torch.randperm(len(test.labels), generator=seeded(self.seed))[: self.sample].tolist()
-        others = [place for place in sample if place < measured and place not in chosen]
+        others = [place for place in sample if place < measured and place not in pl_module.bad and place not in chosen]
         shown = [*chosen, *others[: max(0, room - len(chosen))]]
-        probabilities = []
+        probabilities: dict[int, Tensor] = {}
         for place in tracked(trainer, shown, "measuring single images"):
             logits = probe.orbit(test.pixels[place, None].to(pl_module.device))
-            probabilities.append(logits.double().softmax(3).float().cpu())
-        if interrupted(trainer) or not shown:
+            if answered(pl_module.skip_bad, logits).all():
+                probabilities[place] = logits.double().softmax(3).float().cpu()
+        if interrupted(trainer) or not probabilities:
             return
+        shown = list(probabilities)
         self.arrays = {
-            "chosen": np.array(chosen, dtype=np.int64),
+            "chosen": np.array([place for place in chosen if place in probabilities], dtype=np.int64),
             "shown": np.array(shown),
             "shown_labels": test.labels[shown].numpy(),
             "pixels": test.pixels[shown].numpy(),
-            "probabilities": torch.cat(probabilities).numpy(),
+            "probabilities": torch.cat(list(probabilities.values())).numpy(),
         }

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
+from torch.utils.hooks import RemovableHandle
 
 from lit_shift.console import say
 
@@ -32,6 +33,10 @@ def put_back(number: int) -> None:
 
 class Stopped(SystemExit):
     """A program was asked to stop and has saved what it has. Exits with 128 + the signal's number."""
+
+
+class Interrupted(StopIteration):
+    """A measurement is asked to stop within a batch. To Lightning's loop it means that there are no more batches."""
 
 
 class _OnSignal(Callback):
@@ -72,18 +77,20 @@ class StopOnSignal(_OnSignal):
     """Finishes the batch, writes a checkpoint to ``path`` and leaves; a second signal leaves at once.
 
     The checkpoint holds the place within the epoch, and the same command continues from there. An epoch's last batch
-    is not the place: measures and history are still to come, and then the epoch's own checkpoint. After the training, a
-    scheduler's signal leaves the measurement, which the same command makes again. Where it is SLURM's warning that time
-    is running out, the job is put back into the queue.
+    is not the place: measures and history are still to come, and then the epoch's own checkpoint. During the first
+    batch, which torch.compile may make minutes of, there is nothing to save yet. After the training, a scheduler's
+    signal leaves the measurement, which the same command makes again. Where it is SLURM's warning that time is running
+    out, the job is put back into the queue.
     """
 
     def __init__(self, path: Path, fresh: bool) -> None:
         super().__init__()
         self.path = path
         self.command = "The same command without fresh=true" if fresh else "The same command"
-        self.testing = False
+        self.testing = self.waiting = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.waiting = trainer.world_size == 1  # several processes stop together
         self._listen(signal.SIGINT, *scheduler_signals())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -96,6 +103,7 @@ class StopOnSignal(_OnSignal):
         self._listen(*scheduler_signals())  # which Lightning would let pass unheeded; Ctrl-C leaves by itself
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
+        self.waiting = False
         if not trainer.is_last_batch and self._asked(trainer):
             trainer.save_checkpoint(self.path)
             self._leave(trainer)
@@ -116,28 +124,54 @@ class StopOnSignal(_OnSignal):
             say(f"\nStopped while measuring the trained network. {self.command} measures it again.")
             put_back(number)
             raise Stopped(128 + number)
+        if self.waiting:
+            say(f"\nStopped in the first batch. {self.command} trains it.")
+            put_back(number)
+            raise Stopped(128 + number)
 
 
 class KeepMeasured(_OnSignal):
     """Ends a measurement early when it is interrupted, such that what has been measured is computed and kept.
 
+    The batch is finished, but where the module measures a ``subject``, of which a batch may be thousands of frames:
+    then its network stops before its next layer, by :class:`Interrupted`, and the batch does not count.
+
     It must come after every callback that measures. A second signal leaves at once, as does the first where several
     processes share the work, who would have to agree on the batch.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._hooks: list[RemovableHandle] = []
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size == 1:
             self._listen(signal.SIGINT, *scheduler_signals())
 
+    def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        subject = getattr(pl_module, "subject", None)
+        if subject is not None and not self._hooks:  # not before: only the loop knows what it means
+            self._hooks = [module.register_forward_pre_hook(self._leave_batch) for module in subject.modules()]
+
+    def _leave_batch(self, *_: Any) -> None:
+        if self.received:
+            raise Interrupted
+
+    def _restore(self) -> None:
+        super()._restore()
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks = []
+
     def on_test_batch_end(self, trainer: Trainer, *_: Any) -> None:
         if self.received:
-            raise StopIteration  # which is how Lightning's loop learns that there are no more batches
+            raise Interrupted
 
 
 def leave_if_interrupted(trainer: Trainer) -> None:
     """End the program as an interrupted one, once what has been measured is kept."""
     if number := interrupted(trainer):
-        what = "what is shown is measured"
+        what = "what is shown is measured" if trainer.callback_metrics else "nothing is measured yet"
         if "test/images" in trainer.callback_metrics:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
             measured = trainer.callback_metrics["test/images"]

@@ -1,6 +1,5 @@
 """CIFAR-10 as torchvision downloads and checks it."""
 
-from pathlib import Path
 from typing import Any
 
 from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
@@ -8,9 +7,10 @@ from torchvision.datasets.utils import check_md5
 
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.errors import InputError
+from lit_shift.files import given
 
 ALTERNATIVES = (
-    "or train on images of your own with 'data=imagefolder data.root=FOLDER', or on bundled digits with 'data=digits'"
+    "or train on images of your own with data=imagefolder data.root=FOLDER, or on bundled digits with data=digits"
 )
 
 
@@ -23,7 +23,7 @@ class CIFAR10(ImageDataModule):
 
     def __init__(self, root: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
+        self.root = given(root)
 
     def prepare_data(self) -> None:
         """Download, check and extract the archive where that has not been done.

@@ -56,7 +56,7 @@ class Collections(LightningDataModule):
 class CollectionLoader:
     """This process's share of the chosen images of a collection, in lists of batches: one for each size there is.
 
-    Places of unreadable images are gathered in ``skipped``.
+    Places of unreadable images are gathered in ``skipped``, as are those that the measurement leaves out.
 
     Args:
         collection: the images.

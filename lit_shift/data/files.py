@@ -7,13 +7,9 @@ import numpy as np
 from PIL import Image
 
 from lit_shift.errors import InputError
+from lit_shift.files import visible
 
 SUFFIXES = {".png", ".jpg", ".jpeg"}
-
-
-def visible(folder: Path) -> list[Path]:
-    """What is in a folder, in order of names, without what begins with a dot."""
-    return sorted(child for child in folder.iterdir() if not child.name.startswith("."))
 
 
 def images_in(folder: Path) -> list[Path]:

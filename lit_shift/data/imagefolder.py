@@ -15,10 +15,11 @@ from rich.progress import track
 
 from lit_shift import saved
 from lit_shift.console import say
-from lit_shift.data.files import decode, images_in, some, visible
+from lit_shift.data.files import decode, images_in, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.errors import InputError, at_least
+from lit_shift.files import given, split_folders, visible
 
 
 class ImageFolder(ImageDataModule):
@@ -34,7 +35,7 @@ class ImageFolder(ImageDataModule):
 
     def __init__(self, root: str, size: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = Path(root).expanduser()
+        self.root = given(root)
         self.size = None if size is None else at_least(1, "data.size", size)
 
     def read(self) -> Dataset:
@@ -43,13 +44,7 @@ class ImageFolder(ImageDataModule):
         Raises:
             InputError: no ``train`` or ``test``, classes that differ, no images, unreadable ones, several sizes.
         """
-        folders = [self.root / split for split in ("train", "test")]
-        for folder in folders:
-            if not folder.is_dir():
-                raise InputError(
-                    f"data.root={self.root} has no folder {folder.name!r}: images are expected at "
-                    f"{self.root}/train/<class>/ and {self.root}/test/<class>/."
-                )
+        folders = split_folders(self.root)
         classes, test_classes = ([child.name for child in visible(folder) if child.is_dir()] for folder in folders)
         if classes != test_classes:
             differ = sorted(set(classes) ^ set(test_classes))

@@ -1,6 +1,7 @@
 """What every data set shares: the split, the statistics, the loaders."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -115,9 +116,15 @@ class ImageDataModule(LightningDataModule, ABC):
         """
         return self.val or self.test
 
-    def subset_dataloader(self, images: Images, size: int | None, seed: int) -> BatchLoader:
-        """A fixed random subset of ``images`` in random order, so that neighbours are random pairs; None takes all."""
-        chosen = torch.randperm(len(images.labels), generator=seeded(seed))[:size]
+    def subset_dataloader(
+        self, images: Images, size: int | None, seed: int, without: Collection[int] = ()
+    ) -> BatchLoader:
+        """A fixed random subset of ``images`` in random order, so that neighbours are random pairs; None takes all.
+
+        Those at the places ``without`` are left out of it.
+        """
+        drawn = torch.randperm(len(images.labels), generator=seeded(seed))[:size]
+        chosen = drawn[[place not in without for place in drawn.tolist()]]
         return self._loader(images.select(chosen), self.eval_batch_size)
 
     def _loader(self, images: Images, batch_size: int, augmentation: Augmentation | None = None) -> BatchLoader:

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 from lit_shift.console import say
-from lit_shift.data.files import decode, images_in, visible
+from lit_shift.data.files import decode, images_in
 from lit_shift.data.loader import Images
 from lit_shift.errors import InputError, at_least
+from lit_shift.files import given_folder, visible
 
 
 class Collection:
@@ -80,11 +81,7 @@ class Photographs(Collection):
         Raises:
             InputError: no such folder, or no image.
         """
-        root = Path(root).expanduser()
-        if not root.is_dir():
-            raise InputError(
-                f"data.root={root} is no folder: name one that holds images, or a folder of them per class."
-            )
+        root = given_folder(root, "data.root", "images, or a folder of them per class")
         folder = next((root / split for split in ("test", "val") if (root / split).is_dir()), root)
         by_class = {child.name: images_in(child) for child in visible(folder) if child.is_dir()}
         by_class = {name: files for name, files in by_class.items() if files}

@@ -4,38 +4,45 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
 from lit_shift.figures.style import Array
 
-# Of the colour scale: densities as multiples of the uniform one.
-TICKS = {1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1, uniform", 2: "2", 4: "4", 8: "8"}
+# Of the colour scale: densities as multiples of the one expected.
+TICKS = {1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1, expected", 2: "2", 4: "4", 8: "8"}
 
 
-def position(centres: Mapping[str, Array], columns: int = 3) -> Figure:
-    """Density of the centres of boxes over the image, a panel for each set of boxes; white is uniform density.
+def position(found: Mapping[str, tuple[Array, Array]], what: str, columns: int = 3) -> Figure:
+    """Density of the positions of boxes, a panel for each set of boxes; white is the density that is expected.
 
     Args:
-        centres: for each set of boxes, how many have their centre in each cell of a grid over the image, (h, w).
+        found: for each set of boxes, how many are in each cell of a grid over the unit square, (h, w), and how many are
+            expected there; grey is a cell where none can be.
+        what: the position is, along either axis.
 
     Source: Azulay & Weiss, Fig. 5.
     """
-    columns = min(columns, len(centres))
-    rows = -(-len(centres) // columns)
+    columns = min(columns, len(found))
+    rows = -(-len(found) // columns)
     figure = Figure(figsize=(2.6 * columns + 1, 2.7 * rows + 0.2), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(centres) :]:
+    for ax in axes.flat[len(found) :]:
         ax.set_axis_off()
-    for ax, (name, counts) in zip(axes.flat, centres.items(), strict=False):
+    for ax, (name, (seen, expected)) in zip(axes.flat, found.items(), strict=False):
+        possible = expected > 0
+        density = np.full(seen.shape, np.nan)
+        density[possible] = seen[possible] / expected[possible]
+        ax.set_facecolor("0.8")
         image = ax.imshow(
-            np.clip(counts / counts.mean(), min(TICKS), max(TICKS)),
+            np.clip(density, min(TICKS), max(TICKS)),
             cmap="RdBu_r",
             norm=LogNorm(min(TICKS), max(TICKS)),
             extent=(0, 1, 1, 0),
             interpolation="nearest",
         )
-        ax.set_title(_label(name, counts), fontsize=9)
+        ax.set_title(_label(name, seen), fontsize=9)
         ax.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.set_yticks([0, 0.5, 1], ["0", "0.5", "1"])
         ax.tick_params(labelsize=8)
@@ -43,17 +50,18 @@ def position(centres: Mapping[str, Array], columns: int = 3) -> Figure:
     bar.set_ticks(list(TICKS), labels=list(TICKS.values()))
     bar.minorticks_off()
     bar.ax.tick_params(labelsize=8)
-    figure.supxlabel("centre of the box / width of the image", fontsize=9)
-    figure.supylabel("centre of the box / height of the image", fontsize=9)
+    figure.supxlabel(f"{what}, across", fontsize=9)
+    figure.supylabel(f"{what}, down", fontsize=9)
     return figure
 
 
-def size(heights: Mapping[str, Array]) -> Figure:
-    """Density of the heights of boxes, in units of the image's; the dashed line is the uniform density.
+def size(heights: Mapping[str, Array], nulls: Mapping[str, Array]) -> Figure:
+    """Density of the heights of boxes, in units of the image's; dashed and dotted, what hypotheses expect.
 
     Args:
         heights: for each set of boxes, how many are of a height in each of equal bins from 0 to 1, (bins,). The first
             is drawn in black.
+        nulls: for each hypothesis, how many it expects there, (bins,).
 
     Source: Azulay & Weiss, Fig. 5.
     """
@@ -61,14 +69,17 @@ def size(heights: Mapping[str, Array]) -> Figure:
     ax = figure.subplots()
     for place, (name, counts) in enumerate(heights.items()):
         colour, width = ("black", 2.5) if place == 0 else (f"C{place - 1}", 1.2)
-        edges = np.linspace(0, 1, len(counts) + 1)
-        style: dict[str, Any] = {"color": colour, "linewidth": width, "label": _label(name, counts)}
-        ax.stairs(counts / counts.mean(), edges, baseline=None, **style)
-    ax.axhline(1, color="0.4", linestyle="--", linewidth=1.2, label="uniform")
-    ax.set(xlim=(0, 1), xlabel="height of the box / height of the image", ylabel="density, uniform = 1")
+        _steps(ax, counts, color=colour, linewidth=width, label=_label(name, counts))
+    for (name, counts), style in zip(nulls.items(), ("--", ":"), strict=True):
+        _steps(ax, counts, color="0.4", linestyle=style, linewidth=1.2, label=name)
+    ax.set(xlim=(0, 1), xlabel="height of the box / height of the image", ylabel="density")
     ax.set_ylim(bottom=0)
     figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=8)
     return figure
+
+
+def _steps(ax: Axes, counts: Array, **style: Any) -> None:
+    ax.stairs(counts / counts.mean(), np.linspace(0, 1, len(counts) + 1), baseline=None, **style)
 
 
 def _label(name: str, counts: Array) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
+from scipy.signal import resample
 
 from lit_shift import functional
 from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, KeepMeasured, ShiftMeasures, ShownImages
@@ -16,6 +17,7 @@ from lit_shift.callbacks.probe import Probe
 from lit_shift.classifier import Classifier
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
+from lit_shift.intervals import of_mean
 from lit_shift.pool import MaxPool
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
 from lit_shift.vgg import VGG13
@@ -173,8 +175,8 @@ def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
     unshifted, sizes = features_of(module.eval(), images)
 
     def at_resolution(maps, size):
-        maps = maps.unflatten(2, size)
-        return maps.repeat_interleave(32 // size[0], 2).repeat_interleave(32 // size[1], 3)
+        maps = maps.unflatten(2, size).double().numpy()
+        return torch.from_numpy(resample(resample(maps, 32, axis=2), 32, axis=3))
 
     names = [key.removeprefix("equivariance/") for key in callback.arrays if key.startswith("equivariance/")]
     assert (names[0], names[-1]) == ("pixels", "softmax")
@@ -184,9 +186,12 @@ def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
             ours = at_resolution(unshifted[name], sizes[name]).roll((h, w), (2, 3))
             distance = functional.cosine_distance(ours, at_resolution(shifted[name], sizes[name])).mean()
             assert callback.arrays[f"equivariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
+            distance = functional.cosine_distance(unshifted[name], shifted[name]).mean()
+            assert callback.arrays[f"invariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
     for name in names:
-        mean = callback.arrays[f"equivariance/{name}"].mean()
-        assert run.callback_metrics[f"equivariance/{name}"].item() == pytest.approx(mean)
+        for kind in ("equivariance", "invariance"):
+            mean = callback.arrays[f"{kind}/{name}"].mean()
+            assert run.callback_metrics[f"{kind}/{name}"].item() == pytest.approx(mean)
         assert tuple(callback.arrays[f"resolution/{name}"]) == tuple(sizes[name])
         pairs = functional.cosine_distance(unshifted[name][:-1], unshifted[name][1:]).mean()
         assert callback.arrays[f"between_images/{name}"] == pytest.approx(pairs.item(), abs=2e-6)
@@ -210,7 +215,8 @@ def test_readings_of_consistency_from_single_passes(data):
     logged = {key: value.item() for key, value in run.callback_metrics.items()}
     same = (circular[:, :, None] == circular[:, None]).double().mean((1, 2))
     assert logged["consistency/pairs"] == pytest.approx(same.mean().item())
-    assert logged["consistency/pairs_ci95"] == pytest.approx(1.96 * same.std().item() / 7**0.5)
+    ends = [logged[f"consistency/pairs_ci95_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx(of_mean(same.mean().item(), same.var(correction=0).item(), 7))
     correct = (circular == labels[:, None]).double().mean(1)
     assert logged["consistency/same_and_correct"] == pytest.approx(correct.square().mean().item())
     x = module.normalize(pixels)

@@ -3,10 +3,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lit_shift.data.files import decode, images_in, some, visible
+from lit_shift.data.files import decode, images_in, some
 from lit_shift.data.loader import Images
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError
+from lit_shift.files import visible
 
 
 def save(file, height=6, width=8, seed=0):
