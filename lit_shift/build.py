@@ -1,9 +1,11 @@
 """From a config to the objects that train and test: data, classifier, trainer."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -13,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from lit_shift.callbacks import Heartbeat, History, KeepMeasured, Progress, StopOnDivergence, StopOnSignal
 from lit_shift.checkpoint import AtomicCheckpointIO
@@ -80,7 +83,7 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
         checkpoint,
         StopOnSignal(run.checkpoint, cfg.fresh),
     ]
-    trainer = build_trainer(cfg, callbacks)
+    trainer = build_trainer(cfg, callbacks, run.folder)
     if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise InputError("A run of a sweep (-m) takes one device; start runs on several devices one by one.")
     return trainer
@@ -96,8 +99,12 @@ def build_measures(cfg: DictConfig) -> list[pl.Callback]:
     return [instantiate(measure) for measure in cfg.callbacks.values() if measure]
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
+def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | Path = os.devnull) -> pl.Trainer:
     """Lightning's trainer of ``cfg.trainer``.
+
+    Args:
+        folder: the run's. Under SLURM Lightning loads whatever ``hpc_ckpt_<n>.ckpt`` is in it, so it is never the
+            working folder; a measurement has none.
 
     Raises:
         InputError: its settings do not work here.
@@ -116,11 +123,15 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
     ):
         warnings.filterwarnings("ignore", message)
     with said_of("trainer"):
+        # What SLURM is to start again saves a checkpoint of its own first; see StopOnSignal.
+        by_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+        slurm = [SLURMEnvironment(auto_requeue=False)] if by_slurm else []
         trainer: pl.Trainer = instantiate(
             cfg.trainer,
             callbacks=[*callbacks, Progress()],
             logger=False,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *slurm],
+            default_root_dir=folder,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if cfg.data.val_size else 0,
             enable_model_summary=False,

@@ -1,6 +1,6 @@
 """What a run was trained and measured on, in words. Needs no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -14,7 +14,9 @@ CLASSES_OF_CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "f
 
 # What makes a row of the table within a protocol; and what does not change what comes out.
 _ROW = ("aug", "seed", "filter", "choices", "classes", "image_size", "pool._partial_", "pool.filter")
-_NO_MATTER = (*NOT_IDENTITY, "compile", "callbacks", "optimizer.fused", "trainer.devices", "trainer.strategy")
+_NO_MATTER = (*NOT_IDENTITY, "compile", "callbacks", "optimizer.fused", "trainer.strategy")
+# What settles among how many devices a batch is shared when its statistics are taken; see shares.
+_SHARES = ("trainer.devices", "trainer.num_nodes", "trainer.sync_batchnorm")
 _NAMED = ("model.width", "trainer.max_epochs", "padding")
 _SWITCHES = ("aug", "seed", "padding")  # which settle below
 
@@ -23,9 +25,9 @@ def protocol(config: Mapping[str, Any]) -> str:
     """Data, network and epochs of a run, and whatever else is not as ``conf/`` has it by default.
 
     Two runs have the same words exactly if their configs differ in nothing but pool, filter, augmentation, seed and
-    what does not change the result, as the device. By default ``conf/`` is the paper's protocol, :data:`PAPERS`. Of a
-    choice that ``conf/`` does not have, such as data of a user's own YAML, the words hold all that it says; a pool of
-    one's own makes another row, not another protocol: see :func:`own_pool`.
+    what does not change the result, as the kind of device; how many devices share a batch does. By default ``conf/`` is
+    the paper's protocol, :data:`PAPERS`. Of a choice that ``conf/`` does not have, such as data of a user's own YAML,
+    the words hold all that it says; a pool of one's own makes another row, not another protocol: see :func:`own_pool`.
     """
     ours, usual = _flat(config), _flat(_defaults(config))
     epochs = ours.get("trainer.max_epochs")
@@ -38,9 +40,30 @@ def protocol(config: Mapping[str, Any]) -> str:
         parts[1] += f" of width {ours['model.width']}"
     if ours.get("padding") != "circular":
         parts.append(f"padding {ours.get('padding')}")
-    names = [name for name in sorted({*ours, *usual}) if name not in _NAMED]
+    if (number := shares(config["trainer"])) != 1:
+        parts.append(f"batch norm over {number} devices' shares of a batch")
+    names = [name for name in sorted({*ours, *usual}) if name not in (*_NAMED, *_SHARES)]
     parts += [f"{name}={ours.get(name)}" for name in names if ours.get(name) != usual.get(name)]
     return ", ".join(parts)
+
+
+def shares(trainer: Mapping[str, Any]) -> int | str:
+    """In how many parts a batch meets batch norm: one a device, but one in all where devices share their statistics.
+
+    Args:
+        trainer: the config's, or as much of it as there is. A number of devices that only the machine knows, as
+            ``auto``, is given back as it is.
+    """
+    if trainer.get("sync_batchnorm"):
+        return 1
+    devices = trainer.get("devices", 1)
+    if isinstance(devices, str) and "," in devices:
+        devices = [device for device in devices.split(",") if device.strip()]
+    if isinstance(devices, Sequence) and not isinstance(devices, str):
+        devices = len(devices)
+    if not str(devices).isdecimal():  # auto, or -1 for all
+        return str(devices)
+    return int(devices) * trainer.get("num_nodes", 1)
 
 
 def own_pool(config: Mapping[str, Any]) -> dict[str, str]:

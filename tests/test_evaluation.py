@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import shutil
 import signal
@@ -25,7 +24,7 @@ from lit_shift.shifts import roll, seeded
 from lit_shift.subject import Subject
 from lit_shift.vgg import VGG13
 from tests.conftest import ROOT, TINY, Command, save_images
-from tests.test_train import run_folder, wait_for
+from tests.test_train import run_folder
 
 CPU = ("trainer.accelerator=cpu", "logger=csv")
 # Answers by the parity of the brightest row, with the certainty of 20.
@@ -381,20 +380,19 @@ def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     assert {key.partition("/")[0] for key in metrics(tmp_path)} == {"scale"}
 
 
-def test_a_checkpoint_that_has_changed_is_another_network(run, command, tiny_run, tmp_path):
+def test_a_checkpoint_that_has_changed_is_another_network(run, tiny_run, tmp_path):
     """Of a run that is not finished, measurements have a folder of their own."""
     options = ["protocol=circular", "protocol.images=4", "protocol.top=[1]", "protocol.layers=false"]
-    process = command("train.py", *tiny_run, "trainer.max_epochs=3")
-    wait_for(lambda: list(tmp_path.glob("runs/*/history.csv")), process)
-    os.kill(process.pid, signal.SIGINT)
-    process.finish()
+    stop = ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=0"]
+    tiny_run += ["trainer.max_epochs=3", *stop, "+callbacks.interrupt.epoch=2"]
+    assert run("train.py", *tiny_run).code == 128 + signal.SIGINT
     folder = run_folder(tmp_path)
     assert not (folder / "metrics.json").exists()
     measured(run, checkpoint(folder), *options, out="")
     (early,) = folder.glob("eval-epoch?")
     measured(run, checkpoint(folder), *options)
     before = metrics(tmp_path)
-    assert run("train.py", *tiny_run, "trainer.max_epochs=3").code == 0
+    assert run("train.py", *tiny_run).code == 0
     measured(run, checkpoint(folder), *options, out="")
     assert metrics(folder, "eval") != metrics(early, "")
     said = measured(run, checkpoint(folder), *options).err

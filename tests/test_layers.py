@@ -15,7 +15,7 @@ FLOORS = [
     [
         *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
         *("functional", "answers", "published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv"),
-        *("memory", "intervals", "units"),
+        *("memory", "intervals", "units", "threads"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -28,8 +28,8 @@ FLOORS = [
     ],
     ["vgg", "orbit", "trace", "layers", "network"],
     [
-        *("classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
-        *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
+        *("subject", "classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
+        *("augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
         *(

@@ -20,6 +20,7 @@ from lit_shift.content import content as made
 from lit_shift.findings import Findings
 from lit_shift.page import render
 from lit_shift.table1 import build
+from tests.conftest import HANGS
 from tests.findings import arrays, findings
 from tests.test_path_content import model, under
 
@@ -199,6 +200,7 @@ def browser() -> Iterator[Browser]:
 def show(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Page]]:
     """Opens a page on some content. Whatever is done with it, it asks for nothing and has no errors."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    context.set_default_timeout(1000 * HANGS)
     wrong: list[str] = []
     context.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
     context.on("console", lambda message: wrong.append(message.text))
@@ -692,7 +694,7 @@ def test_film(page: Page, measured: list[Findings]) -> None:
     for x in (-8, 1):  # the frame stands above its place on the axis
         page.mouse.move(middle["x"] + middle["width"] / 2 + x, box["y"] + box["height"] / 2)
         page.wait_for_timeout(60)  # plotly does not look at every move
-    assert page.evaluate(highlighted) == ["5"] * 4
+    page.wait_for_function(f"({highlighted}).join() === '5,5,5,5'")
     lines = page.evaluate("document.querySelector('#film .plot').layout.shapes")
     assert [line["x0"] for line in lines if line["line"]["width"] == 2] == [
         measured[0].arrays["embed/frame_positions"][5]

@@ -106,7 +106,14 @@ def test_two_unlike_runs_without_a_majority_name_what_they_differ_in():
 
 
 def test_what_does_not_change_the_result_does_not_tell_protocols_apart():
-    same = {"trainer__devices": 2, "runs": "elsewhere", "logger": {}, "data__root": "elsewhere", "compile": True}
+    same = {
+        "trainer__accelerator": "gpu",
+        "data__eval_batch_size": 64,
+        "runs": "elsewhere",
+        "logger": {},
+        "data__root": "elsewhere",
+        "compile": True,
+    }
     same |= {"optimizer__fused": True}
     runs = [findings("a"), findings("b", seed=1, **same), findings("c", seed=2, data__eval_batch_size=256)]
     (row,) = table1.build(runs)
@@ -352,3 +359,20 @@ def test_terminal_holds_a_table_for_each_protocol_in_80_columns():
     assert "rank corr." in text
     assert "1.00" in text
     assert "…" not in text
+
+
+def test_how_many_devices_share_a_batch_counts_unless_they_share_its_statistics():
+    """Each case is of a batch of 128 that batch norm sees in so many parts."""
+    cases = [({}, 1), ({"trainer__devices": [3]}, 1), ({"trainer__devices": "1"}, 1)]
+    cases += [({"trainer__devices": 4, "trainer__sync_batchnorm": True}, 1), ({"trainer__sync_batchnorm": True}, 1)]
+    cases += [({"trainer__devices": 2}, 2), ({"trainer__devices": [0, 3]}, 2), ({"trainer__devices": "0,3"}, 2)]
+    cases += [({"trainer__num_nodes": 2}, 2), ({"trainer__devices": 2, "trainer__strategy": "ddp"}, 2)]
+    cases += [({"trainer__devices": 2, "trainer__num_nodes": 2}, 4), ({"trainer__devices": "auto"}, "auto")]
+    words = {}
+    for changes, parts in cases:
+        words.setdefault(parts, set()).add(protocol(findings(**changes).config))
+    assert words[1] == {PAPERS}
+    assert all(len(same) == 1 for same in words.values())
+    assert len(set.union(*words.values())) == len(words)
+    rows = table1.build([findings("one", seed=0), findings("two", seed=1, trainer__devices=2)])
+    assert [len(row.runs) for row in rows] == [1, 1]
