@@ -15,6 +15,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lit_shift.answers import answered
 from lit_shift.data.loader import Batch
+from lit_shift.metrics import Accuracy
 from lit_shift.subject import full_precision, in_full_precision
 
 
@@ -61,8 +62,10 @@ class Classifier(LightningModule):
         self.skip_bad = False
         self.bad: set[int] = set()
         self.train_forward = self.forward
-        self.train_loss, self.train_accuracy = _running(num_classes)
-        self.eval_loss, self.eval_accuracy = _running(num_classes)
+        # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch.
+        self.train_loss = MeanLoss()
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+        self.eval_loss = MeanLoss()
 
     def setup(self, stage: str) -> None:
         if self.compiled and stage == "fit":
@@ -124,6 +127,7 @@ class Classifier(LightningModule):
     def _start_evaluation(self) -> None:
         net = in_full_precision(self.net)
         self.evaluated, self.evaluated_dtype = net.forward, next(net.parameters()).dtype  # no module beside the net
+        self.right = Accuracy().to(self.device)  # here, where no precision of the training's reaches its sums
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
         with full_precision(self.device):
@@ -136,9 +140,18 @@ class Classifier(LightningModule):
             return
         logits, labels = logits[good], batch.labels[good]
         self.eval_loss.update(F.cross_entropy(logits, labels), len(labels))
-        self.eval_accuracy.update(logits, labels)
+        self.right.update(logits[:, None], labels)
         self.log(f"{stage}/loss", self.eval_loss, on_step=False, on_epoch=True)
-        self.log(f"{stage}/accuracy", self.eval_accuracy, on_step=False, on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self._end_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._end_evaluation("test")
+
+    def _end_evaluation(self, stage: str) -> None:
+        if self.right.update_called:  # not where it is interrupted before
+            self.log_dict(self.right.compute().logged(f"{stage}/accuracy"))
 
     def configure_optimizers(self) -> Any:
         optimizer = self.make_optimizer(self.parameters())
@@ -188,8 +201,3 @@ class MeanLoss(Metric):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
         return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
-
-
-def _running(num_classes: int) -> tuple[MeanLoss, MulticlassAccuracy]:
-    # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch.
-    return MeanLoss(), MulticlassAccuracy(num_classes, average="micro", validate_args=False)

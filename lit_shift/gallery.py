@@ -146,12 +146,12 @@ def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
     return figures.accuracy_consistency(points) if any(not point.published for point in points) else None
 
 
-def layer_distances(model: Findings) -> dict[str, LayerDistance]:
-    """The distances of each measured layer, in the network's order."""
-    layers = [key.removeprefix("equivariance/") for key in model.arrays if key.startswith("equivariance/")]
+def layer_distances(model: Findings, to: str = "equivariance") -> dict[str, LayerDistance]:
+    """The distances of each measured layer to ``equivariance`` or ``invariance``, in the network's order."""
+    layers = [key.removeprefix(f"{to}/") for key in model.arrays if key.startswith(f"{to}/")]
     return {
         layer: LayerDistance(
-            model.arrays[f"equivariance/{layer}"],
+            model.arrays[f"{to}/{layer}"],
             float(model.arrays[f"between_images/{layer}"]),
             tuple(model.arrays[f"resolution/{layer}"].tolist()),
         )
@@ -219,6 +219,7 @@ def _stability(models: Sequence[Findings]) -> Figure | None:
 FIGURES: dict[str, Drawing] = {
     "accuracy_consistency": accuracy_consistency,
     "equivariance": _of_each(layer_distances, figures.equivariance),
+    "invariance": _of_each(partial(layer_distances, to="invariance"), figures.equivariance),
     "variation": _of_each(lambda model: model.arrays.get("variation", ()), figures.variation),
     "filter_tv": _of_each(lambda model: model.under("tv"), figures.filter_tv),
     "filter_tv_course": _of_each(filter_tv_course, figures.filter_tv_course),

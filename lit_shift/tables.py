@@ -98,7 +98,7 @@ def _network(metrics: Mapping[str, float]) -> Table:
 def _tests(metrics: Mapping[str, float]) -> Table:
     shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
     shown.caption = f"{PERCENT}; variation is a variance."
-    for name, value in metrics.items():
+    for name, value in sorted(metrics.items(), key=lambda metric: metric[0] != "test/accuracy"):
         if name.startswith("test/") and "_ci95" not in name:
             shown.add_row(name, written(name, value), _ends(metrics, name))
     return shown

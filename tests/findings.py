@@ -51,7 +51,7 @@ def arrays(seed=0, images=6, shown=(1, 4), chosen=(4,)):
         "probabilities": probabilities,
     }
     for layer, side in (("pixels", 32), ("pool1_ds", 16)):
-        made[f"equivariance/{layer}"] = rng.random((SIZE, SIZE))
+        made[f"equivariance/{layer}"], made[f"invariance/{layer}"] = rng.random((2, SIZE, SIZE))
         made[f"between_images/{layer}"] = np.array(0.5)
         made[f"resolution/{layer}"] = np.array([side, side])
     return made

@@ -49,7 +49,15 @@ def test_the_runs_own_numbers_exactly(run, trained):
 def test_every_measure_and_figure_of_the_shift_paper(run, trained):
     """From files alone: what eval.py leaves is what a reader of Zhang looks for."""
     assert run("eval.py", checkpoint(trained)).code == 0
-    names = {"accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability"}
+    names = {
+        "accuracy_consistency",
+        "equivariance",
+        "invariance",
+        "variation",
+        "filter_tv",
+        "filter_tv_course",
+        "stability",
+    }
     for name in names:
         with Image.open(trained / "eval" / "figures" / f"{name}.png") as image:
             assert np.asarray(image.convert("L")).std() > 5  # not an empty sheet

@@ -21,7 +21,15 @@ def models():
 
 def test_every_figure_of_the_paper_for_two_models(models):
     drawn = gallery.draw(models)
-    names = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
+    names = (
+        "accuracy_consistency",
+        "equivariance",
+        "invariance",
+        "variation",
+        "filter_tv",
+        "filter_tv_course",
+        "stability",
+    )
     assert set(drawn) == set(names)
     lines = {name: [line.get_label() for line in drawn[name].axes[0].lines] for name in ("filter_tv", "stability")}
     assert lines == {"filter_tv": ["max", "tri5"], "stability": ["max", "tri5"]}
@@ -97,7 +105,9 @@ def test_a_figure_of_arrays_of_an_older_version_is_left_out_in_a_sentence(capsys
     run = replace(findings("old", arrays=old), folder=tmp_path / lacking.replace("/", "-"))
     gallery.save([run], tmp_path / "figures")
     names = {file.stem for file in (tmp_path / "figures").iterdir()}
-    assert names == {"accuracy_consistency", "equivariance", "variation", "filter_tv", "stability"} - {left}
+    assert names == {"accuracy_consistency", "equivariance", "invariance", "variation", "filter_tv", "stability"} - {
+        left
+    }
     assert f"{run.folder} was measured by an older version: measure it again." in capsys.readouterr().err
 
 

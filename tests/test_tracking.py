@@ -73,7 +73,15 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     assert last["test/variation_log10._type"] == "histogram"
     assert sum(last["test/variation_log10.values"]) == metrics["test/images"]
     drawn = {key.split(".")[0] for key, value in last.items() if value == "image-file"}
-    names = ("accuracy_consistency", "equivariance", "variation", "filter_tv", "filter_tv_course", "stability")
+    names = (
+        "accuracy_consistency",
+        "equivariance",
+        "invariance",
+        "variation",
+        "filter_tv",
+        "filter_tv_course",
+        "stability",
+    )
     assert drawn == {f"figures/{name}" for name in names}
     (table,) = folder.glob("wandb/offline-run-*/files/media/table/table1_*.json")
     table = json.loads(table.read_text())

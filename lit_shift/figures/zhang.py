@@ -34,6 +34,7 @@ class LayerDistance(NamedTuple):
 def equivariance(models: Mapping[str, Mapping[str, LayerDistance]], columns: int = 6) -> Figure:
     """A heat map for each layer: how far its shifted features are from the features of the shifted image.
 
+    Distances to invariance, of its features to those of the shifted image, are drawn alike.
     No shift is in the middle. Blue is 0, red is half of the layer's mean distance between different images. Models are
     drawn above each other, layer by layer.
 

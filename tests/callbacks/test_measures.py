@@ -83,6 +83,8 @@ def test_all_shifts_of_the_whole_test_set(data):
         assert logged[f"test/{name}"] == pytest.approx(value, rel=1e-4)
     correct = (logits[:, 0].argmax(1) == data.test.labels).float().mean()
     assert logged["test/accuracy"] == pytest.approx(correct.item())
+    ends = [logged[f"test/accuracy_ci95_{end}"] for end in ("low", "high")]
+    assert ends == pytest.approx(of_mean(correct.item(), correct.item() * (1 - correct.item()), 7), abs=1e-6)
     assert logged["test/images"] == 7
     assert logged["test/shifts"] == 1024
     assert logged["test/exact"] == 1
