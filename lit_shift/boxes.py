@@ -252,7 +252,8 @@ def _xml_files(path: str) -> Iterator[str]:
 
 def _parsed(file: str) -> ElementTree.Element:
     """The root of an XML file, in the encoding that it declares."""
-    content = Path(file).read_bytes()
+    with open(file, "rb") as opened:  # a Path would keep each name for good
+        content = opened.read()
     declaration = re.match(rb"""<\?xml[^>]*\sencoding\s*=\s*["']([^"']*)""", content)
     declared = declaration[1].decode("latin-1") if declaration else None
     try:
