@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from lit_shift.cli import plain_errors
 from lit_shift.config import settle
-from lit_shift.console import show
+from lit_shift.console import say, show
 from lit_shift.eval_config import use_config_of_subject
 from lit_shift.outcomes import Outcomes
 from lit_shift.tables import measures
@@ -26,6 +26,8 @@ def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
     from lit_shift.evaluation import along_paths, by_voting, chosen_protocols, of_run, out_folder, with_digest
+    from lit_shift.measurement import tell_failures
+    from lit_shift.remarks import remarks
     from lit_shift.report import keep
 
     cfg, out, protocols = with_digest(cfg), out_folder(cfg), chosen_protocols(cfg)
@@ -35,8 +37,11 @@ def evaluate(cfg: DictConfig) -> None:
         if trainer.is_global_zero:
             for table in measures(findings.metrics):
                 show(table)
+            for remark in remarks([findings]):
+                say(remark)
             keep(findings, out, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
+        tell_failures(trainer)
 
 
 if __name__ == "__main__":

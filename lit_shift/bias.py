@@ -241,9 +241,10 @@ class Tally:
         for category, numbers in self._waiting.items():
             if category not in self._counts:
                 self._counts[category] = {name: Counts(axes, self.bins) for name, (axes, _) in READINGS.items()}
-            edges = np.array(numbers).reshape(-1, 3, 2)[:, :, ::-1]  # image, start, end; of each (y, x)
+            sides, start, end = np.array(numbers).reshape(-1, 3, 2)[:, :, ::-1].swapaxes(0, 1)  # of each (y, x)
             for name, (_, reading) in READINGS.items():
-                self._counts[category][name].add(*reading(*edges.swapaxes(0, 1), self.bins * FINER))
+                places, chances = reading(sides, start, end, self.bins * FINER)
+                self._counts[category][name].add(places, chances)
         self._waiting.clear()
         self._held = 0
 

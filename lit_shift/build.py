@@ -1,9 +1,11 @@
 """From a config to the objects that train and test: data, classifier, trainer."""
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
@@ -13,11 +15,11 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue
 from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from lit_shift.callbacks import Heartbeat, History, KeepMeasured, Progress, StopOnDivergence, StopOnSignal
 from lit_shift.checkpoint import AtomicCheckpointIO
 from lit_shift.classifier import Classifier
-from lit_shift.console import say
 from lit_shift.data.module import ImageDataModule
 from lit_shift.errors import InputError, at_least
 from lit_shift.memory import keep_freed_memory
@@ -50,7 +52,7 @@ def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
     with said_of("optimizer"):
         classifier.make_optimizer(classifier.parameters())
     with said_of("model"), torch.no_grad():
-        classifier.eval()(data.train.pixels[:1])
+        classifier.eval()(data.test.pixels[:1])
     return classifier.train()
 
 
@@ -64,20 +66,6 @@ def said_of(part: str) -> Iterator[None]:
         if isinstance(reason, InputError | MissingMandatoryValue):
             raise reason from None
         raise InputError(f"The config's {part!r} does not work: {reason} ({type(reason).__name__}).") from error
-
-
-def check_classes(cfg: DictConfig, data: ImageDataModule) -> None:
-    """That other data have as many classes as the run was trained on; say it where their names differ.
-
-    Raises:
-        InputError: they have not.
-    """
-    known = list(cfg.classes)
-    if len(known) != len(data.classes):
-        raise InputError(f"The run knows {len(known)} classes, but data={cfg.choices.data} has {len(data.classes)}.")
-    if known != data.classes:
-        pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in zip(known, data.classes, strict=True))
-        say(f"The classes have other names than in training; they are matched in order: {pairs}.")
 
 
 def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
@@ -95,7 +83,7 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
         checkpoint,
         StopOnSignal(run.checkpoint, cfg.fresh),
     ]
-    trainer = build_trainer(cfg, callbacks)
+    trainer = build_trainer(cfg, callbacks, run.folder)
     if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         raise InputError("A run of a sweep (-m) takes one device; start runs on several devices one by one.")
     return trainer
@@ -111,8 +99,12 @@ def build_measures(cfg: DictConfig) -> list[pl.Callback]:
     return [instantiate(measure) for measure in cfg.callbacks.values() if measure]
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
+def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | Path = os.devnull) -> pl.Trainer:
     """Lightning's trainer of ``cfg.trainer``.
+
+    Args:
+        folder: the run's. Under SLURM Lightning loads whatever ``hpc_ckpt_<n>.ckpt`` is in it, so it is never the
+            working folder; a measurement has none.
 
     Raises:
         InputError: its settings do not work here.
@@ -131,11 +123,15 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback]) -> pl.Trainer:
     ):
         warnings.filterwarnings("ignore", message)
     with said_of("trainer"):
+        # What SLURM is to start again saves a checkpoint of its own first; see StopOnSignal.
+        by_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+        slurm = [SLURMEnvironment(auto_requeue=False)] if by_slurm else []
         trainer: pl.Trainer = instantiate(
             cfg.trainer,
             callbacks=[*callbacks, Progress()],
             logger=False,
-            plugins=[AtomicCheckpointIO()],
+            plugins=[AtomicCheckpointIO(), *slurm],
+            default_root_dir=folder,
             num_sanity_val_steps=0,
             limit_val_batches=1.0 if cfg.data.val_size else 0,
             enable_model_summary=False,

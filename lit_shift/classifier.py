@@ -10,15 +10,16 @@ from pytorch_lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
-from torchmetrics import MeanMetric
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lit_shift.answers import answered
 from lit_shift.data.loader import Batch
+from lit_shift.subject import full_precision, in_full_precision
 
 
 class Classifier(LightningModule):
-    """Trains and tests a network on uint8 images.
+    """Trains a network on uint8 images, and tests it in float32 or better, whatever the training's precision.
 
     Args:
         net: normalised images (N, 3, H, W) -> logits (N, K).
@@ -93,7 +94,7 @@ class Classifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
         logits = self.train_forward(batch.pixels)
         loss = F.cross_entropy(logits, batch.labels)
-        self.train_loss.update(loss.detach().expand(len(batch.labels)))
+        self.train_loss.update(loss.detach(), len(batch.labels))
         self.train_accuracy.update(logits.detach(), batch.labels)
         # Once an epoch, as what a metric has at its end is logged. To log takes a quarter of a millisecond, which is
         # long for a GPU, and a number that is brought to one is waited for.
@@ -105,8 +106,14 @@ class Classifier(LightningModule):
         correct = (logits.detach().argmax(1) == batch.labels).float().mean()
         return {"loss": loss, "accuracy": correct}
 
+    def on_validation_epoch_start(self) -> None:
+        self._start_evaluation()
+
     def on_test_start(self) -> None:
         self.bad = set()
+
+    def on_test_epoch_start(self) -> None:
+        self._start_evaluation()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "val")
@@ -114,8 +121,13 @@ class Classifier(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._evaluate(batch, "test")
 
+    def _start_evaluation(self) -> None:
+        net = in_full_precision(self.net)
+        self.evaluated, self.evaluated_dtype = net.forward, next(net.parameters()).dtype  # no module beside the net
+
     def _evaluate(self, batch: Batch, stage: str) -> None:
-        logits = self(batch.pixels)
+        with full_precision(self.device):
+            logits = self.evaluated(self.normalize(batch.pixels, self.evaluated_dtype))
         good = answered(self.skip_bad, logits)
         if self.bad:
             good &= torch.tensor([place not in self.bad for place in batch.places.tolist()], device=good.device)
@@ -123,7 +135,7 @@ class Classifier(LightningModule):
         if not good.any():
             return
         logits, labels = logits[good], batch.labels[good]
-        self.eval_loss.update(F.cross_entropy(logits, labels).expand(len(labels)))
+        self.eval_loss.update(F.cross_entropy(logits, labels), len(labels))
         self.eval_accuracy.update(logits, labels)
         self.log(f"{stage}/loss", self.eval_loss, on_step=False, on_epoch=True)
         self.log(f"{stage}/accuracy", self.eval_accuracy, on_step=False, on_epoch=True)
@@ -152,7 +164,32 @@ def milestone_epochs(fractions: Sequence[float], epochs: int) -> list[int]:
     return [math.ceil(round(fraction * epochs, 6)) for fraction in fractions]
 
 
-def _running(num_classes: int) -> tuple[MeanMetric, MulticlassAccuracy]:
-    # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch. A mean that does
-    # not look ignores weights too, and is given a batch's loss once for each of its images.
-    return MeanMetric(nan_strategy="disable"), MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+class MeanLoss(Metric):
+    """Mean over images of the losses of batches.
+
+    Its sums go where its module goes, but keep their precision: of many images bfloat16 loses count.
+    """
+
+    full_state_update = False
+    total: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, images: int) -> None:
+        self.total += loss.double() * images
+        self.images += images
+
+    def compute(self) -> Tensor:
+        return self.total / self.images
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)
+
+
+def _running(num_classes: int) -> tuple[MeanLoss, MulticlassAccuracy]:
+    # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch.
+    return MeanLoss(), MulticlassAccuracy(num_classes, average="micro", validate_args=False)

@@ -9,42 +9,52 @@ from typing import Any
 import numpy as np
 
 from lit_shift import gallery, path_content
+from lit_shift.figures import VARIATION_EDGES, LayerDistance, variation_counts
 from lit_shift.filters import family, taps
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 from lit_shift.page import packed, picture
-from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, by_protocol, filter_of
-
-BINS = np.linspace(0, 0.5, 101)  # of the standard deviation of a probability; a sample's may be a little higher
+from lit_shift.run_protocol import of_cifar10
+from lit_shift.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, any_published, by_protocol, filter_of
 
 
 def content(models: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The argument of :func:`lit_shift.page.render`.
 
+    Of each data set, measured on its own test images, ``sets`` have what is shown of one: nothing of another shares a
+    picture with it.
+
     Args:
         models: what is drawn: runs, and classifiers from elsewhere.
         rows: the table, made of the runs.
         unfinished: name and state of each run that is in no row.
-
-    Raises:
-        InputError: runs of other image sizes, or measured on other test images.
     """
-    gallery.check_comparable(models)
-    runs, elsewhere = ([model for model in models if model.trained is trained] for trained in (True, False))
-    kinds = {"run": runs, "classifier": elsewhere}
+    kinds = {"run": [model for model in models if model.trained]}
+    kinds["classifier"] = [model for model in models if not model.trained]
     counted = [f"{len(members)} {kind}{'s' * (len(members) != 1)}" for kind, members in kinds.items() if members]
-    protocols = {run.name: row.protocol for row in rows for run in row.runs}
+    return {
+        "title": f"lit_shift: {', '.join(counted)}",
+        "unfinished": [{"run": name, "note": note} for name, note in unfinished],
+        "sets": [_set(name, members, rows) for name, members in gallery.by_images(models).items()],
+    }
+
+
+def _set(name: str, models: Sequence[Findings], all_rows: Sequence[Row]) -> dict[str, Any]:
+    """What is shown of models that were measured on the same test images."""
+    runs, elsewhere = ([model for model in models if model.trained is trained] for trained in (True, False))
+    rows = [row for row in all_rows if any(row.runs[0] is run for run in runs)]
+    protocols = {run.name: row.protocol for row in all_rows for run in row.runs}
     # First the images that most runs show.
     count = Counter(place for run in runs for place in _kept(run))
     shown = sorted(count, key=lambda place: (-count[place], place))
     images = {place: gallery.show(runs, place) for place in shown}
     return {
-        "title": f"lit_shift: {', '.join(counted)}",
+        "name": name,
         "rows": [_row(row) for row in rows],
-        "unfinished": [{"run": name, "note": note} for name, note in unfinished],
-        "foot": [_foot(protocol, members) for protocol, members in by_protocol(rows).items()],
+        "foot": [_foot(protocol, members) for protocol, members in by_protocol(rows).items() if any_published(members)],
         "published": [
             {"filter": filter, "family": family(filter), "taps": taps(filter), "aug": aug} | rates
             for (filter, aug), rates in PUBLISHED.items()
+            if any(of_cifar10(run.config) for run in runs)
         ],
         "runs": [_run(run, protocols[run.name], shown) for run in runs if run.name in protocols],
         "images": [
@@ -87,9 +97,10 @@ def _run(run: Findings, protocol: str, shown: Sequence[int]) -> dict[str, Any]:
     arrays = run.arrays
     tv, course = run.under("tv"), gallery.filter_tv_course(run)
     orbits = dict(zip(_kept(run), arrays.get("probabilities", ()), strict=False))
-    counts = None
-    if "variation" in arrays:
-        counts = np.histogram(np.sqrt(arrays["variation"]).clip(BINS[0], BINS[-1]), BINS)[0].tolist()
+    counts = variation_counts(arrays["variation"]).tolist() if "variation" in arrays else None
+    distances: dict[str, LayerDistance] = {}
+    with without_old():
+        distances = gallery.layer_distances(run)
     return {
         "id": run.name,
         "name": run.name,
@@ -114,9 +125,9 @@ def _run(run: Findings, protocol: str, shown: Sequence[int]) -> dict[str, Any]:
                 "top": distance.between_images,
                 "map": np.round(distance.by_shift, 5).tolist(),
             }
-            for layer, distance in gallery.layer_distances(run).items()
+            for layer, distance in distances.items()
         ],
-        "variation_std": None if counts is None else {"edges": BINS.tolist(), "counts": counts},
+        "variations": counts and {"edges": VARIATION_EDGES.tolist(), "counts": counts},
         "stability": {
             str(place): np.round(arrays["diagonal"][place], 4).tolist()
             for place in shown

@@ -2,8 +2,10 @@
 
 import csv
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,46 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from lit_shift.console import say
 from lit_shift.errors import InputError
 from lit_shift.files import atomic_write, read_text
 from lit_shift.records import read_config, read_metrics
 
 ARRAYS = "arrays.npz"
+BY_LAYER = ("nonshiftability", "departures")  # measured under protocols
+
+
+class OldArrays(InputError):
+    """Arrays ``where`` an older version has written them, without what is asked for."""
+
+    def __init__(self, where: Path | str, name: str) -> None:
+        super().__init__(f"{where} was measured by an older version, which left no {name}: measure it again.")
+        self.where = where
+
+
+class Arrays(dict[str, np.ndarray]):
+    """Arrays by name, of a folder; one that is asked for and not there raises :class:`OldArrays`."""
+
+    def __init__(self, where: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self.where = where
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise OldArrays(self.where, name)
+
+
+@contextmanager
+def without_old() -> Iterator[None]:
+    """Leave out what needs arrays that an older version has not written, and say so, once of a folder."""
+    try:
+        yield
+    except OldArrays as error:
+        _tell(error.where)
+
+
+@cache
+def _tell(where: Path | str) -> None:
+    say(f"{where} was measured by an older version: measure it again. What needs arrays that it lacks is left out.")
 
 
 @dataclass(frozen=True)
@@ -24,7 +61,7 @@ class Findings:
 
     ``name`` tells it from others; ``config`` is that of its run; ``metrics`` are those of ``metrics.json``; ``history``
     has a row of numbers for each epoch; ``arrays`` are what the callbacks leave (see
-    :class:`lit_shift.callbacks.ShiftMeasures`, ``Equivariance`` and ``ShownImages``).
+    :class:`lit_shift.callbacks.ShiftMeasures`, ``Equivariance`` and ``ShownImages``), from ``folder``.
     """
 
     name: str
@@ -32,6 +69,10 @@ class Findings:
     metrics: Mapping[str, float]
     history: list[dict[str, float]]
     arrays: Mapping[str, np.ndarray]
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arrays", Arrays(self.folder or self.name, self.arrays))
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Findings":
@@ -49,7 +90,8 @@ class Findings:
             known, whole = {family(key) for key in (*metrics, *arrays)}, again.get("test/complete") == 1
             metrics |= {key: value for key, value in again.items() if family(key) not in known}
             arrays |= {key: values for key, values in more.items() if whole or family(key) not in known}
-        return cls(name, read_config(folder / "config.yaml"), metrics, read_history(folder / "history.csv"), arrays)
+        config, history = read_config(folder / "config.yaml"), read_history(folder / "history.csv")
+        return cls(name, config, metrics, history, arrays, folder)
 
     @property
     def trained(self) -> bool:
@@ -58,7 +100,7 @@ class Findings:
 
     def along_paths(self) -> "Findings":
         """What was measured under protocols or by votes alone."""
-        kept = {*self.protocols, "nonshiftability", "tta"}
+        kept = {*self.protocols, *BY_LAYER, "tta"}
         return replace(
             self,
             metrics={key: value for key, value in self.metrics.items() if family(key) in kept},
@@ -75,10 +117,11 @@ class Findings:
         return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
 
 
-def first_nonshiftability(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
-    """``nonshiftability/<layer>``, which is that of the first protocol that has it."""
+def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
+    """``nonshiftability/<layer>`` and ``departures/<layer>``, which are those of the first protocol that has them."""
     for protocol in protocols:
-        found = (key for key in metrics if key.startswith(f"{protocol}/nonshiftability/") and "_ci95" not in key)
+        prefixes = tuple(f"{protocol}/{kind}/" for kind in BY_LAYER)
+        found = (key for key in metrics if key.startswith(prefixes) and "_ci95" not in key)
         if first := {key.removeprefix(f"{protocol}/"): metrics[key] for key in found}:
             return first
     return {}

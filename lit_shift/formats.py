@@ -10,11 +10,13 @@ from rich.table import Table
 from rich.text import Text
 from tabulate import tabulate
 
-from lit_shift.table1 import MEASURES, Cell, Row, agreement, by_protocol
+from lit_shift.table1 import MEASURES, Cell, Row, agreement, any_published, by_protocol
 
 HEADS = {"accuracy": "accuracy", "accuracy_random": "random", "consistency": "consistency", "average": "average"}
-CAPTION = (
-    "Ours ± standard deviation over n seeds (published, difference), percent; the three best are bold. "
+MARKS = "the three best are bold, the three worst italic"
+CAPTION = f"Mean ± standard deviation over n seeds, percent; {MARKS}."
+BESIDE = (
+    f"Ours ± standard deviation over n seeds (published, difference), percent; {MARKS}. "
     "At the foot, Spearman's rank correlation with the published values and the mean absolute difference from them."
 )
 DAGGER = "\u2020"
@@ -25,7 +27,8 @@ def terminal(rows: Sequence[Row]) -> Group:
     """A table for each protocol, with its notes and its agreement with the paper below."""
     parts: list[Table | Text] = []
     for protocol, members in by_protocol(rows).items():
-        table = Table("pool", "filter", "aug", "n", *HEADS.values(), title=protocol, caption=CAPTION, box=SIMPLE_HEAD)
+        heads = ("pool", "filter", "aug", "n", *HEADS.values())
+        table = Table(*heads, title=protocol, caption=caption(members), box=SIMPLE_HEAD)
         table.collapse_padding, table.pad_edge = True, False
         for row in members:
             cells = [_styled(row.cells[measure]) for measure in MEASURES]
@@ -38,6 +41,11 @@ def terminal(rows: Sequence[Row]) -> Group:
     return Group(*parts)
 
 
+def caption(rows: Sequence[Row]) -> str:
+    """What the cells of some rows mean."""
+    return BESIDE if any_published(rows) else CAPTION
+
+
 def _lead(row: Row) -> list[str]:
     """What a line starts with: pool, filter, augmentation, number of seeds."""
     name = f"{row.pool} {DAGGER}" if row.notes else row.pool
@@ -47,7 +55,9 @@ def _lead(row: Row) -> list[str]:
 def _styled(cell: Cell | None) -> Text:
     if cell is None:
         return Text("-")
-    return Text.assemble((ours(cell), "bold" if cell.best else ""), ("\n" + beside(cell).strip(" ()"), "dim"))
+    style = "bold" if cell.best else "italic" if cell.worst else ""
+    below = "" if cell.published is None else "\n" + beside(cell).strip(" ()")
+    return Text.assemble((ours(cell), style), (below, "dim"))
 
 
 def ours(cell: Cell) -> str:
@@ -83,14 +93,19 @@ def _foot(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def comma_separated(rows: Sequence[Row]) -> str:
-    """A line for each row, rates in [0, 1]; an empty cell where there is no value."""
+    """A line for each row, rates in [0, 1]; an empty cell where there is no value.
+
+    Columns of published values are there if any row has one.
+    """
     text = StringIO()
-    columns = [f"{measure}{suffix}" for measure in MEASURES for suffix in ("", "_std", "_published")]
+    suffixes = ("", "_std", "_published") if any_published(rows) else ("", "_std")
+    columns = [f"{measure}{suffix}" for measure in MEASURES for suffix in suffixes]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["pool", "filter", "aug", "n", *columns, "protocol", "notes"])
     for row in rows:
         cells = [row.cells[measure] for measure in MEASURES]
-        values = [value for cell in cells for value in ((cell.mean, cell.std, cell.published) if cell else [None] * 3)]
+        triples = [(cell.mean, cell.std, cell.published) if cell else (None, None, None) for cell in cells]
+        values = [value for triple in triples for value in triple[: len(suffixes)]]
         rounded = [None if value is None else f"{value:.6g}" for value in values]
         aug = str(row.aug).lower()
         writer.writerow([row.pool, row.filter, aug, len(row.runs), *rounded, row.protocol, "; ".join(row.notes)])
@@ -100,7 +115,9 @@ def comma_separated(rows: Sequence[Row]) -> str:
 def markdown(rows: Sequence[Row]) -> str:
     """A Markdown table for each protocol."""
     return "\n\n".join(
-        "\n\n".join([f"**{protocol}**", _tabulated(members, "github", "**{}**"), CAPTION, *notes(members)])
+        "\n\n".join(
+            [f"**{protocol}**", _tabulated(members, "github", ("**{}**", "*{}*")), caption(members), *notes(members)]
+        )
         for protocol, members in by_protocol(rows).items()
     )
 
@@ -109,9 +126,10 @@ def latex(rows: Sequence[Row]) -> str:
     """A LaTeX table for each protocol."""
     tables = []
     for protocol, members in by_protocol(rows).items():
-        caption = escaped(" ".join([f"{protocol}.", CAPTION, *(f"{note}." for note in notes(members))]))
-        table = _tabulated(members, "latex_raw", r"\textbf{{{}}}").translate(str.maketrans(SYMBOLS))
-        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{caption}}}", r"\end{table}"]))
+        below = escaped(" ".join([f"{protocol}.", caption(members), *(f"{note}." for note in notes(members))]))
+        marks = (r"\textbf{{{}}}", r"\textit{{{}}}")
+        table = _tabulated(members, "latex_raw", marks).translate(str.maketrans(SYMBOLS))
+        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{below}}}", r"\end{table}"]))
     return "\n\n".join(tables)
 
 
@@ -121,11 +139,15 @@ def escaped(text: str) -> str:
     return text.translate(str.maketrans(SYMBOLS | commands))
 
 
-def _tabulated(rows: Sequence[Row], style: str, bold: str) -> str:
+def _tabulated(rows: Sequence[Row], style: str, marks: tuple[str, str]) -> str:
+    best, worst = marks
     lines = []
     for row in rows:
         cells = [row.cells[measure] for measure in MEASURES]
-        written = [(bold.format(ours(c)) if c.best else ours(c)) + beside(c) if c else "-" for c in cells]
+        written = []
+        for cell in cells:
+            mark = best if cell and cell.best else worst if cell and cell.worst else "{}"
+            written.append(mark.format(ours(cell)) + beside(cell) if cell else "-")
         lines.append([*_lead(row), *written])
     lines += [[name, "", "", "", *cells] for name, *cells in _foot(rows)]
     return tabulate(lines, ["pool", "filter", "aug", "n", *HEADS.values()], style, disable_numparse=True)

@@ -289,27 +289,51 @@ def mad(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor
 def nonshiftability(
     sums: Tensor, maxima: Tensor, tolerance: float = 0.2, threshold: float = 0.1, reduction: Reduction = "mean"
 ) -> Tensor:
-    """At how many steps of a path the global sum of a layer's feature maps departs from its mean over the path.
+    """At how many steps of a path the global sum of a layer's feature maps changes.
 
-    It departs where it differs by more than ``tolerance`` of that mean. The number of such steps is averaged over the
-    maps that respond to the image: whose maximum over the path passes ``threshold`` times that of the whole layer.
+    It changes where it differs from that of the frame before by more than ``tolerance`` of its mean over the path. The
+    number of such steps is averaged over the maps that respond to the image: whose maximum over the path passes
+    ``threshold`` times that of the whole layer.
 
     Args:
-        sums: (N, S, C), the sum over each of C feature maps at the S steps.
+        sums: (N, S, C), the sum over each of C feature maps at the S frames, in order.
         maxima: (N, C), the largest value of each map over the path.
         tolerance: at least 0.
         threshold: in [0, 1).
 
     Returns:
-        float64 in [0, S], scalar or (N,); NaN for an image to which no map responds.
+        float64 in [0, S - 1], scalar or (N,); NaN for an image to which no map responds.
 
     Source: Azulay & Weiss, section 3.
     """
-    sums, maxima = sums.double(), maxima.double()
-    mean = sums.mean(1, keepdim=True)
-    departures = ((sums - mean).abs() > tolerance * mean.abs()).sum(1).double()
-    responds = maxima > threshold * maxima.amax(1, keepdim=True)
-    return _reduce((departures * responds).sum(1) / responds.sum(1), reduction)
+    changes = sums.double().diff(dim=1).abs() > _tolerated(sums, tolerance)
+    return _reduce(_over_responding(changes, maxima, threshold), reduction)
+
+
+def departures(
+    sums: Tensor, maxima: Tensor, tolerance: float = 0.2, threshold: float = 0.1, reduction: Reduction = "mean"
+) -> Tensor:
+    """At how many frames of a path the global sum of a layer's feature maps departs from its mean over the path.
+
+    It departs where it differs by more than ``tolerance`` of that mean. A sum that drifts departs without ever changing
+    by as much from frame to frame; otherwise as :func:`nonshiftability`.
+
+    Returns:
+        float64 in [0, S], scalar or (N,); NaN for an image to which no map responds.
+    """
+    off = (sums.double() - sums.double().mean(1, keepdim=True)).abs() > _tolerated(sums, tolerance)
+    return _reduce(_over_responding(off, maxima, threshold), reduction)
+
+
+def _tolerated(sums: Tensor, tolerance: float) -> Tensor:
+    """What a sum may differ by: (N, S, C) -> (N, 1, C)."""
+    return tolerance * sums.double().mean(1, keepdim=True).abs()
+
+
+def _over_responding(events: Tensor, maxima: Tensor, threshold: float) -> Tensor:
+    """Number of events (N, T, C) along a path, a mean over the maps that respond: (N,)."""
+    responds = maxima > threshold * maxima.double().amax(1, keepdim=True)
+    return (events.sum(1).double() * responds).sum(1) / responds.sum(1)
 
 
 def elected(ballots: Tensor, passes: Sequence[int]) -> Tensor:

@@ -1,8 +1,9 @@
 """Every figure of the papers for one model or several, from what was found of them. Needs no torch."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import zip_longest
+from itertools import combinations, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from lit_shift.errors import InputError
 from lit_shift.figures import LayerDistance, Point
 from lit_shift.files import atomic_write
 from lit_shift.filters import family, taps
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 from lit_shift.path_gallery import Drawing
+from lit_shift.run_protocol import CIFAR10, of_cifar10
 
 MOST_IMAGES = 8
 
@@ -26,24 +28,32 @@ def draw(models: Sequence[Findings]) -> dict[str, Figure]:
     """Figures by name, those for which anything was found.
 
     Raises:
-        InputError: models of other image sizes, or measured on other test images.
+        InputError: models of other image sizes, or measured on other test images; see :func:`by_images`.
     """
     check_comparable(models)
-    drawn = {name: make(models) for name, make in drawings(models).items()}
-    return {name: figure for name, figure in drawn.items() if figure}
+    return {name: figure for name, figure in _drawn(models, drawings(models).items()) if figure}
 
 
 def save(models: Sequence[Findings], folder: Path) -> None:
     """Draw every figure into ``<folder>/<name>.png``, in place of those there; raises what :func:`draw` does."""
     check_comparable(models)
     console = Console(stderr=True)
-    for name, make in track(
+    makers = track(
         drawings(models).items(), "drawing", console=console, disable=not console.is_terminal, transient=True
-    ):
-        if figure := make(models):
+    )
+    for name, figure in _drawn(models, makers):
+        if figure:
             atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
         else:
             (folder / f"{name}.png").unlink(missing_ok=True)
+
+
+def _drawn(models: Sequence[Findings], makers: Iterable[tuple[str, Drawing]]) -> Iterator[tuple[str, Figure | None]]:
+    for name, make in makers:
+        figure = None
+        with without_old():
+            figure = make(models)
+        yield name, figure
 
 
 def remove(models: Sequence[Findings], folder: Path) -> None:
@@ -57,33 +67,76 @@ def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
     return FIGURES | path_gallery.drawings(models)
 
 
+def by_images(models: Iterable[Findings]) -> dict[str, list[Findings]]:
+    """Models by the test images that they were measured on, under a name that is fit for a folder.
+
+    Images are the same where those that two models keep are, by labels and pixels; of models that keep none in common,
+    where their data are the same by name, folder and size.
+    """
+    groups: list[list[Findings]] = []
+    for model in models:
+        known = (group for group in groups if any(_same_images(model, other) for other in group))
+        group = next(known, None)
+        if group is None:
+            groups.append(group := [])
+        group.append(model)
+    counts: Counter[str] = Counter()
+    named = {}
+    for group in groups:
+        name, folder, _ = _data(group[0])
+        name = f"{name}-{Path(folder).name}" if folder else name
+        counts[name] += 1
+        named[name if counts[name] == 1 else f"{name}-{counts[name]}"] = group
+    return named
+
+
 def check_comparable(models: Sequence[Findings]) -> None:
     """That models can share pictures.
 
     Raises:
         InputError: images of other sizes, or other test images; names two models.
     """
-    for what, of in (("images of other sizes", _size), ("other test images", _labels)):
-        known = [(model.name, found) for model in models if (found := of(model)) is not None]
-        for name, found in known[1:]:
-            first, expected = known[0]
-            if any(a != b for a, b in zip(found, expected, strict=False)):  # one may have seen fewer images
-                raise InputError(f"{first} and {name} were measured on {what}: compare runs of one data set.")
+    for one, other in combinations(models, 2):
+        if what := _difference(one, other):
+            raise InputError(f"{one.name} and {other.name} were measured on {what}: compare runs of one data set.")
 
 
-def _size(model: Findings) -> tuple[int, ...] | None:
-    return model.arrays["pixels"].shape[2:] if "pixels" in model.arrays else None
+def _same_images(one: Findings, other: Findings) -> bool:
+    return not _difference(one, other) and (bool(_common(one, other)) or _data(one) == _data(other))
 
 
-def _labels(model: Findings) -> list[int] | None:
-    return model.arrays["labels"].tolist() if "labels" in model.arrays else None
+def _difference(one: Findings, other: Findings) -> str | None:
+    """In what the test images of two models differ, as far as they keep these."""
+    if all("pixels" in model.arrays for model in (one, other)):
+        if one.arrays["pixels"].shape[2:] != other.arrays["pixels"].shape[2:]:
+            return "images of other sizes"
+        if any((show([one], place)[0] != show([other], place)[0]).any() for place in _common(one, other)):
+            return "other test images"
+    labels = (model.arrays.get("labels", np.array([])).tolist() for model in (one, other))
+    if any(a != b for a, b in zip(*labels, strict=False)):  # one may have seen fewer images
+        return "other test images"
+    return None
+
+
+def _common(one: Findings, other: Findings) -> set[int]:
+    """The test images that both keep."""
+    first, second = (set(model.arrays.get("shown", np.array([])).tolist()) for model in (one, other))
+    return first & second
+
+
+def _data(model: Findings) -> tuple[str, str, str]:
+    """Name, folder and size of a model's data, as far as these tell images."""
+    data = model.config.get("data", {})
+    folder = "" if data.get("_target_") == CIFAR10 else data.get("root", "")
+    return model.config["choices"]["data"], str(folder), str(data.get("size", ""))
 
 
 def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
-    """The models among the paper's, in the plane of accuracy and consistency."""
+    """The models in the plane of accuracy and consistency, those of CIFAR-10 among the paper's."""
     points = [
         Point(filter, family(filter), taps(filter), aug, rates["accuracy"], rates["consistency"], published=True)
         for (filter, aug), rates in table1.PUBLISHED.items()
+        if any(of_cifar10(model.config) for model in models)
     ]
     for model in models:
         accuracy, consistency = (table1.rate(model.metrics, measure) for measure in ("accuracy", "consistency"))
@@ -148,11 +201,6 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
     )
 
 
-def _deviations(model: Findings) -> np.ndarray:
-    variation = model.arrays.get("variation", np.array([]))
-    return np.sqrt(variation[~np.isnan(variation)])  # of images left out it is unknown
-
-
 def _of_each(find: Callable[[Findings], Any], draw: Callable[[dict[str, Any]], Figure]) -> Drawing:
     """A figure that shows what is found of each model by its name; models of which nothing is found are left out."""
 
@@ -171,7 +219,7 @@ def _stability(models: Sequence[Findings]) -> Figure | None:
 FIGURES: dict[str, Drawing] = {
     "accuracy_consistency": accuracy_consistency,
     "equivariance": _of_each(layer_distances, figures.equivariance),
-    "variation": _of_each(_deviations, figures.variation),
+    "variation": _of_each(lambda model: model.arrays.get("variation", ()), figures.variation),
     "filter_tv": _of_each(lambda model: model.under("tv"), figures.filter_tv),
     "filter_tv_course": _of_each(filter_tv_course, figures.filter_tv_course),
     "stability": _stability,

@@ -1,126 +1,168 @@
-"""The feature maps of any network: after every convolution and every pool, in order of execution."""
+"""The feature maps of any network: of every convolution and every pool, as the next of them gets it."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules import activation, batchnorm, instancenorm, normalization
 
 from lit_shift.pool import Pool
+from lit_shift.trace import Trace
 
 POOLS = (Pool, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d, nn.FractionalMaxPool2d)
-NORMS_AND_ACTIVATIONS = tuple(
-    getattr(kind, name) for kind in (batchnorm, instancenorm, normalization, activation) for name in kind.__all__
-)
+JOINS = (torch.cat, torch.concat, torch.concatenate)
+
+Call = tuple[nn.Module, int]  # of a module, for which time in a pass
 
 
 class Layers:
     """The convolutions and pools that an image passes in a network.
 
-    A convolution's map is taken after the norm and the activation that directly follow it, where these are modules of
-    ``torch.nn`` or derived from such; functions (``F.relu`` in torchvision's Inception) cannot be seen. A pool is one
-    of :data:`POOLS`, or any module without parts and parameters that makes a map smaller, keeps its channels and leaves
-    more than one sample, say a blur of someone else's. Left out are 1x1 convolutions of a single sample (squeeze
-    and excitation) and maps that are not one an image.
+    A layer's map is what the next layer sees: after all that the network does to it before another convolution or pool
+    takes it, be that by modules or by functions: norms, activations, the addition that ends a residual block. Of maps
+    that are added up the one with most convolutions behind it is the layer, and the others (a convolution on the
+    shortcut) are none. Of maps that are concatenated each layer has its own channels. The last map of a layer's own
+    shape counts, should what is taken have another.
+
+    A pool is one of :data:`POOLS`, or any module without parts and parameters that makes a map smaller, keeps its
+    channels and leaves more than one sample, say a blur of someone else's; pools that are functions are none. Left out
+    are 1x1 convolutions of a single sample (squeeze and excitation) and maps that are not one an image.
 
     Args:
         net: images (N, 3, H, W) -> anything; it is put into eval mode.
         example: (N, 3, H, W), of the size that ``net`` is meant for, for a first run that finds the layers.
 
     Attributes:
-        names: of the layers, in order of execution: their paths in ``net`` without what all share (``conv1_1``), unless
-            that leaves a number (``features.0``); ``conv#2`` is the second call of ``conv``.
-        depths: of each, the number of convolutions up to it, itself included.
+        names: of the layers, in order of depth, then of execution: their paths in ``net`` without what all share
+            (``conv1_1``), unless that leaves a number (``features.0``); ``conv#2`` is the second call of ``conv``.
+        depths: of each, the number of convolutions that an image has passed there, itself included: on the longest way.
         pools: of each, whether it is a pool.
     """
 
     def __init__(self, net: nn.Module, example: Tensor) -> None:
         self.net = net.eval()
-        found = _found(net, example)
-        paths = _shortened([layer.path.split(".") for layer in found])
+        paths = {module: path for path, module in net.named_modules()}
+        found: list[_Layer] = []
+        with torch.no_grad(), _Pass(lambda layer, map: found.append(layer)).of(net):
+            net(example.clone())
+        found.sort(key=lambda layer: layer.rank)
+        shortened = _shortened([paths[layer.call[0]].split(".") for layer in found])
         self.names = [
-            path if layer.call == 1 else f"{path}#{layer.call}" for path, layer in zip(paths, found, strict=True)
+            path if layer.call[1] == 1 else f"{path}#{layer.call[1]}"
+            for path, layer in zip(shortened, found, strict=True)
         ]
         self.depths = [layer.depth for layer in found]
         self.pools = [layer.pool for layer in found]
-        self._ends = {layer.end: name for layer, name in zip(found, self.names, strict=True)}
+        self._names = {layer.call: name for layer, name in zip(found, self.names, strict=True)}
 
     @contextmanager
     def watch(self, see: Callable[[str, Tensor], object]) -> Iterator[None]:
         """While open, each forward pass of the network calls ``see(name, map)`` for each layer, map (N, C, h, w).
 
-        The map is the network's own, which it may overwrite as soon as ``see`` returns.
+        The map is the network's own, which it may overwrite as soon as ``see`` returns. A layer is seen when the next
+        one begins, which in parallel branches need not be in the order of ``names``.
         """
-        calls: Counter[nn.Module] = Counter()
-
-        def start(net: nn.Module, inputs: Any) -> None:
-            calls.clear()
-
-        def after(module: nn.Module, inputs: Any, output: Any) -> None:
-            calls[module] += 1
-            if (name := self._ends.get((module, calls[module]))) is not None:
-                see(name, output)
-
-        with ExitStack() as hooks:
-            hooks.enter_context(self.net.register_forward_pre_hook(start))
-            for module in {module for module, _ in self._ends}:
-                hooks.enter_context(module.register_forward_hook(after))
+        with _Pass(lambda layer, map: see(self._names[layer.call], map)).of(self.net):
             yield
 
 
-@dataclass
+@dataclass(eq=False)
 class _Layer:
-    path: str
-    call: int
-    depth: int
+    call: Call
+    rank: tuple[int, int]  # its depth, then its place in the order of execution
     pool: bool
-    end: tuple[nn.Module, int]  # the call of a module after which the map is what it is taken to be
-    map: Tensor
-    version: int
+    shape: torch.Size  # of its map, (C, h, w)
+    map: tuple[Tensor, slice] | None = None  # the last of that shape, and which of the channels: kept until it is seen
+    seen: bool = False
 
-    def goes_into(self, inputs: tuple[Any, ...]) -> bool:
-        """Whether a module gets this layer's map, and as it was: ``map += identity`` makes another of it in place."""
-        return bool(inputs) and inputs[0] is self.map and self.map._version == self.version
+    @property
+    def depth(self) -> int:
+        return self.rank[0]
 
 
-def _found(net: nn.Module, example: Tensor) -> list[_Layer]:
-    """The layers of a forward pass, in order of execution."""
-    paths = {module: path for path, module in net.named_modules()}
-    layers: list[_Layer] = []
-    calls: Counter[nn.Module] = Counter()
-    followed: dict[nn.Module, _Layer | None] = {}
+class _Origin(NamedTuple):
+    """What a tensor derives from: the layers of its channels, and the convolutions on the longest way to it."""
 
-    def before(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        convolutions = (layer for layer in layers if not layer.pool)
-        followed[module] = next((layer for layer in convolutions if layer.goes_into(inputs)), None)
+    channels: dict[_Layer, slice]
+    depth: int
 
-    def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        calls[module] += 1
-        end = module, calls[module]
-        if not inputs or not all(_is_map(tensor, len(example)) for tensor in (inputs[0], output)):
+    @property
+    def last(self) -> _Layer:
+        return max(self.channels, key=lambda layer: layer.rank)
+
+
+class _Pass(Trace[_Origin]):
+    """Shows each layer, as soon as the next one has it, with its map."""
+
+    def __init__(self, see: Callable[[_Layer, Tensor], object]) -> None:
+        super().__init__()
+        self.see = see
+
+    def start(self, images: Tensor) -> None:
+        self.images = images.shape[0]
+        self.layers: list[_Layer] = []
+
+    def noted(self, function: Any, inputs: Sequence[Tensor], output: Tensor) -> _Origin:
+        origins = [(tensor, self.notes[tensor]) for tensor in inputs if tensor in self.notes]
+        alike = [origin for tensor, origin in origins if tensor.shape == output.shape]
+        if function in JOINS and output.ndim == 4 and output.shape[1] == sum(tensor.shape[1] for tensor in inputs):
+            channels = self._joined(inputs)
+        elif alike:
+            channels = max(alike, key=lambda origin: origin.last.rank).channels
+            for layer in {layer for origin in alike for layer in origin.channels} - channels.keys():
+                layer.map = None  # a part of the sum
+        else:
+            last = max((origin.last for _, origin in origins), key=lambda layer: layer.rank)
+            channels = {last: slice(None)}
+        for layer, part in channels.items():
+            if not layer.seen and self._is_of(layer, output, part):
+                layer.map = output, part
+        return _Origin(channels, max(origin.depth for _, origin in origins))
+
+    def _joined(self, inputs: Sequence[Tensor]) -> dict[_Layer, slice]:
+        channels, first = {}, 0
+        for tensor in inputs:
+            if tensor in self.notes:
+                for layer, part in self.notes[tensor].channels.items():
+                    start, stop, _ = part.indices(tensor.shape[1])
+                    channels[layer] = slice(first + start, first + stop)
+            first += tensor.shape[1]
+        return channels
+
+    def after(self, module: nn.Module, call: int, x: Tensor, y: Tensor) -> None:
+        if not self._is_map(x) or not self._is_map(y):
             return
-        convolution, pool = _is_convolution(module, inputs[0]), _is_pool(module, inputs[0], output)
-        if convolution or pool:
-            depth = sum(not layer.pool for layer in layers) + convolution
-            layers.append(_Layer(paths[module], end[1], depth, pool, end, output, output._version))
-        elif (layer := followed[module]) and isinstance(module, NORMS_AND_ACTIVATIONS):
-            layer.end, layer.map, layer.version = end, output, output._version
+        convolution = _is_convolution(module, x)
+        if not convolution and not _is_pool(module, x, y):
+            return
+        origin = self.notes[x] if x in self.notes else _Origin({}, 0)
+        for layer, part in origin.channels.items():
+            if self._is_of(layer, x, part):
+                layer.map = x, part
+            self._show(layer)
+        rank = origin.depth + convolution, len(self.layers)
+        layer = _Layer((module, call), rank, not convolution, y.shape[1:], (y, slice(None)))
+        self.layers.append(layer)
+        self.notes[y] = _Origin({layer: slice(None)}, layer.depth)
 
-    # Tensors of inference mode have no versions.
-    with ExitStack() as hooks, torch.inference_mode(False), torch.no_grad():
-        for module in paths:
-            hooks.enter_context(module.register_forward_pre_hook(before))
-            hooks.enter_context(module.register_forward_hook(after))
-        net(example.clone())
-    return layers
+    def end(self) -> None:
+        for layer in self.layers:
+            self._show(layer)
 
+    def _show(self, layer: _Layer) -> None:
+        if not layer.seen and layer.map:
+            map, part = layer.map
+            layer.seen, layer.map = True, None
+            self.see(layer, map[:, part])
 
-def _is_map(tensor: Any, images: int) -> bool:
-    return isinstance(tensor, Tensor) and tensor.ndim == 4 and len(tensor) == images
+    def _is_map(self, tensor: Tensor) -> bool:
+        return tensor.ndim == 4 and tensor.shape[0] == self.images
+
+    def _is_of(self, layer: _Layer, tensor: Tensor, part: slice) -> bool:
+        """Whether these channels of a tensor are of the shape of a layer's map."""
+        return self._is_map(tensor) and tensor[:, part].shape[1:] == layer.shape
 
 
 def _is_convolution(module: nn.Module, x: Tensor) -> bool:

@@ -273,6 +273,16 @@ class NonShiftability(MeanOverImages):
         return functional.nonshiftability(sums, maxima, self.tolerance, self.threshold, reduction="none")
 
     def largest(self, sums: Tensor, maxima: Tensor) -> float:
+        return sums.shape[1] - 1
+
+
+class Departures(NonShiftability):
+    """Mean of :func:`lit_shift.functional.departures` over the images to which a map of the layer responds."""
+
+    def measure(self, sums: Tensor, maxima: Tensor) -> Tensor:
+        return functional.departures(sums, maxima, self.tolerance, self.threshold, reduction="none")
+
+    def largest(self, sums: Tensor, maxima: Tensor) -> float:
         return sums.shape[1]
 
 

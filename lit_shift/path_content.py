@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 from lit_shift.page import packed, picture
-from lit_shift.path_gallery import interval, layers, tolerance
-from lit_shift.path_table import COLUMNS, by_protocol
+from lit_shift.path_gallery import ALL, by_answer, correct_class, interval, layers, tolerance
+from lit_shift.path_table import by_protocol
+from lit_shift.remarks import remarks
 
 MOST_STEPS = 1024  # of a path
 MOST_ROWS, MOST_CELLS = 256, 24_000  # of a heat map
 MOST_FILMED = 40  # images whose frames and feature maps are shown, times models; but one image in any case
 MOST_MAPS = 16  # of which the sums are shown
+MOST_LINES = 64  # images of which non-shiftability is shown
 FRAME_SIDE, MAP_SIDE = 128, 32
 KNOWN, MISSING = 254, 255  # bytes: a probability of 1, and one that is not known
 
@@ -27,24 +29,33 @@ KNOWN, MISSING = 254, 255  # bytes: a probability of 1, and one that is not know
 def content(models: Sequence[Findings]) -> dict[str, Any]:
     """What :func:`lit_shift.page.render` is to show of protocols.
 
-    ``protocols`` are in order, each with an ``id``, a shorter ``title`` and, where layers were looked into, the
-    ``tolerance`` of non-shiftability, which is one of the options that tell protocols apart; ``films`` are the frames
-    of an image under one of them, those that several models share once; ``models`` have by name what was found of them
-    by the protocol's id, and there by the film's number what was found of that image.
+    ``protocols`` are in order, each with an ``id``, a shorter ``title``, what is called the ``correct`` class and the
+    ``rate`` of frames that get it, and, where layers were looked into, the ``tolerance`` of non-shiftability, which is
+    one of the options that tell protocols apart; ``remarks`` are sentences on what to beware of; ``films`` are the
+    frames of an image under one of them, those that several models share once; ``models`` have by name what was found
+    of them by the protocol's id, and there by the film's number what was found of that image.
     """
     groups = by_protocol(models)
     options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in groups.items()}
     protocols = []
     films: dict[tuple[Any, ...], dict[str, Any]] = {}
     found: dict[str, dict[str, Any]] = {}
-    for id, members in groups.items():
+    for id, all_members in groups.items():
+        members = []
+        for model, name in all_members:
+            with without_old():
+                found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": {}}
+                members.append((model, name))
+        if not members:
+            continue
         pictured = Counter(place for model, name in members for place in _pictured(model, name))
         shown = [place for place, _ in pictured.most_common(max(1, MOST_FILMED // len(members)))]
         for model, name in members:
-            places = [place for place in _pictured(model, name) if place in shown]
-            of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
-            found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": of_films}
-        (first, name), *_ = members
+            with without_old():
+                places = [place for place in _pictured(model, name) if place in shown]
+                of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
+                found[model.name][id]["films"] = of_films
+        first, name = members[0]
         tolerances = [tolerance(model, name) for model, name in members if f"{name}/layers" in model.arrays]
         protocols.append(
             {
@@ -52,12 +63,14 @@ def content(models: Sequence[Findings]) -> dict[str, Any]:
                 "title": _title(id, options),
                 "name": name,
                 "options": options[id][1],
-                "along": str(first.arrays[f"{name}/along"]),
+                "along": found[first.name][id]["along"],
+                "correct": correct_class([first], name),
+                "rate": _rate(first, name),
                 "tolerance": next(iter(tolerances), None),
                 "images_left_out": len(pictured) - len(shown),
             }
         )
-    return {"protocols": protocols, "films": list(films.values()), "models": found}
+    return {"protocols": protocols, "remarks": remarks(models), "films": list(films.values()), "models": found}
 
 
 def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:
@@ -73,18 +86,20 @@ def _measured(model: Findings, protocol: str) -> dict[str, Any]:
     positions, probability = arrays[f"{protocol}/positions"], arrays[f"{protocol}/probability"]
     steps = _thinned(len(positions), MOST_STEPS)
     looked_into = layers(model, protocol) if f"{protocol}/layers" in arrays else []
-    accuracy = {
-        name: _rounded(arrays[f"{protocol}/accuracy_{name}"][steps], 4)
+    rate = _rate(model, protocol)
+    rates = {
+        name: _rounded(arrays[f"{protocol}/{rate}_{name}"][steps], 4)
         for name in ("top1", "top5")
-        if f"{protocol}/accuracy_{name}" in arrays
+        if f"{protocol}/{rate}_{name}" in arrays
     }
     return {
+        "along": str(arrays[f"{protocol}/along"]),
         "data": model.config["choices"]["data"],
         "images": metrics.get(f"{protocol}/n", len(probability)),
         "complete": metrics.get(f"{protocol}/complete", 1) == 1,
         "measures": {
             measure: list(interval(model, f"{protocol}/{measure}"))
-            for measure in COLUMNS
+            for measure in ALL
             if f"{protocol}/{measure}" in metrics
         },
         "steps": len(positions),
@@ -95,9 +110,20 @@ def _measured(model: Findings, protocol: str) -> dict[str, Any]:
             "depths": [layer.depth for layer in looked_into],
             "pools": [layer.pool for layer in looked_into],
             "intervals": [_rounded(layer.interval, 3) for layer in looked_into],
+            "images": _rounded(_by_image(model, protocol), 2) if looked_into else [],
         },
-        "accuracy": accuracy,
+        "rates": rates,
     }
+
+
+def _rate(model: Findings, protocol: str) -> str:
+    return "agreement" if by_answer(model, protocol) else "accuracy"
+
+
+def _by_image(model: Findings, protocol: str) -> np.ndarray:
+    """Non-shiftability of evenly many of the images, in the layers that were looked into."""
+    by_image = model.arrays[f"{protocol}/nonshiftability_by_image"]
+    return by_image[_thinned(len(by_image), MOST_LINES)]
 
 
 def _heat(probability: np.ndarray, places: np.ndarray) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from lit_shift import figures
 from lit_shift.figures import azulay_weiss
 from lit_shift.findings import Findings
 
-MEASURES = tuple(azulay_weiss.MEASURES)
+MEASURES = tuple(azulay_weiss.MEASURES)  # that are drawn
+ALL = ("accuracy", "accuracy_top5", "agreement", "agreement_top5", *MEASURES[2:])
 
 # From models to a figure, or to None where nothing was found that it could show.
 Drawing = Callable[[Sequence[Findings]], Figure | None]
@@ -21,10 +22,22 @@ def interval(model: Findings, key: str) -> figures.Interval:
     return figures.Interval(*(model.metrics.get(name, np.nan) for name in (key, f"{key}_ci95_low", f"{key}_ci95_high")))
 
 
+def by_answer(model: Findings, protocol: str) -> bool:
+    """Whether the correct class is what the model answers for the whole image, as nobody knows the label."""
+    return f"{protocol}/agreement" in model.metrics
+
+
+def correct_class(models: Sequence[Findings], protocol: str) -> str:
+    """What the correct class is to be called where these models' is spoken of."""
+    names = ("answer on the whole image" if by_answer(model, protocol) else "correct class" for model in models)
+    return " or ".join(dict.fromkeys(names))
+
+
 def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
     """Every figure that there may be of the models, by name: those over protocols, then those of each."""
     names = list(dict.fromkeys(name for model in models for name in model.protocols))
-    drawn: dict[str, Drawing] = {"jaggedness": jaggedness, "sums": sums, "cost": cost}
+    drawn: dict[str, Drawing] = {"jaggedness": jaggedness, "sums": sums}
+    drawn |= {"cost": partial(cost, rate="accuracy"), "cost_agreement": partial(cost, rate="agreement")}
     for name in names:
         drawn |= {f"{name}_{kind}": partial(draw, protocol=name) for kind, draw in BY_PROTOCOL.items()}
         shown = [model.arrays[f"{name}/shown"].tolist() for model in models if f"{name}/shown" in model.arrays]
@@ -37,15 +50,27 @@ def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
 
 
 def jaggedness(models: Sequence[Findings]) -> Figure | None:
-    """Their Fig. 2B and 7-9: how often and how much answers change, model by model and protocol by protocol."""
+    """Their Fig. 2B and 7-9: how often and how much answers change, model by model and protocol by protocol.
+
+    Changes are counted where all paths are as long, else they are given per step.
+    """
     titles = _titles(models)
+    compared = comparable([(model, protocol) for model in models for protocol in model.protocols])
     found: dict[str, dict[str, dict[str, figures.Interval]]] = {}
     for (name, protocol), title in titles.items():
         (model,) = (model for model in models if model.name == name)
-        measured = [measure for measure in MEASURES if f"{protocol}/{measure}" in model.metrics]
+        measured = [measure for measure in MEASURES if measure in compared and f"{protocol}/{measure}" in model.metrics]
         by_protocol = found.setdefault(name, {})
         by_protocol[title] = {measure: interval(model, f"{protocol}/{measure}") for measure in measured}
     return figures.jaggedness(found) if found else None
+
+
+def comparable(measured: Sequence[tuple[Findings, str]]) -> list[str]:
+    """Of :data:`ALL` those in which models and protocols can be compared: no counts along paths of unlike lengths."""
+    ordered = [(model, protocol) for model, protocol in measured if f"{protocol}/mad" in model.metrics]
+    lengths = {len(model.arrays[f"{protocol}/positions"]) for model, protocol in ordered}
+    left_out = "jaggedness_top" if len(lengths) > 1 else "jaggedness_rate"
+    return [measure for measure in ALL if not measure.startswith(left_out)]
 
 
 def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:
@@ -76,14 +101,18 @@ def sums(models: Sequence[Findings]) -> Figure | None:
     return figures.sums(found) if found else None
 
 
-def cost(models: Sequence[Findings]) -> Figure | None:
-    """Section 5: what test-time augmentation gains and costs."""
+def cost(models: Sequence[Findings], rate: str) -> Figure | None:
+    """Section 5: what test-time augmentation gains and costs; the rate is accuracy or agreement."""
     found = {
-        model.name: {name: model.arrays[f"tta/{name}"] for name in ("passes", "accuracy", "consistency")}
+        model.name: {
+            "passes": model.arrays["tta/passes"],
+            "rate": model.arrays[f"tta/{rate}"],
+            "consistency": model.arrays["tta/consistency"],
+        }
         for model in models
-        if "tta/passes" in model.arrays
+        if f"tta/{rate}" in model.arrays
     }
-    return figures.cost(found) if found else None
+    return figures.cost(found, rate) if found else None
 
 
 def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | None:
@@ -94,14 +123,17 @@ def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | N
         )
         for model in _moving(models, protocol)
     }
-    return figures.correct_probability(found) if found else None
+    return figures.correct_probability(found, correct_class(_moving(models, protocol), protocol)) if found else None
 
 
 def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
     """Their Fig. 10: non-shiftability by depth."""
     found = {
         model.name: figures.NonShiftabilityByDepth(
-            layers(model, protocol), len(model.arrays[f"{protocol}/positions"]), tolerance(model, protocol)
+            layers(model, protocol),
+            len(model.arrays[f"{protocol}/positions"]) - 1,
+            tolerance(model, protocol),
+            model.arrays[f"{protocol}/nonshiftability_by_image"],
         )
         for model in models
         if f"{protocol}/layers" in model.arrays
@@ -121,22 +153,22 @@ def layers(model: Findings, protocol: str) -> list[figures.LayerNonShiftability]
 
 
 def tolerance(model: Findings, protocol: str) -> float:
-    """By more than which share of its mean over the path the sum of a feature map that departs differs from it."""
+    """By more than which share of its mean over the path the sum of a feature map that changes or departs does so."""
     return float(model.arrays[f"{protocol}/tolerance"])
 
 
-def accuracy_by_size(models: Sequence[Findings], protocol: str) -> Figure | None:
-    """Their Fig. 6: accuracy as a function of size."""
+def rate_by_size(models: Sequence[Findings], protocol: str, rate: str) -> Figure | None:
+    """Their Fig. 6: accuracy, or agreement with the answer on the whole image, as a function of size."""
     found = {
         model.name: figures.SizeAccuracy(
             model.arrays[f"{protocol}/positions"],
-            model.arrays[f"{protocol}/accuracy_top1"],
-            model.arrays.get(f"{protocol}/accuracy_top5"),
+            model.arrays[f"{protocol}/{rate}_top1"],
+            model.arrays.get(f"{protocol}/{rate}_top5"),
         )
         for model in models
-        if f"{protocol}/accuracy_top1" in model.arrays
+        if f"{protocol}/{rate}_top1" in model.arrays
     }
-    return figures.accuracy_by_size(found) if found else None
+    return figures.accuracy_by_size(found, rate) if found else None
 
 
 def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None:
@@ -158,6 +190,8 @@ def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None
         positions,
         _along(known[0], protocol),
         f"{protocol}: test image {place}",
+        correct_class([model for model in known if model.name in curves], protocol),
+        ordered=f"{protocol}/mad" in known[0].metrics,  # which is measured where frames come in small steps
     )
 
 
@@ -188,5 +222,6 @@ def _along(model: Findings, protocol: str) -> str:
 BY_PROTOCOL: dict[str, Callable[..., Figure | None]] = {
     "probability": correct_probability,
     "nonshiftability": nonshiftability,
-    "accuracy": accuracy_by_size,
+    "accuracy": partial(rate_by_size, rate="accuracy"),
+    "agreement": partial(rate_by_size, rate="agreement"),
 }

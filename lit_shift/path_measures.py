@@ -15,12 +15,22 @@ from torchmetrics import Metric
 from lit_shift.answers import answered, check_any
 from lit_shift.data.loader import Batch
 from lit_shift.errors import InputError, at_least
+from lit_shift.findings import BY_LAYER
 from lit_shift.functional import correct_probability
 from lit_shift.layers import Layers
-from lit_shift.metrics import MAD, Accuracy, AccuracyByStep, JaggedFraction, Jaggedness, NonShiftability, PerImage
+from lit_shift.metrics import (
+    MAD,
+    Accuracy,
+    AccuracyByStep,
+    Departures,
+    Interval,
+    JaggedFraction,
+    Jaggedness,
+    NonShiftability,
+    PerImage,
+)
 from lit_shift.protocols import Protocol, Scale
 from lit_shift.subject import Key, Subject, full_precision
-from lit_shift.view import whole
 
 SHOWN_FRAMES = 8
 SHOWN_LAYERS = 5
@@ -46,6 +56,11 @@ class Settings:
     by_label: bool
     skip_bad: bool = False
 
+    @property
+    def rate(self) -> str:
+        """What the share of frames is called whose class is the correct one."""
+        return "accuracy" if self.by_label else "agreement"
+
     def __post_init__(self) -> None:
         at_least(1, "protocol.batch", self.batch)
         for k in self.top:
@@ -67,37 +82,37 @@ class PathMeasures:
         subject: the classifier, in eval mode.
         settings: what is asked.
         layers: into which to look; None looks into none.
-
-    Raises:
-        InputError: as many classes as one of ``settings.top``, or fewer.
     """
 
     def __init__(self, protocol: Protocol, subject: Subject, settings: Settings, layers: Layers | None) -> None:
-        few = [k for k in settings.top if k >= len(subject.classes)]
-        if few:
-            raise InputError(
-                f"protocol.top={list(settings.top)}: of {len(subject.classes)} classes the correct one is always among "
-                f"the {few[0]} most probable; name smaller numbers."
-            )
         self.protocol = protocol
         self.subject = subject
         self.settings = settings
-        self.watched = layers if protocol.ordered and layers and layers.names else None
         self.positions = protocol.positions(subject.view)
         self.steps = len(self.positions)
-        tops = {"accuracy": Accuracy(1)} | {f"accuracy_top{k}": Accuracy(k) for k in settings.top if k > 1}
-        self.metrics: dict[str, Metric] = dict(tops)
-        if protocol.ordered and self.steps > 1:
+        moving = protocol.ordered and self.steps > 1
+        self.watched = layers if moving and layers and layers.names else None
+        self.rates = {1: settings.rate} | {k: f"{settings.rate}_top{k}" for k in settings.top if k > 1}
+        self.metrics: dict[str, Metric] = {name: Accuracy(k) for k, name in self.rates.items()}
+        self.on_whole_images = {k: Accuracy(k) for k in self.rates if settings.by_label}
+        if moving:
             for k in settings.top:
                 self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
             self.metrics["mad"] = MAD()
         names = self.watched.names if self.watched else ()
-        self.layers = {name: NonShiftability(settings.tolerance, settings.threshold) for name in names}
+        self.layers = {
+            (kind, name): metric(settings.tolerance, settings.threshold)
+            for kind, metric in (("nonshiftability", NonShiftability), ("departures", Departures))
+            for name in names
+        }
         by_size = settings.top if isinstance(protocol, Scale) else ()
-        self.by_step = {f"accuracy_top{k}": AccuracyByStep(k) for k in by_size}
-        self.per_image = {"probability": PerImage(), "places": PerImage()}
-        for metric in (*self.metrics.values(), *self.layers.values(), *self.by_step.values(), *self.per_image.values()):
-            metric.to(subject.mean.device)
+        self.by_step = {f"{settings.rate}_top{k}": AccuracyByStep(k) for k in by_size}
+        self.per_image = {name: PerImage() for name in ("probability", "places", "labels", "answers")}
+        if self.watched:
+            self.per_image["nonshiftability_by_image"] = PerImage()
+        for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
+            for metric in part.values():
+                metric.to(subject.mean.device)
 
     def update(self, batch: Batch) -> list[int]:
         """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject.
@@ -110,28 +125,35 @@ class PathMeasures:
         """
         images, places = self._images(batch.pixels), batch.places
         with full_precision(images.device):
-            labels, *answers = self._correct(images, batch)
+            at_first = self._whole(images, batch)
+            labels = batch.labels if self.settings.by_label else at_first.argmax(1)
             logits, sums, maxima = self._along(images, places.tolist())
-        good = answered(self.settings.skip_bad, logits, *answers)
-        logits, labels, kept = logits[good], labels[good], places[good]
+        good = answered(self.settings.skip_bad, logits, at_first)
+        logits, at_first, labels, kept = logits[good], at_first[good], labels[good], places[good]
         for metric in (*self.metrics.values(), *self.by_step.values()):
             metric.update(logits, labels)
-        for name, layer in self.layers.items():
+        for metric in self.on_whole_images.values():
+            metric.update(at_first[:, None], labels)
+        for (_, name), layer in self.layers.items():
             layer.update(sums[name][good], maxima[name][good])
         self.per_image["probability"].update(kept, correct_probability(logits, labels).float())
-        self.per_image["places"].update(kept, kept)
+        for name, values in (("places", kept), ("labels", batch.labels[good]), ("answers", at_first.argmax(1))):
+            self.per_image[name].update(kept, values)
+        if self.watched:
+            counts = [
+                self.layers["nonshiftability", name].measure(sums[name][good], maxima[name][good])
+                for name in self.watched.names
+            ]
+            self.per_image["nonshiftability_by_image"].update(kept, torch.stack(counts, dim=1).half())
         return places[~good].tolist()
 
     def _images(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.subject.mean) / 255
 
-    def _correct(self, images: Tensor, batch: Batch) -> tuple[Tensor, ...]:
-        """The correct class of each image, (N,), and where it is the network's answer, that (N, K) too."""
-        if self.settings.by_label:
-            return (batch.labels,)
+    def _whole(self, images: Tensor, batch: Batch) -> Tensor:
+        """Logits (N, K) of the whole images."""
         keys = [(place, 0) for place in batch.places.tolist()]
-        logits = self.subject.answer(whole(images, self.subject.view), keys)
-        return logits.argmax(1), logits
+        return self.subject.answer(self.protocol.seen(images, self.subject.view), keys)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""
@@ -162,7 +184,7 @@ class PathMeasures:
     @property
     def started(self) -> bool:
         """Whether any image has been measured."""
-        return self.metrics["accuracy"].update_called
+        return self.metrics[self.settings.rate].update_called
 
     def pictures(self, batch: Batch) -> dict[str, np.ndarray]:
         """A few frames of a single image, the probability of its correct class, and maps that respond to it.
@@ -187,11 +209,12 @@ class PathMeasures:
             if self.watched:
                 with self.watched.watch(see):
                     self.subject(frames)
+                found = {key: found[key] for name in names if (key := f"maps/{name}") in found}  # in their order
             logits, sums, _ = self._along(image, places)
-            labels, *answers = self._correct(image, batch)
-        if not answered(self.settings.skip_bad, logits, *answers).all():
+            at_first = self._whole(image, batch)
+        if not answered(self.settings.skip_bad, logits, at_first).all():
             return {}
-        curve = correct_probability(logits, labels)[0]
+        curve = correct_probability(logits, batch.labels if self.settings.by_label else at_first.argmax(1))[0]
         found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         found["curve"] = curve.float().cpu().numpy()
         if names:
@@ -201,12 +224,24 @@ class PathMeasures:
     def _shown_steps(self) -> np.ndarray:
         return np.unique(np.linspace(0, self.steps - 1, SHOWN_FRAMES).round().astype(int))
 
+    def of_whole_images(self) -> dict[str, float]:
+        """Accuracy on the images as they are, with its intervals; nothing where there are no labels."""
+        names = {k: "accuracy" if k == 1 else f"accuracy_top{k}" for k in self.on_whole_images}
+        found: dict[str, float] = {}
+        for k, metric in self.on_whole_images.items():
+            found |= metric.compute().named(names[k])
+        return found
+
     def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         """Scalars, and arrays for the figures; see :class:`lit_shift.measurement.Measurement` for their names."""
-        measured = self.metrics | {f"nonshiftability/{name}": layer for name, layer in self.layers.items()}
+        measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
-        check_any(found["accuracy"].images)
-        scalars = {"n": float(found["accuracy"].images), "steps": float(self.steps)}
+        check_any(found[self.settings.rate].images)
+        for k in self.settings.top if "mad" in found else ():
+            changes = found[f"jaggedness_top{k}"]
+            mean, low, high = (ends / (self.steps - 1) for ends in changes[:3])
+            found[f"jaggedness_rate_top{k}"] = Interval(mean, low, high, changes.images)
+        scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)
         arrays = {
@@ -218,8 +253,9 @@ class PathMeasures:
         for name, by_step in self.by_step.items():
             arrays[name] = np.stack(by_step.compute()[:3], axis=1)
         if self.watched:
-            intervals = [found[f"nonshiftability/{name}"][:3] for name in self.watched.names]
             arrays |= {"layers": np.array(self.watched.names), "depths": np.array(self.watched.depths)}
-            arrays |= {"pools": np.array(self.watched.pools), "nonshiftability": np.array(intervals)}
+            arrays["pools"] = np.array(self.watched.pools)
+            for kind in BY_LAYER:
+                arrays[kind] = np.array([found[f"{kind}/{name}"][:3] for name in self.watched.names])
             arrays["tolerance"] = np.array(float(self.settings.tolerance))
         return scalars, arrays

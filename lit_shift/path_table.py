@@ -11,18 +11,32 @@ from rich.table import Column, Table
 from rich.text import Text
 from tabulate import tabulate
 
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 from lit_shift.formats import escaped
-from lit_shift.path_gallery import MEASURES, interval
+from lit_shift.path_gallery import ALL, by_answer, comparable, correct_class, interval
+from lit_shift.remarks import remarks
+from lit_shift.units import factor
 
-COLUMNS = ("accuracy", "accuracy_top5", *MEASURES[1:])
-SHOWN = ("accuracy", "jaggedness_top1", "jagged_fraction_top1", "jaggedness_top5", "mad")  # in 80 columns
-HEADS = {name: name.replace("jaggedness", "changes").replace("jagged_fraction", "changing") for name in COLUMNS}
-CAPTION = (
-    "Mean over images, and its 95% interval. accuracy: over all frames; changes: jaggedness, how "
-    "often the correct class enters or leaves the k most probable along the path; changing: images where it does; "
-    "mad: mean absolute change of its probability per step. Percent, but for changes."
-)
+# In 80 columns.
+SHOWN: tuple[str, ...] = ("accuracy", "agreement", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1")
+SHOWN += ("jaggedness_top5", "jaggedness_rate_top5", "mad")
+WORDS = {"jaggedness_rate": "changes_per step", "jaggedness": "changes", "jagged_fraction": "changing"}
+
+
+def caption(models: Sequence[Findings]) -> str:
+    """What the columns of these models' tables are."""
+    measured = [(model, protocol) for model in models for protocol in model.protocols]
+    rates = {
+        "accuracy: over all frames": not all(by_answer(*each) for each in measured),
+        "agreement: with the answer on the whole image, over all frames": any(by_answer(*each) for each in measured),
+    }
+    name = " or ".join(dict.fromkeys(correct_class([model], protocol) for model, protocol in measured))
+    return (
+        f"Mean over images, and its 95% interval. {'; '.join(r for r in rates if rates[r])}; "
+        f"changes: jaggedness, how often the {name} enters or leaves the k most probable along the path, or per step "
+        "where paths differ in length; changing: images where it does; mad: mean absolute change of its probability "
+        "per step. Percent, but for changes along the path."
+    )
 
 
 def by_protocol(models: Sequence[Findings]) -> dict[str, list[tuple[Findings, str]]]:
@@ -30,8 +44,9 @@ def by_protocol(models: Sequence[Findings]) -> dict[str, list[tuple[Findings, st
     found: dict[str, list[tuple[Findings, str]]] = {}
     for model in models:
         for protocol in model.protocols:
-            options = str(model.arrays[f"{protocol}/options"])
-            found.setdefault(f"{protocol} ({options})" if options else protocol, []).append((model, protocol))
+            with without_old():
+                options = str(model.arrays[f"{protocol}/options"])
+                found.setdefault(f"{protocol} ({options})" if options else protocol, []).append((model, protocol))
     return found
 
 
@@ -43,13 +58,13 @@ def terminal(models: Sequence[Findings]) -> Group:
         table = Table(Column("model", overflow="fold", min_width=16), title=title, box=SIMPLE_HEAD)
         table.collapse_padding, table.pad_edge = True, False
         for column in columns:
-            table.add_column(HEADS[column].replace("_", "\n"), justify="right", overflow="fold")
+            table.add_column(_head(column).replace("_", "\n"), justify="right", overflow="fold")
         for model, protocol in members:
             name, data, images = _lead(model, protocol)
             cells = [_written(model, protocol, column, "\n") for column in columns]
             table.add_row(Text.assemble(name, "\n", (f"{data}, n={images}", "dim")), *cells)
         parts.append(table)
-    return Group(*parts, Text(CAPTION)) if parts else Group()
+    return Group(*parts, *map(Text, [caption(models), *remarks(models)])) if parts else Group()
 
 
 def comma_separated(models: Sequence[Findings]) -> str:
@@ -57,11 +72,11 @@ def comma_separated(models: Sequence[Findings]) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ends = ("", "_ci95_low", "_ci95_high")
-    measures = [column + end for column in COLUMNS for end in ends]
+    measures = [column + end for column in ALL for end in ends]
     writer.writerow(["model", "data", "images", "complete", "protocol", *measures])
     for title, members in by_protocol(models).items():
         for model, protocol in members:
-            values = [value for column in COLUMNS for value in interval(model, f"{protocol}/{column}")]
+            values = [value for column in ALL for value in interval(model, f"{protocol}/{column}")]
             rounded = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
             counted = [f"{model.metrics[f'{protocol}/{key}']:.0f}" for key in ("n", "complete")]
             writer.writerow([*_lead(model, protocol)[:2], *counted, title, *rounded])
@@ -70,15 +85,16 @@ def comma_separated(models: Sequence[Findings]) -> str:
 
 def markdown(models: Sequence[Findings]) -> str:
     """A Markdown table for each protocol."""
-    return "\n\n".join(f"**{title}**\n\n{table}\n\n{CAPTION}" for title, table in _tabulated(models, "github"))
+    tables = [f"**{title}**\n\n{table}\n\n{caption(models)}" for title, table in _tabulated(models, "github")]
+    return "\n\n".join([*tables, *remarks(models)])
 
 
 def latex(models: Sequence[Findings]) -> str:
     """A LaTeX table for each protocol."""
     tables = []
     for title, table in _tabulated(models, "latex"):
-        caption = escaped(f"{title}. {CAPTION}")
-        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{caption}}}", r"\end{table}"]))
+        text = escaped(f"{title}. {caption(models)}")
+        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{text}}}", r"\end{table}"]))
     return "\n\n".join(tables)
 
 
@@ -90,15 +106,22 @@ def _tabulated(models: Sequence[Findings], style: str) -> Iterator[tuple[str, st
             title,
             tabulate(
                 lines,
-                ["model", "data", "images", *(HEADS[column].replace("_", " ") for column in columns)],
+                ["model", "data", "images", *(_head(column).replace("_", " ") for column in columns)],
                 style,
                 disable_numparse=True,
             ),
         )
 
 
+def _head(column: str) -> str:
+    for measure, words in WORDS.items():
+        column = column.replace(measure, words)
+    return column
+
+
 def _measured(members: Sequence[tuple[Findings, str]]) -> list[str]:
-    return [name for name in COLUMNS if any(f"{protocol}/{name}" in model.metrics for model, protocol in members)]
+    found = (name for name in ALL if any(f"{protocol}/{name}" in model.metrics for model, protocol in members))
+    return [name for name in found if name in comparable(members)]
 
 
 def _lead(model: Findings, protocol: str) -> list[str]:
@@ -108,8 +131,7 @@ def _lead(model: Findings, protocol: str) -> list[str]:
 
 def _written(model: Findings, protocol: str, column: str, between: str) -> str:
     """For people: in percent, but for what is a number."""
-    factor = 1 if column.startswith("jaggedness") else 100
-    mean, low, high = (factor * value for value in interval(model, f"{protocol}/{column}"))
+    mean, low, high = (factor(column) * value for value in interval(model, f"{protocol}/{column}"))
     if math.isnan(mean):
         return "-"
     return f"{mean:.3g}" + ("" if math.isnan(low) else f"{between}{_short(low)}-{_short(high)}")

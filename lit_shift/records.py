@@ -60,8 +60,13 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN)."""
-    numbers = {name: float(f"{float(value):.7g}") for name, value in metrics.items()}
+    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN).
+
+    Whole numbers that come as such stay what they are.
+    """
+    numbers = {
+        name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()
+    }
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 

@@ -16,7 +16,16 @@ from lit_shift.console import say
 from lit_shift.data.files import some
 from lit_shift.errors import InputError
 from lit_shift.files import make_folder
-from lit_shift.findings import ARRAYS, Findings, family, first_nonshiftability, load_arrays, read_history, save_arrays
+from lit_shift.findings import (
+    ARRAYS,
+    BY_LAYER,
+    Findings,
+    family,
+    first_by_layer,
+    load_arrays,
+    read_history,
+    save_arrays,
+)
 from lit_shift.records import read_config, read_metrics, scalars, write_environment, write_metrics
 from lit_shift.run import Run
 from lit_shift.tracking import log_media, wandb_loggers
@@ -28,7 +37,9 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         arrays |= getattr(callback, "arrays", {})
     config: Any = OmegaConf.to_container(cfg)
-    config.setdefault("classes", trainer.datamodule.classes)  # type: ignore[attr-defined]
+    data: Any = trainer.datamodule  # type: ignore[attr-defined]
+    config["classes"] = config.pop("class_names", None) or list(data.classes)
+    config.setdefault("image_size", list(data.image_size))  # of a run, as all test images are brought to it
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
 
 
@@ -61,9 +72,9 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
         metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
         if lost := sorted(before.metrics.keys() - metrics.keys()):
             say(f"{out} has no longer what was not measured again: {some(lost)}.")
-        findings = replace(findings, arrays=arrays)
-        kept = {name: value for name, value in metrics.items() if family(name) != "nonshiftability"}
-        findings = replace(findings, metrics=kept | first_nonshiftability(kept, findings.protocols))
+        findings = replace(findings, arrays=arrays, folder=out)
+        kept = {name: value for name, value in metrics.items() if family(name) not in BY_LAYER}
+        findings = replace(findings, metrics=kept | first_by_layer(kept, findings.protocols))
     elif before:  # nothing of it is to be beside what it is not of
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")
@@ -94,7 +105,7 @@ def measured_before(out: Path) -> Findings | None:
         raise InputError(f"{out} is the folder of a run: say {typed('out', out / 'eval')} or another.")
     if "weights_sha256" not in config:
         raise InputError(f"{out} was written by an older version: delete it, or say out=FOLDER for another.")
-    return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS))
+    return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS), out)
 
 
 def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> None:
@@ -114,7 +125,8 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
         say(f"{out} holds measurements of another network or of other data, of which this takes the place.")
     elif before:
         for name in protocols.keys() & before.protocols:
-            known, now = f"({before.arrays[f'{name}/options']})", f"({protocols[name]})"
+            known = f"({before.arrays.get(f'{name}/options', 'by an older version')})"
+            now = f"({protocols[name]})"
             images, n = cfg.protocol.images, before.metrics[f"{name}/n"]
             if isinstance(images, int) and images < n:
                 known, now = f"{known} of {n:.0f} images", f"{now} of {images}"
@@ -147,6 +159,7 @@ def _log(trainer: Trainer, findings: Findings) -> None:
         cells = {"pool": row.pool, "filter": row.filter, "aug": row.aug, "seed": findings.config["seed"]}
         for measure, cell in row.cells.items():
             cells[measure] = cell.mean if cell else None
-            cells[f"{measure}_published"] = cell.published if cell else None
+            if cell and cell.published is not None:
+                cells[f"{measure}_published"] = cell.published
         cells |= {"protocol": row.protocol, "notes": "; ".join(row.notes)}
         log_media(trainer, gallery.draw([findings]), {"table1": cells})

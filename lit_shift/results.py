@@ -19,7 +19,7 @@ from lit_shift.run import Run
 
 TABLES = {"table1": formats, "paths": path_table}
 TEXTS = {"csv": "comma_separated", "markdown": "markdown", "latex": "latex"}
-SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
+SUFFIXES = {".txt": "table", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
@@ -81,9 +81,11 @@ def _names(folders: Sequence[Path]) -> dict[Path, str]:
         folder: f"{folder.parent.name}-{folder.name}" if (folder.parent / "config.yaml").exists() else folder.name
         for folder in folders
     }
-    hashed = r"^[^-]+-(.+)-[0-9a-f]{8}(?=$|-)(-eval(?=-))?"
-    short = {folder: re.sub(hashed, r"\1", name) for folder, name in full.items()}
-    for names in (short, full):  # the first without data and hash
+    hashed = r"^([^-]+-)(.+)-[0-9a-f]{8}(?=$|-)(-eval(?=-))?"
+    short, of_data = (
+        {folder: re.sub(hashed, kept, name) for folder, name in full.items()} for kept in (r"\2", r"\1\2")
+    )
+    for names in (short, of_data, full):  # without data and hash, and without hash
         if len(set(names.values())) == len(folders):
             return names
     return {folder: str(folder) for folder in folders}
@@ -106,13 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         choices=list(TABLES),
         help="table1, of runs, or paths, what protocols measured [table1 where there is a run; in a terminal both]",
     )
-    parser.add_argument("--figures", type=given, metavar="FOLDER", help="also draw every figure, runs overlaid, as PNG")
+    parser.add_argument(
+        "--figures",
+        type=given,
+        metavar="FOLDER",
+        help="also draw every figure, runs overlaid, as PNG; of several data sets each into a folder of its own there",
+    )
     options = parser.parse_args(arguments)
     try:
         if options.out and options.out.is_dir():
             raise InputError(f"--out={options.out} is a folder: name a file.")
-        suffix = options.out.suffix if options.out else ""
-        format = options.format or SUFFIXES.get(suffix, "table")
+        format = options.format or (_format_of(options.out) if options.out else "table")
         report(options.runs, format, options.table, options.out, options.figures)
     except InputError as error:
         say(f"error: {error}")
@@ -120,6 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OSError as error:
         say(f"error: {error.strerror}: {error.filename}.")
         sys.exit(2)
+
+
+def _format_of(out: Path) -> str:
+    """The format that a file's name tells; an InputError where it tells none."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--out={out} tells no format: let it end in {', '.join(SUFFIXES)}, or say --format.")
+    return SUFFIXES[out.suffix.lower()]
 
 
 def report(paths: Sequence[str], format: str, table: str | None, out: Path | None, figures: Path | None) -> None:
@@ -149,11 +162,14 @@ def report(paths: Sequence[str], format: str, table: str | None, out: Path | Non
             show(shown)
     for name, state in unfinished:
         say(f"{name}: {state}; it is in no row.")
+    if out:
+        say(f"written: {out}")
     if figures:
-        gallery.save(models, figures)
-    for written in (out, figures):
-        if written:
-            say(f"written: {written}")
+        sets = gallery.by_images(models)
+        for name, members in sets.items():
+            folder = figures / name if len(sets) > 1 else figures
+            gallery.save(members, folder)
+            say(f"written: {folder}")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
 
 from lit_shift.view import View
 
-__all__ = ["Key", "Subject", "View", "full_precision"]
+__all__ = ["Key", "Subject", "View", "full_precision", "in_full_precision"]
 
 Key = tuple[int, ...]  # what tells a frame from all others: its image's place, and its step of the path
 
@@ -49,6 +50,12 @@ class Subject(nn.Module):
     def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
         """As :meth:`forward`, for a subject that draws at random, which goes by the ``keys`` of the N images."""
         return self(images)
+
+
+def in_full_precision(net: nn.Module) -> nn.Module:
+    """The network in float32 or better: a copy of one whose weights have 16 bits, any other as it is."""
+    half = next(net.parameters()).dtype in (torch.float16, torch.bfloat16)
+    return deepcopy(net).float() if half else net
 
 
 @contextmanager

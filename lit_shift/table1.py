@@ -12,10 +12,10 @@ from scipy.stats import spearmanr
 from lit_shift import published
 from lit_shift.filters import FILTERS
 from lit_shift.findings import Findings
-from lit_shift.run_protocol import PAPERS, protocol
+from lit_shift.run_protocol import PAPERS, of_cifar10, own_pool, protocol
 
 MEASURES = ("accuracy", "accuracy_random", "consistency", "average")
-BEST = 3
+MARKED = 3  # at the top and at the bottom, as in the paper
 
 # Rates in [0, 1] by filter and augmentation.
 PUBLISHED = {
@@ -24,17 +24,22 @@ PUBLISHED = {
 }
 
 
+Options = tuple[tuple[str, str], ...]  # names and values
+
+
 @dataclass
 class Cell:
     """A measure over seeds: mean, standard deviation (None for one seed), published value (None where there is none).
 
-    ``best`` where the mean is among the three best of the rows of its protocol and augmentation.
+    ``best`` where the mean is among the three best of the rows of its protocol and augmentation, ``worst`` where it is
+    among the three worst; marked where that leaves rows unmarked.
     """
 
     mean: float
     std: float | None
     published: float | None
     best: bool = False
+    worst: bool = False
 
 
 @dataclass
@@ -70,24 +75,37 @@ def filter_of(config: Mapping[str, Any]) -> str:
     return {"max": "delta", "avg": "rect6"}.get(config["choices"]["pool"]) or config["pool"].get("filter", "-")
 
 
-def published_rate(pool: str, filter: str, aug: bool, measure: str) -> float | None:
-    """A number of the paper's Table 1 in [0, 1]: of its max pools, with whatever filter."""
-    row = PUBLISHED.get((filter, aug)) if pool in ("max", "blur") else None
-    return row[measure] if row else None
+def published_rates(config: Mapping[str, Any]) -> Mapping[str, float]:
+    """What the paper's Table 1 has beside a run, in [0, 1]: of its max pools on CIFAR-10, with whatever filter."""
+    comparable = config["choices"]["pool"] in ("max", "blur") and of_cifar10(config)
+    return PUBLISHED.get((filter_of(config), config["aug"]), {}) if comparable else {}
 
 
 def build(runs: Iterable[Findings]) -> list[Row]:
     """Rows in the paper's order, protocol by protocol; of runs that differ in nothing, the last one counts."""
-    groups: dict[tuple[str, str, str, bool], list[Findings]] = defaultdict(list)
+    groups: dict[tuple[str, str, Options, str, bool], list[Findings]] = defaultdict(list)
     for run in runs:
         config = run.config
-        groups[protocol(config), config["choices"]["pool"], filter_of(config), config["aug"]].append(run)
-    rows = [_row(*key, members) for key, members in groups.items()]
+        made = tuple(own_pool(config).items())
+        groups[protocol(config), config["choices"]["pool"], made, filter_of(config), config["aug"]].append(run)
+    namesakes: dict[tuple[str, str], list[Options]] = defaultdict(list)
+    for words, pool, made, *_ in groups:
+        namesakes[words, pool].append(made)
+    rows = [
+        _row(words, _named(pool, made, namesakes[words, pool]), filter, aug, members)
+        for (words, pool, made, filter, aug), members in groups.items()
+    ]
     rows.sort(key=lambda row: (row.protocol, _place(row.filter), row.pool != "max", row.pool, row.aug))
     for members in by_protocol(rows).values():
         for aug in (False, True):
-            _mark_best([row for row in members if row.aug == aug])
+            _mark([row for row in members if row.aug == aug])
     return rows
+
+
+def _named(pool: str, made: Options, namesakes: Iterable[Options]) -> str:
+    """A pool's name, and of one's own what others of that name in the same table do not share."""
+    own = [f"{name}={value}" for name, value in made if any((name, value) not in other for other in namesakes)]
+    return f"{pool} ({', '.join(own)})" if own else pool
 
 
 def by_protocol(rows: Iterable[Row]) -> dict[str, list[Row]]:
@@ -120,7 +138,7 @@ def _row(protocol: str, pool: str, filter: str, aug: bool, runs: Sequence[Findin
         row.cells[measure] = None
         if len(values) == len(row.runs):
             std = stdev(values) if len(values) > 1 else None
-            row.cells[measure] = Cell(mean(values), std, published_rate(row.pool, row.filter, row.aug, measure))
+            row.cells[measure] = Cell(mean(values), std, published_rates(row.runs[0].config).get(measure))
         else:
             row.notes.append(f"{measure} was not measured in every run")
     return row
@@ -135,12 +153,21 @@ def rate(metrics: Mapping[str, float], measure: str) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _mark_best(rows: Sequence[Row]) -> None:
+def _mark(rows: Sequence[Row]) -> None:
     for measure in MEASURES:
         cells = [cell for row in rows if (cell := row.cells[measure])]
-        if len(cells) > BEST:
-            for cell in sorted(cells, key=lambda cell: -cell.mean)[:BEST]:
+        cells.sort(key=lambda cell: -cell.mean)
+        if len(cells) > MARKED:
+            for cell in cells[:MARKED]:
                 cell.best = True
+        if len(cells) >= 2 * MARKED:
+            for cell in cells[-MARKED:]:
+                cell.worst = True
+
+
+def any_published(rows: Iterable[Row]) -> bool:
+    """Whether anything was published beside any of some rows."""
+    return any(cell and cell.published is not None for row in rows for cell in row.cells.values())
 
 
 def agreement(rows: Iterable[Row], measure: str) -> Agreement | None:

@@ -9,16 +9,27 @@ from rich.text import Text
 
 from lit_shift.jobs import FINISHED, RUNNING, STOPPED, Job, counted
 from lit_shift.run import Run
+from lit_shift.units import factor, written
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
     RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
 }
+PERCENT = "Rates and mad in percent"
 RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
+NETWORK = {
+    "parameters": "parameters",
+    "depth": "depth (convolutions and linear layers)",
+    "accuracy": "accuracy",
+    "accuracy_top5": "accuracy, top 5",
+    "subsampling": "subsampling factor s",
+    "exact_share": "translations with exact invariance, 1/s²",
+    "copies": "copies for augmentation, s²",
+}
 
 
 def runs(folders: Iterable[Path]) -> Table:
-    """A row for each finished run: rates in percent, variation (a variance of probabilities) in thousandths."""
+    """A row for each finished run."""
     rows = []
     for folder in folders:
         config, metrics = Run(folder).found()
@@ -31,9 +42,10 @@ def runs(folders: Iterable[Path]) -> Table:
             "seed": str(config["seed"]),
             "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the end of its name
         }
-        row |= {name: _cell(metrics, key, 100, 1) for key, name in RATES.items()}
-        rows.append(row | {"variation": _cell(metrics, "test/variation", 1000, 2)})
-    shown = Table(caption="random: accuracy under random shifts. Rates in percent, variation x 1000.")
+        row |= {name: f"{100 * metrics[key]:.1f}" if key in metrics else "-" for key, name in RATES.items()}
+        variation = metrics.get("test/variation")
+        rows.append(row | {"variation": "-" if variation is None else written("variation", variation)})
+    shown = Table(caption="random: under random shifts. Rates in percent; variation is a variance.")
     # Where all else is equal, the folder alone tells runs apart.
     if len({tuple(row[name] for name in ("data", "pool", "filter", "aug", "seed")) for row in rows}) == len(rows):
         rows = [{name: cell for name, cell in row.items() if name != "run"} for row in rows]
@@ -62,22 +74,33 @@ def others(jobs: Sequence[Job], total: int) -> Table:
     return shown
 
 
-def _cell(metrics: dict[str, float], key: str, factor: float, decimals: int) -> str:
-    return f"{factor * metrics[key]:.{decimals}f}" if key in metrics else "-"
-
-
 def measures(metrics: Mapping[str, float]) -> list[Table]:
-    """What eval.py has measured: on the test set, along paths, layer by layer, and consistency as others read it."""
-    made = (_tests, _paths, _votes, _nonshiftability, _layers, _readings)
+    """What eval.py has measured.
+
+    Of the network itself, on the test set, along paths, layer by layer, and consistency as others read it.
+    """
+    made = (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings)
     tables = (table(metrics) for table in made)
     return [table for table in tables if table.rows]
 
 
+def _network(metrics: Mapping[str, float]) -> Table:
+    """Azulay & Weiss's Table 1, and what they say of subsampling."""
+    shown = Table("network", Column("", justify="right"), caption="Of the network, and of its answers on whole images.")
+    for name in NETWORK:
+        if (key := f"network/{name}") in metrics:
+            value = metrics[key]
+            written = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+            shown.add_row(NETWORK[name], "  ".join(filter(None, (written, _ends(metrics, key)))))
+    return shown
+
+
 def _tests(metrics: Mapping[str, float]) -> Table:
     shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
+    shown.caption = f"{PERCENT}; variation is a variance."
     for name, value in metrics.items():
         if name.startswith("test/") and "_ci95" not in name:
-            shown.add_row(name, f"{value:.6g}", _ends(metrics, name))
+            shown.add_row(name, written(name, value), _ends(metrics, name))
     return shown
 
 
@@ -92,7 +115,7 @@ def _paths(metrics: Mapping[str, float]) -> Table:
     shown = Table(
         Column("along paths", no_wrap=True), *(Column(name, justify="right") for name in names), show_lines=True
     )
-    shown.caption = "Mean over images, and its 95% interval."
+    shown.caption = f"Mean over images, and its 95% interval. {PERCENT}."
     measured = (key.split("/") for key in metrics if key.partition("/")[0] in names and "_ci95_" not in key)
     for measure in sorted({rest[0] for _, *rest in measured if len(rest) == 1}):
         shown.add_row(measure, *(_interval(metrics, f"{name}/{measure}") for name in names))
@@ -101,9 +124,10 @@ def _paths(metrics: Mapping[str, float]) -> Table:
 
 def _votes(metrics: Mapping[str, float]) -> Table:
     """A row for each number of passes of test-time augmentation."""
-    measures = ("accuracy", "consistency", "milliseconds")
+    rate = "agreement" if any(key.startswith("tta/agreement_") for key in metrics) else "accuracy"
+    measures = (rate, "consistency", "milliseconds")
     shown = Table("passes", *(Column(name, justify="right") for name in measures), title="Test-time augmentation")
-    shown.caption = "Under random shifts, with 95% intervals over images; milliseconds for an image."
+    shown.caption = "Under random shifts, percent, with 95% intervals over images; milliseconds for an image."
     numbers = sorted(int(key.rpartition("_")[2]) for key in metrics if key.startswith("tta/milliseconds_"))
     for number in numbers:
         shown.add_row(str(number), *(_interval(metrics, f"tta/{name}_{number}") for name in measures))
@@ -113,11 +137,12 @@ def _votes(metrics: Mapping[str, float]) -> Table:
 def _interval(metrics: Mapping[str, float], key: str) -> str:
     if key not in metrics:
         return ""
-    return f"{metrics[key]:.4g}\n{_ends(metrics, key)}".strip()
+    return f"{factor(key) * metrics[key]:.4g}\n{_ends(metrics, key)}".strip()
 
 
 def _ends(metrics: Mapping[str, float], key: str) -> str:
-    return " .. ".join(f"{metrics[end]:.4g}" for end in (f"{key}_ci95_low", f"{key}_ci95_high") if end in metrics)
+    ends = (metrics.get(end) for end in (f"{key}_ci95_low", f"{key}_ci95_high"))
+    return " .. ".join(f"{factor(key) * end:.4g}" for end in ends if end is not None)
 
 
 def _layers(metrics: Mapping[str, float]) -> Table:
@@ -127,22 +152,27 @@ def _layers(metrics: Mapping[str, float]) -> Table:
         "Mean cosine distance over shifts, of the shifted features (equivariance) or the features (invariance) to the "
         "features of the shifted image; tv: total variation of the filters"
     )
-    return _by_layer(metrics, shown, measures)
+    return _by_layer(metrics, shown, dict.fromkeys(measures, 1))
 
 
 def _nonshiftability(metrics: Mapping[str, float]) -> Table:
     names = [name for name in protocols(metrics) if any(key.startswith(f"{name}/nonshiftability/") for key in metrics)]
     shown = Table("layer", *(Column(name, justify="right") for name in names), title="Non-shiftability")
-    shown.caption = "Steps of the path at which the sum of a feature map departs from its mean."
-    return _by_layer(metrics, shown, [f"{name}/nonshiftability" for name in names])
+    steps = {f"{name}/nonshiftability": metrics[f"{name}/steps"] - 1 for name in names}
+    if len(set(steps.values())) > 1:
+        shown.caption = "Share of the steps of the path at which the sum of a feature map changes, in percent."
+        return _by_layer(metrics, shown, {key: 100 / number for key, number in steps.items()})
+    shown.caption = "Steps of the path at which the sum of a feature map changes."
+    return _by_layer(metrics, shown, dict.fromkeys(steps, 1))
 
 
-def _by_layer(metrics: Mapping[str, float], shown: Table, measures: list[str]) -> Table:
+def _by_layer(metrics: Mapping[str, float], shown: Table, measures: Mapping[str, float]) -> Table:
+    """A row for each layer, a column for each measure, multiplied by what is given for it."""
     found = (key.rpartition("/") for key in metrics if "_ci95_" not in key)
     layers = dict.fromkeys(layer for measure, _, layer in found if measure in measures)
     for layer in layers:
-        cells = (metrics.get(f"{measure}/{layer}") for measure in measures)
-        shown.add_row(layer, *("" if cell is None else f"{cell:.4g}" for cell in cells))
+        cells = ((factor, metrics.get(f"{measure}/{layer}")) for measure, factor in measures.items())
+        shown.add_row(layer, *("" if cell is None else f"{factor * cell:.4g}" for factor, cell in cells))
     return shown
 
 

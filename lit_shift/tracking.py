@@ -105,12 +105,12 @@ def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger) and trainer.is_global_zero]
 
 
-def log_histogram(trainer: Trainer, key: str, values: np.ndarray) -> None:
+def log_histogram(trainer: Trainer, key: str, counts: np.ndarray, edges: np.ndarray) -> None:
     """A histogram for W&B, where that is the logger."""
     for logger in wandb_loggers(trainer):
         import wandb
 
-        logger.experiment.log({key: wandb.Histogram(values.tolist())})
+        logger.experiment.log({key: wandb.Histogram(np_histogram=(counts, edges))})
 
 
 def log_media(trainer: Trainer, figures: Mapping[str, Figure], rows: Mapping[str, Mapping[str, Any]]) -> None:

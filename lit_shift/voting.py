@@ -20,11 +20,12 @@ COPIES = 2  # of each image, randomly shifted before the vote: as many as consis
 class Voting(LightningModule):
     """Measures a subject whose network votes: accuracy and consistency under random shifts by number of passes.
 
-    Logs for 1, 2, 4 ... and all passes ``tta/accuracy_<passes>`` and ``tta/consistency_<passes>``, each with the ends
+    Logs for 1, 2, 4 ... and all passes ``tta/accuracy_<passes>``, which where no label tells the correct class is
+    ``tta/agreement_<passes>`` with the answer on the whole image, and ``tta/consistency_<passes>``, each with the ends
     ``_ci95_low`` and ``_ci95_high`` of its 95% interval over images, and ``tta/milliseconds_<passes>`` for an
-    image; ``tta/n`` images, ``tta/skipped`` that cannot be read or answered with
-    finite numbers, and ``tta/complete``, 1 where all are measured. Leaves
-    in ``arrays`` ``tta/passes`` (P,), ``tta/accuracy`` and ``tta/consistency`` (P, 3).
+    image; ``tta/n`` images, ``tta/skipped`` that cannot be read or answered with finite numbers, and ``tta/complete``,
+    1 where all are measured. Leaves in ``arrays`` ``tta/passes`` (P,), ``tta/accuracy`` or ``tta/agreement``, and
+    ``tta/consistency`` (P, 3).
 
     Args:
         voters: the subject.
@@ -72,8 +73,9 @@ class Voting(LightningModule):
     def on_test_epoch_end(self) -> None:
         if not self.milliseconds:  # the test was interrupted before
             return
-        found = {"accuracy": self.accuracy.compute(), "consistency": self.consistency.compute()}
-        n = found["accuracy"].images
+        rate = "accuracy" if self.by_label else "agreement"
+        found = {rate: self.accuracy.compute(), "consistency": self.consistency.compute()}
+        n = found[rate].images
         check_any(n)
         for i, passes in enumerate(self.passes):
             for name, interval in found.items():

@@ -2,4 +2,6 @@
 
 import os
 
+import lit_shift  # noqa: F401 - whose threads wait briefly, before torch is imported
+
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; processes that are forked have no threads either

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
+HANGS = 3600  # seconds after which a process can be said to: no test is to depend on how fast a machine is
 # What makes a run small: 4 channels, images of the test's own making.
 TINY = ["data=imagefolder", "model.width=4", "data.batch_size=16", "logger=csv", "optimizer.lr=0.02"]
 TINY += ["trainer.accelerator=cpu"]  # where equal bits can be asked for
@@ -76,7 +77,7 @@ class Command:
 
     def finish(self) -> "Command":
         """Wait for its end; then ``code``, ``out`` and ``err`` are known."""
-        self.process.join(timeout=120)
+        self.process.join(HANGS)
         assert not self.running, self.err
         self.code = self.process.exitcode
         return self
@@ -96,7 +97,7 @@ SERVER.set_forkserver_preload(["lit_shift.evaluation", "lit_shift.readings", "li
 
 def _script(folder: Path, log: Path, script: Path, arguments: list[str], environment: dict[str, str]) -> None:
     os.chdir(folder)
-    for name in [name for name in os.environ if name.startswith(("WANDB_", "LOCAL_", "LIT_SHIFT"))]:
+    for name in [name for name in os.environ if name.startswith(("WANDB_", "LOCAL_", "LIT_SHIFT", "SLURM_"))]:
         del os.environ[name]
     os.environ |= {"HOME": str(folder), "COLUMNS": "200", **environment}
     for name, stream in (("out", sys.stdout), ("err", sys.stderr)):

@@ -8,11 +8,16 @@ from pytorch_lightning import Callback
 
 
 class Interrupt(Callback):
-    """Sends SIGINT to this process in a batch (from 0), the last batch, or at the end, of an epoch (from 1)."""
+    """Sends a signal, SIGINT unless told, to this process in a moment of an epoch (from 1).
 
-    def __init__(self, epoch, moment):
+    The moment is a batch (from 0), the ``last batch``, the ``end``, or ``saving``, between the epoch's line in the
+    history and its checkpoint.
+    """
+
+    def __init__(self, epoch, moment, number="SIGINT"):
         self.epoch = epoch
         self.moment = moment
+        self.number = signal.Signals[number]
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if self.moment == batch_idx or (self.moment == "last batch" and trainer.is_last_batch):
@@ -22,9 +27,13 @@ class Interrupt(Callback):
         if self.moment == "end":
             self._interrupt(trainer)
 
+    def on_save_checkpoint(self, trainer, pl_module, checkpoint):
+        if self.moment == "saving":
+            self._interrupt(trainer)
+
     def _interrupt(self, trainer):
         if trainer.current_epoch + 1 == self.epoch:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), self.number)
 
 
 class InterruptTest(Callback):

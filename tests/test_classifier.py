@@ -2,9 +2,13 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
+from pytorch_lightning import Callback
 
 from lit_shift.callbacks import Equivariance, Heartbeat, Progress, ShiftMeasures, StopOnDivergence
 from lit_shift.classifier import Classifier
+from lit_shift.pool import MaxPoolBlurDS
+from lit_shift.vgg import VGG13
 from tests.training import train_digits
 
 torch_compile = torch.compile
@@ -97,3 +101,39 @@ def test_an_epoch_that_is_cut_short_is_logged():
     trainer, _, _ = train_digits(StopOnDivergence(), accelerator="cpu", max_steps=3)
     assert trainer.global_step == 3
     assert trainer.callback_metrics["train/loss"] == pytest.approx(math.log(10), rel=0.2)
+
+
+def literal_test(classifier, images):
+    """Loss and accuracy of a classifier's weights in float32, image by image."""
+    net = VGG13(MaxPoolBlurDS, width=4)
+    net.load_state_dict({name: value.float() for name, value in classifier.net.state_dict().items()})
+    mean, std = classifier.mean.float(), classifier.std.float()
+    with torch.no_grad():
+        logits = torch.cat([net.eval()((x[None].float() / 255 - mean) / std) for x in images.pixels])
+    losses = F.cross_entropy(logits, images.labels, reduction="none")
+    return losses.double().mean().item(), (logits.argmax(1) == images.labels).double().mean().item()
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true", "32-true"])
+def test_what_is_reported_is_of_float32_whatever_the_precision_of_the_training(precision):
+    trainer, classifier, data = train_digits(val_size=200, accelerator="cpu", max_epochs=1, precision=precision)
+    found = dict(trainer.callback_metrics)
+    found |= trainer.test(classifier, data, verbose=False)[0]
+    for stage, images in (("val", data.val), ("test", data.test)):
+        loss, accuracy = literal_test(classifier, images)
+        assert float(found[f"{stage}/loss"]) == pytest.approx(loss, rel=1e-5)
+        assert float(found[f"{stage}/accuracy"]) == pytest.approx(accuracy, abs=1e-6)
+
+
+def test_the_loss_in_training_loses_count_of_no_image():
+    class Losses(Callback):
+        total = images = 0
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            self.total += outputs["loss"].item() * len(batch.labels)
+            self.images += len(batch.labels)
+
+    losses = Losses()
+    trainer, _, _ = train_digits(losses, accelerator="cpu", max_epochs=1, precision="bf16-true")
+    assert losses.images == 1437
+    assert float(trainer.callback_metrics["train/loss"]) == pytest.approx(losses.total / 1437, rel=1e-5)

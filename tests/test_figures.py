@@ -44,16 +44,22 @@ def test_equivariance_of_many_layers_goes_on_below_and_leaves_no_empty_frames():
     assert sum(ax.axison and not ax.images for ax in figure.axes) == 1  # the colour bar
 
 
-def test_variation_counts_every_image_once_on_a_log_axis():
-    deviations = {"max": RNG.random(500) / 2, "tri5": np.r_[RNG.random(300) / 9, 0.55]}
-    (ax,) = figures.variation(deviations, bins=20).axes
-    assert ax.get_yscale() == "log"
-    for patch, (name, values) in zip(ax.patches, deviations.items(), strict=True):
+def test_variation_counts_every_image_once_over_five_decades():
+    """The axis of variation is logarithmic and that of images linear; what is below 1e-5 is in the first bin."""
+    variations = {"max": RNG.random(500) / 4, "tri5": np.r_[10 ** RNG.uniform(-8, 0, 300), 0, 1e-5, 0.25, 1]}
+    (ax,) = figures.variation(variations).axes
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    np.testing.assert_allclose(ax.get_xlim(), (1e-5, 1))
+    assert "below" in ax.get_xlabel()
+    for patch, (name, values) in zip(ax.patches, variations.items(), strict=True):
         counts, edges, _ = patch.get_data()
-        assert counts.sum() == len(values)
-        for count, low, high in zip(counts[:-1], edges[:-2], edges[1:-1], strict=True):
-            assert count == ((values >= low) & (values < high)).sum()
-        assert patch.get_label().startswith(name)
+        np.testing.assert_allclose(np.log10(edges), np.arange(-50, 1) / 10, atol=1e-12)
+        literal = [0] * len(counts)
+        for value in values.tolist():
+            place = next((bin for bin, high in enumerate(edges[1:]) if value < high), len(counts) - 1)
+            literal[place] += 1
+        assert counts.tolist() == literal
+        assert patch.get_label() == f"{name} (mean {values.mean():#.3g})"
 
 
 def test_filter_tv_is_a_line_for_each_run():
@@ -96,7 +102,7 @@ def test_stability_draws_curves_above_the_shifted_image():
                 assert np.array_equal(shifted[i, j], pixels[place][:, (i - d) % 32, (j - d) % 32])
 
 
-def test_accuracy_against_consistency_in_two_panels():
+def test_accuracy_is_across_and_consistency_up_in_two_panels():
     points = [
         Point("max", "delta", 1, False, 0.9, 0.8, published=False),
         Point("tri5", "tri", 5, False, 0.92, 0.97, published=False),
@@ -104,7 +110,9 @@ def test_accuracy_against_consistency_in_two_panels():
     ]
     without, with_shifts = figures.accuracy_consistency(points).axes
     places = [tuple(scatter.get_offsets()[0]) for scatter in without.collections]
-    assert places == [(80, 90), (97, 92)]
+    assert places == [(90, 80), (92, 97)]
+    assert without.get_xlabel().startswith("accuracy")
+    assert without.get_ylabel().startswith("consistency")
     black, orange = (scatter.get_facecolor()[0] for scatter in without.collections)
     assert tuple(black[:3]) == (0, 0, 0)
     assert orange[0] > orange[2]
@@ -130,6 +138,12 @@ def test_filters_of_ones_own_are_drawn_too():
     assert len(without.collections) == 1
 
 
+def test_nothing_is_said_of_published_points_where_there_are_none():
+    figure = figures.accuracy_consistency([Point("mine", "tri", 5, False, 0.9, 0.8, published=False)])
+    assert "published" not in [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [len(ax.get_xticks()) > 0 for ax in figure.axes] == [True, False]  # no numbers where there is no point
+
+
 def test_forty_models_are_told_apart_and_their_names_stay_on_the_sheet():
     models = {f"a-rather-long-name-{i}": {"conv1_1": float(i), "conv1_2": 1.0} for i in range(40)}
     figure = figures.filter_tv(models)
@@ -146,10 +160,28 @@ def test_forty_models_are_told_apart_and_their_names_stay_on_the_sheet():
 def test_downsampling_shows_signal_shift_and_what_becomes_of_them():
     signal = np.array([0, 0, 1, 1, 0, 0, 1, 1.0])
     pooled = (np.array([0, 1, 0, 1.0]), np.array([1, 1, 1, 1.0]))
-    raw, plain = figures.downsampling(signal, {"max": pooled}).axes
+    raw, plain, *_ = figures.downsampling(signal, {"max": pooled}).axes
     assert [list(line.get_ydata()) for line in raw.lines] == [list(signal), [1, 0, 0, 1, 1, 0, 0, 1]]
     assert [list(line.get_ydata()) for line in plain.lines] == [[0, 1, 0, 1], [1, 1, 1, 1]]
     assert list(plain.lines[0].get_xdata()) == [0, 2, 4, 6]
+
+
+def test_below_a_signal_are_the_magnitudes_of_its_frequencies():
+    """As sums over the samples; a shift changes none of them until samples are dropped."""
+    signal = RNG.random(8)
+    dense = RNG.random(8)
+    steps = {"dense": (dense, np.roll(dense, 1)), "every second": (dense[::2], np.roll(dense, 1)[::2])}
+    *_, of_input, of_dense, of_second = figures.downsampling(signal, steps).axes
+    shown = ((of_input, (signal, np.roll(signal, 1))), (of_dense, steps["dense"]), (of_second, steps["every second"]))
+    for ax, pair in shown:
+        for line, values in zip(ax.lines, pair, strict=True):
+            n = len(values)
+            for k, (frequency, magnitude) in enumerate(zip(*line.get_data(), strict=True)):
+                wave = sum(value * np.exp(-2j * np.pi * k * place / n) for place, value in enumerate(values))
+                assert magnitude == pytest.approx(abs(wave) / n)
+                assert frequency == pytest.approx(k / 4)  # of 8 samples four periods are the most
+    gaps = [abs(np.subtract(*(line.get_ydata() for line in ax.lines))).max() for ax, _ in shown]
+    assert max(gaps[:2]) < 1e-12 < 0.01 < gaps[2]
 
 
 def test_frequency_responses_are_transforms_of_the_taps():

@@ -122,7 +122,7 @@ def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
     figure = figures.jaggedness(models)
     assert [ax.get_title() for ax in figure.axes] == [
         "changes of the top 1 along the path",
-        "mean absolute change of the correct class's probability per step",
+        "mean absolute change of the probability per step",
     ]
     assert [text.get_text() for text in figure.axes[-1].get_xticklabels()] == ["embed", "scale", "circular"]
     for ax, measure in zip(figure.axes, ("jaggedness_top1", "mad"), strict=True):
@@ -201,6 +201,7 @@ def test_one_frame_of_one_layer():
     assert figure.axes[-1].lines[0].get_ydata() == pytest.approx([1])
 
 
+IMAGES = 4
 VGG = [("conv1_1", 1, False), ("conv1_2", 2, False), ("pool1", 2, True)]
 DEEP = [(f"conv{i}", i, False) for i in range(1, 61)]
 
@@ -208,7 +209,15 @@ DEEP = [(f"conv{i}", i, False) for i in range(1, 61)]
 def measured(layers, steps=9, tolerance=0.2):
     rows = zip(layers, intervals(len(layers)), strict=True)
     found = [LayerNonShiftability(*layer, Interval(*ends)) for layer, ends in rows]
-    return NonShiftabilityByDepth(found, steps, tolerance)
+    return NonShiftabilityByDepth(found, steps, tolerance, steps * RNG.random((IMAGES, len(layers))))
+
+
+def drawn_by_depth(ax):
+    """The lines of single images, and the markers: what has no label."""
+    unlabelled = [line for line in ax.lines if line.get_label().startswith("_")]
+    return [line for line in unlabelled if line.get_marker() == "None"], [
+        line for line in unlabelled if line.get_marker() != "None"
+    ]
 
 
 def test_nonshiftability_of_networks_of_the_same_layers_is_drawn_by_their_names():
@@ -222,9 +231,12 @@ def test_nonshiftability_of_networks_of_the_same_layers_is_drawn_by_their_names(
         assert list(lines[name].get_xdata()) == [0, 1, 2]
         assert list(lines[name].get_ydata()) == [layer.interval.mean for layer in layers]
         assert drawn == [(x, layer.interval.low, layer.interval.high) for x, layer in enumerate(layers)]
-    assert ax.get_ylabel() == "steps at which\na sum departs by over 20%"
-    marked = [(line.get_marker(), list(line.get_xdata())) for line in ax.lines if line not in lines.values()]
-    assert marked == [("o", [0, 1]), ("s", [2])] * 2
+    assert ax.get_ylabel() == "steps at which\na sum changes by over 20%"
+    single, marked = drawn_by_depth(ax)
+    assert [(line.get_marker(), list(line.get_xdata())) for line in marked] == [("o", [0, 1]), ("s", [2])] * 2
+    given = [(lines[name].get_color(), image.tolist()) for name, model in models.items() for image in model.images]
+    assert [(line.get_color(), list(line.get_ydata())) for line in single] == given
+    assert all(line.get_linewidth() < lines["max"].get_linewidth() / 2 for line in single)
     assert names_fit(figure)
 
 
@@ -249,13 +261,15 @@ def test_on_paths_of_different_lengths_it_is_the_share_of_the_steps_that_is_draw
     models = {"max": measured(VGG, steps=5), "b": measured(VGG, steps=9), "c": measured(VGG, steps=5)}
     (ax,) = figures.nonshiftability(models).axes
     lines = labelled(ax)
-    marked = iter([line for line in ax.lines if line not in lines.values()])
-    for (name, (layers, steps, _)), drawn in zip(models.items(), bands(ax), strict=True):
+    single, marked = map(iter, drawn_by_depth(ax))
+    for (name, (layers, steps, _, images)), drawn in zip(models.items(), bands(ax), strict=True):
+        for image in images:
+            assert next(single).get_ydata() == pytest.approx(image / steps)
         mean, low, high = np.array([layer.interval for layer in layers]).T / steps
         assert lines[name].get_ydata() == pytest.approx(mean)
         assert np.array(drawn)[:, 1:] == pytest.approx(np.stack([low, high], axis=1))
         assert [*next(marked).get_ydata(), *next(marked).get_ydata()] == pytest.approx(mean)
-    assert ax.get_ylabel() == "share of the steps at which\na sum departs by over 20%"
+    assert ax.get_ylabel() == "share of the steps at which\na sum changes by over 20%"
     text = ax.yaxis.get_major_formatter()(0.5)
     assert (float(text[:-1]), text[-1]) == (50, "%")
 
@@ -268,7 +282,7 @@ def test_every_tolerance_is_named(tolerances, text):
     models = {str(i): measured(VGG, tolerance=tolerance) for i, tolerance in enumerate(tolerances)}
     figure = figures.nonshiftability(models)
     (ax,) = figure.axes
-    assert ax.get_ylabel() == f"steps at which\na sum departs by over {text}"
+    assert ax.get_ylabel() == f"steps at which\na sum changes by over {text}"
 
 
 @pytest.mark.parametrize("names", [VGG, [(f"features.denseblock{layer}", 1, False) for layer in range(4)]])
@@ -283,13 +297,13 @@ def test_what_the_axis_says_fits_the_sheet(names):
 def test_layers_too_many_to_be_named_are_numbered():
     (ax,) = figures.nonshiftability({"a": measured(DEEP)}).axes
     assert list(labelled(ax)) == ["a", "convolution"]
-    assert list(ax.lines[0].get_xdata()) == list(range(1, 61))
+    assert list(labelled(ax)["a"].get_xdata()) == list(range(1, 61))
     assert ax.get_xlabel() == "convolutions passed"
 
 
 def test_one_layer_has_an_interval_too():
     layers = [LayerNonShiftability("c", 1, False, Interval(3, 2, 5))]
-    (ax,) = figures.nonshiftability({"a": NonShiftabilityByDepth(layers, 9, 0.2)}).axes
+    (ax,) = figures.nonshiftability({"a": NonShiftabilityByDepth(layers, 9, 0.2, np.array([[1], [5]]))}).axes
     (segments,) = (drawn.get_segments() for drawn in ax.collections if isinstance(drawn, LineCollection))
     assert segments[0].tolist() == [[0, 2], [0, 5]]
 
@@ -405,16 +419,17 @@ def test_film_of_one_step_is_a_dot_below_a_frame_of_ordinary_size():
 
 def test_cost_doubles_along_its_axis():
     models = {
-        "max": {"passes": np.array([1, 2, 4, 8]), "accuracy": intervals(4), "consistency": intervals(4)},
-        LONG: {"passes": np.array([1, 3]), "accuracy": intervals(2), "consistency": intervals(2)},
+        "max": {"passes": np.array([1, 2, 4, 8]), "rate": intervals(4), "consistency": intervals(4)},
+        LONG: {"passes": np.array([1, 3]), "rate": intervals(2), "consistency": intervals(2)},
     }
     figure = figures.cost(models)
     assert [ax.get_title() for ax in figure.axes] == ["accuracy", "consistency"]
+    assert figures.cost(models, "agreement").axes[0].get_title() == "agreement"
     for ax in figure.axes:
         assert ax.get_xscale() == "log"
         assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4", "8"]
         for line, drawn, (name, model) in zip(ax.lines, bands(ax), models.items(), strict=True):
-            given = model[ax.get_title()]
+            given = model["consistency" if ax.get_title() == "consistency" else "rate"]
             assert line.get_label() == name
             assert list(line.get_xdata()) == list(model["passes"])
             assert list(line.get_ydata()) == list(given[:, 0])
@@ -424,7 +439,7 @@ def test_cost_doubles_along_its_axis():
 
 def test_cost_of_a_single_pass_is_a_point_with_its_interval():
     given = intervals(1)
-    figure = figures.cost({"a": {"passes": np.array([1]), "accuracy": given, "consistency": given}})
+    figure = figures.cost({"a": {"passes": np.array([1]), "rate": given, "consistency": given}})
     figure.draw_without_rendering()
     for ax in figure.axes:
         (segments,) = (drawn.get_segments() for drawn in ax.collections if isinstance(drawn, LineCollection))

@@ -293,50 +293,82 @@ def test_mad_of_one_step_is_unknown_and_at_most_one():
     assert functional.mad(certain, torch.tensor([0])).item() == 1
 
 
-def departures(sums, maxima, tolerance, threshold):
-    """Non-shiftability of one image, literally."""
+def changes(sums, tolerance):
+    """At how many steps the sum of one map changes, literally."""
+    mean = sum(sums) / len(sums)
+    return sum(abs(now - before) > tolerance * abs(mean) for before, now in pairwise(sums))
+
+
+def departures(sums, tolerance):
+    mean = sum(sums) / len(sums)
+    return sum(abs(now - mean) > tolerance * abs(mean) for now in sums)
+
+
+def over_maps(count, sums, maxima, tolerance, threshold):
+    """The mean count of the maps of one image that respond to it."""
     largest = max(0.0, *maxima)
-    counts = []
-    for c, maximum in enumerate(maxima):
-        if maximum > threshold * largest:
-            mean = np.mean(sums[:, c])
-            counts.append(sum(abs(s - mean) > tolerance * abs(mean) for s in sums[:, c]))
+    counts = [count(sums[:, c], tolerance) for c, maximum in enumerate(maxima) if maximum > threshold * largest]
     return np.mean(counts) if counts else np.nan
 
 
+COUNTED = pytest.mark.parametrize(
+    ("measure", "count"), [(functional.nonshiftability, changes), (functional.departures, departures)]
+)
+
+
+@COUNTED
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 1), (4, 3, 6), (3, 8, 2)])
 @pytest.mark.parametrize("tolerance", [0, 0.2, 1.5])
 @pytest.mark.parametrize("threshold", [0, 0.1, 0.9])
-def test_nonshiftability_is_a_literal_loop(shape, tolerance, threshold, rng):
+def test_changes_and_departures_are_a_literal_loop(measure, count, shape, tolerance, threshold, rng):
     """Sums and maxima of any sign, and an image without any response."""
     sums, maxima = torch.randn(shape, generator=rng) + 0.5, torch.randn(shape[0], shape[2], generator=rng)
     maxima[-1] = maxima[-1].clamp(max=0)
-    found = functional.nonshiftability(sums, maxima, tolerance, threshold, "none")
+    found = measure(sums, maxima, tolerance, threshold, "none")
     pairs = zip(sums.double().numpy(), maxima.double().numpy(), strict=True)
-    expected = [departures(*pair, tolerance, threshold) for pair in pairs]
+    expected = [over_maps(count, *pair, tolerance, threshold) for pair in pairs]
     np.testing.assert_allclose(found, expected)
     assert found[-1].isnan()
 
 
-def test_nonshiftability_does_not_depend_on_the_scale_of_a_layer(rng):
+@pytest.mark.parametrize(
+    ("path", "changed", "departed"),
+    [
+        (torch.linspace(0.5, 1.5, 33), 0, 20),  # drifts far, step by small step
+        (torch.tensor([1, 1.19, 0.81] * 11), 11, 0),  # jumps to and fro within the tolerance of its mean
+        (torch.tensor([0.0, 1] * 5), 9, 10),  # never stays
+        (torch.tensor([1.0] * 8 + [2.0]), 1, 1),
+    ],
+)
+def test_what_drifts_departs_and_what_jumps_changes(path, changed, departed):
+    for sums in (path, -path):
+        on_path = sums[None, :, None], torch.ones(1, 1)
+        assert functional.nonshiftability(*on_path).item() == changed
+        assert functional.departures(*on_path).item() == departed
+
+
+@COUNTED
+def test_neither_depends_on_the_scale_of_a_layer(measure, count, rng):
     sums, maxima = torch.randn(5, 7, 4, generator=rng), torch.rand(5, 4, generator=rng)
-    expected = functional.nonshiftability(sums, maxima, reduction="none")
-    assert torch.equal(functional.nonshiftability(8 * sums, 8 * maxima, reduction="none"), expected)
-    assert torch.equal(functional.nonshiftability(-sums, maxima, reduction="none"), expected)
+    expected = measure(sums, maxima, reduction="none")
+    assert torch.equal(measure(8 * sums, 8 * maxima, reduction="none"), expected)
+    assert torch.equal(measure(-sums, maxima, reduction="none"), expected)
 
 
-def test_a_departure_is_more_than_the_tolerance_and_a_response_more_than_the_threshold():
+def test_a_change_is_more_than_the_tolerance_and_a_response_more_than_the_threshold():
     sums = torch.tensor([[[3.0, 0], [4, 1], [5, 2]]])
-    assert functional.nonshiftability(sums[..., :1], torch.ones(1, 1), 0.25).item() == 0
-    assert functional.nonshiftability(sums[..., :1], torch.ones(1, 1), 0.24).item() == 2
-    maxima = torch.tensor([[4.0, 1]])
-    assert functional.nonshiftability(sums, maxima, 0.25, 0.25).item() == 0
-    assert functional.nonshiftability(sums, maxima, 0.25, 0.24).item() == 1  # the mean of none and two
+    for measure in (functional.nonshiftability, functional.departures):
+        assert measure(sums[..., :1], torch.ones(1, 1), 0.25).item() == 0
+        assert measure(sums[..., :1], torch.ones(1, 1), 0.24).item() == 2
+        maxima = torch.tensor([[4.0, 1]])
+        assert measure(sums, maxima, 0.25, 0.25).item() == 0
+        assert measure(sums, maxima, 0.25, 0.24).item() == 1  # the mean of none and two
 
 
-def test_constant_sums_are_shiftable_be_they_negative_or_none():
+@COUNTED
+def test_constant_sums_are_shiftable_be_they_negative_or_none(measure, count):
     sums = torch.tensor([-3.0, 0, 7]).expand(2, 5, 3)
-    assert functional.nonshiftability(sums, torch.ones(2, 3), tolerance=0).item() == 0
+    assert measure(sums, torch.ones(2, 3), tolerance=0).item() == 0
 
 
 def test_elected_is_who_has_most_of_the_first_ballots(rng):

@@ -15,7 +15,7 @@ FLOORS = [
     [
         *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
         *("functional", "answers", "published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv"),
-        *("memory", "intervals"),
+        *("memory", "intervals", "units", "threads"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -23,13 +23,13 @@ FLOORS = [
         "readings",
         *("figures.style", "figures.zhang", "figures.signals", "figures.azulay_weiss", "figures.bias", "figures"),
         *("data.loader", "data.files", "data.module", "data.cifar10", "data.digits", "data.imagefolder"),
-        *("data.photographs", "data.collections", "data"),
+        *("data.photographs", "data.collections", "data.annotations", "data"),
         "protocols",
     ],
-    ["vgg", "orbit", "layers"],
+    ["vgg", "orbit", "trace", "layers", "network"],
     [
-        *("classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
-        *("subject", "augmentation", "classes", "zoo", "jobs", "live"),
+        *("subject", "classifier", "checkpoint", "checks", "config", "tracking", "records", "run", "findings"),
+        *("augmentation", "classes", "zoo", "jobs", "live"),
     ],
     [
         *(
@@ -43,10 +43,11 @@ FLOORS = [
         ),
         *("callbacks.filter_tv", "callbacks.shift_measures", "callbacks.equivariance", "callbacks.shown_images"),
         *("callbacks.consistency_readings", "callbacks"),
-        *("path_measures", "measurement", "voting"),
+        *("feasible", "path_measures", "measurement", "voting"),
     ],
     [
-        *("build", "run_protocol", "table1", "path_gallery", "gallery", "formats", "path_table", "tables", "report"),
+        *("build", "run_protocol", "table1", "remarks", "path_gallery", "gallery", "formats", "path_table", "tables"),
+        "report",
         *("path_content", "content", "results", "eval_config", "evaluation", "cli", "sweep", "outcomes", "bias"),
     ],
 ]

@@ -5,6 +5,7 @@ from collections import defaultdict
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 from torchvision import models
 
 from lit_shift.layers import Layers
@@ -49,7 +50,7 @@ def test_a_sequence_after_each_norm_and_activation(rng, inplace):
     )
     x = torch.randn(2, 3, 20, 16, generator=rng)
     randomise(net, rng)
-    ends = {"0": 3, "3": 4, "5": 9, "9": 10, "10": 11, "11": 12}
+    ends = {"0": 3, "3": 5, "5": 9, "9": 10, "10": 11, "11": 12}
     layers = Layers(net, x[:1])
     assert layers.names == list(ends)
     assert layers.depths == [1, 1, 2, 2, 2, 3]
@@ -75,14 +76,53 @@ class Residual(nn.Module):
         return self.relu(out)
 
 
+class Functions(Residual):
+    """The same out of place, and with functions for modules."""
+
+    def forward(self, x):
+        out = F.relu(self.bn1(self.conv1(x)))
+        return torch.relu(torch.add(x, self.bn2(self.conv2(out))))
+
+
 @torch.no_grad()
-def test_a_residual_sum_is_of_another_map_though_it_is_made_in_place(rng):
-    net = randomise(Residual(), rng)
+@pytest.mark.parametrize("block", [Residual, Functions])
+def test_a_residual_sum_belongs_to_the_layer_that_it_ends(rng, block):
+    net = randomise(block(), rng)
     x = torch.randn(2, 3, 8, 8, generator=rng)
     seen = only(maps(net, x))
     first = net.bn1(net.conv1(x)).clamp(min=0)
     assert torch.equal(seen["conv1"], first)
-    assert torch.equal(seen["conv2"], net.bn2(net.conv2(first)))
+    assert torch.equal(seen["conv2"], (net.bn2(net.conv2(first)) + x).clamp(min=0))
+
+
+class PreActivated(nn.Module):
+    """Norm and ReLU before each convolution, and a shortcut of its own that is convolved later than the rest."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.conv1, self.conv2, self.last = (nn.Conv2d(3, 3, 3, padding=1) for _ in range(4))
+        self.shortcut = nn.Conv2d(3, 3, 1)
+        self.bn1, self.bn2, self.bn3 = (nn.BatchNorm2d(3) for _ in range(3))
+
+    def forward(self, x):
+        x = F.relu(self.bn1(self.stem(x)))
+        x = self.conv2(F.relu(self.bn2(self.conv1(x)))) + self.shortcut(x)
+        return self.last(F.relu(self.bn3(x))).mean((2, 3))
+
+
+@torch.no_grad()
+def test_norms_and_activations_before_the_next_convolution_are_the_layer_befores(rng):
+    net = randomise(PreActivated(), rng)
+    x = torch.randn(2, 3, 8, 8, generator=rng)
+    layers = Layers(net, x)
+    assert layers.names == ["stem", "conv1", "conv2", "last"]
+    assert layers.depths == [1, 2, 3, 4]
+    seen = only(maps(net, x, layers))
+    stem = net.bn1(net.stem(x)).relu()
+    first = net.bn2(net.conv1(stem)).relu()
+    block = net.bn3(net.conv2(first) + net.shortcut(stem)).relu()
+    for name, map in {"stem": stem, "conv1": first, "conv2": block, "last": net.last(block)}.items():
+        assert torch.equal(seen[name], map), name
 
 
 class Odd(nn.Module):
@@ -105,8 +145,8 @@ class Odd(nn.Module):
 def test_calls_again_are_layers_of_their_own_and_calls_that_are_none_of_an_images_map_are_left_out(rng):
     net, x = Odd().eval(), torch.randn(2, 3, 24, 12, generator=rng)
     layers = Layers(net, x)
-    assert layers.names == ["twice", "twice#2", "late"]
-    assert layers.depths == [1, 2, 3]
+    assert layers.names == ["twice", "late", "twice#2"]
+    assert layers.depths == [1, 1, 2]
     seen = only(maps(net, x, layers))
     once = net.twice(_folded(net, x)).relu()
     torch.testing.assert_close(seen["twice"], once)
@@ -167,17 +207,62 @@ def test_resnet18(rng):
     x = torch.randn(2, 3, 64, 64, generator=rng)
     layers = Layers(net, x[:1])
     seen = only(maps(net, x, layers))
-    stem = net.bn1(net.conv1(x)).relu()
-    block = net.layer1[0]
-    pooled = net.maxpool(stem)
-    inner = block.bn1(block.conv1(pooled)).relu()
-    shortcut = net.layer2[0].downsample
-    expected = {"conv1": stem, "maxpool": pooled, "layer1.0.conv1": inner}
-    expected |= {"layer1.0.conv2": block.bn2(block.conv2(inner)), "layer2.0.downsample.0": shortcut(net.layer1(pooled))}
+    expected = {"conv1": net.bn1(net.conv1(x)).relu()}
+    expected["maxpool"] = out = net.maxpool(expected["conv1"])
+    for stage in ("layer1", "layer2", "layer3", "layer4"):
+        for number, block in enumerate(getattr(net, stage)):
+            expected[f"{stage}.{number}.conv1"] = block.bn1(block.conv1(out)).relu()
+            expected[f"{stage}.{number}.conv2"] = out = block(out)
+    assert list(expected) == layers.names
     for name, map in expected.items():
         torch.testing.assert_close(seen[name], map)
-    assert layers.names[:4] == ["conv1", "maxpool", "layer1.0.conv1", "layer1.0.conv2"]
-    assert (layers.depths[-1], sum(layers.pools)) == (20, 1)
+    assert layers.depths == [1, 1, *range(2, 18)]
+    assert layers.pools == [name == "maxpool" for name in expected]
+
+
+@torch.no_grad()
+def test_timms_residual_blocks_end_with_their_sum_too(rng):
+    timm = pytest.importorskip("timm")
+    net = randomise(timm.create_model("seresnet18"), rng)
+    x = torch.randn(1, 3, 64, 64, generator=rng)
+    seen = only(maps(net, x))
+    out = net.maxpool(net.act1(net.bn1(net.conv1(x))))
+    for stage in ("layer1", "layer2"):
+        for number, block in enumerate(getattr(net, stage)):
+            out = block(out)
+            torch.testing.assert_close(seen[f"{stage}.{number}.conv2"], out)
+
+
+@torch.no_grad()
+def test_densenets_layers_have_their_channels_of_what_the_next_one_takes(rng):
+    """Norm and ReLU come after the concatenation, and are others each time."""
+    net = randomise(models.DenseNet(4, (2, 1), 8, bn_size=1), rng)
+    x = torch.randn(2, 3, 32, 32, generator=rng)
+    seen = only(maps(net, x))
+    features = net.features
+    stem = features.pool0(features.relu0(features.norm0(features.conv0(x))))
+    one, two = (getattr(features.denseblock1, f"denselayer{number}") for number in (1, 2))
+    first = one(stem)
+    joined = two.norm1(torch.cat([stem, first], 1)).relu()
+    assert torch.equal(seen["pool0"], one.norm1(stem).relu())
+    assert torch.equal(seen["denseblock1.denselayer1.conv2"], joined[:, 8:])
+    assert torch.equal(seen["denseblock1.denselayer2.conv1"], two.norm2(two.conv1(joined)).relu())
+    whole = features.transition1.norm(torch.cat([stem, first, two([stem, first])], 1)).relu()
+    assert torch.equal(seen["denseblock1.denselayer2.conv2"], whole[:, 12:])
+
+
+@torch.no_grad()
+def test_a_convolution_whose_block_is_linear_layers_has_the_blocks_output(rng):
+    setting = [models.convnext.CNBlockConfig(4, 8, 1), models.convnext.CNBlockConfig(8, None, 1)]
+    net = models.ConvNeXt(setting, layer_scale=1.0, num_classes=2).eval()
+    x = torch.randn(2, 3, 32, 32, generator=rng)
+    layers = Layers(net, x)
+    assert layers.names == ["features.0.0", "features.1.0.block.0", "features.2.1", "features.3.0.block.0"]
+    seen = only(maps(net, x, layers))
+    block = net.features[1](net.features[0](x))
+    torch.testing.assert_close(seen["features.0.0"], net.features[0](x))
+    torch.testing.assert_close(seen["features.1.0.block.0"], net.features[2][0](block))
+    torch.testing.assert_close(seen["features.3.0.block.0"], net.features(x))
 
 
 def test_features_that_would_be_numbers_keep_their_paths():
@@ -199,8 +284,14 @@ def test_parallel_branches_and_activations_that_are_functions(rng):
     modules = {name.removesuffix(".conv") for name, m in net.named_modules() if isinstance(m, nn.Conv2d)}
     assert convolutions == {name for name in modules if not name.startswith("AuxLogits")}
     stem = net.Conv2d_1a_3x3
-    assert torch.equal(seen["Conv2d_1a_3x3.conv"], stem.bn(stem.conv(x)))
+    assert torch.equal(seen["Conv2d_1a_3x3.conv"], stem.bn(stem.conv(x)).relu())
+    out = net.Mixed_5b.branch1x1(net.maxpool2(net.Conv2d_4a_3x3(net.Conv2d_3b_1x1(net.maxpool1(_stem(net, x))))))
+    torch.testing.assert_close(seen["Mixed_5b.branch1x1.conv"], out)
     assert layers.names.index("Mixed_5b.branch1x1.conv") < layers.names.index("Mixed_5b.branch5x5_2.conv")
+
+
+def _stem(net, x):
+    return net.Conv2d_2b_3x3(net.Conv2d_2a_3x3(net.Conv2d_1a_3x3(x)))
 
 
 @torch.no_grad()

@@ -15,6 +15,7 @@ from lit_shift.metrics import (
     Accuracy,
     AccuracyByStep,
     Consistency,
+    Departures,
     ElectedAccuracy,
     ElectedConsistency,
     FeatureDistance,
@@ -210,14 +211,18 @@ def test_an_image_is_jagged_from_the_first_time_on():
     assert [one.compute().mean for one in metric] == pytest.approx([2 / 3, 1])
 
 
-def test_nonshiftability_leaves_out_images_to_which_no_map_responds(rng):
+@pytest.mark.parametrize(
+    ("kind", "function"),
+    [(NonShiftability, functional.nonshiftability), (Departures, functional.departures)],
+)
+def test_images_to_which_no_map_responds_are_left_out(kind, function, rng):
     sums, maxima = torch.randn(9, 6, 4, generator=rng), torch.rand(9, 4, generator=rng)
     maxima[[2, 8]] = 0
-    metric = NonShiftability(0.5, 0.3)
+    metric = kind(0.5, 0.3)
     for part, largest in zip(sums.split(4), maxima.split(4), strict=True):
         metric.update(part, largest)
     found = metric.compute()
-    expected = functional.nonshiftability(sums, maxima, 0.5, 0.3, reduction="none")
+    expected = function(sums, maxima, 0.5, 0.3, reduction="none")
     assert found.mean == pytest.approx(expected.nanmean().item())
     assert found.images == 7
 

@@ -20,6 +20,7 @@ from lit_shift.content import content as made
 from lit_shift.findings import Findings
 from lit_shift.page import render
 from lit_shift.table1 import build
+from tests.conftest import HANGS
 from tests.findings import arrays, findings
 from tests.test_path_content import model, under
 
@@ -49,7 +50,7 @@ def make_run(number: int, name: str, protocol: str = CIFAR, explorer: bool = Tru
     logits = rng.normal(size=(len(PIXELS), H, W, 3))
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     measured = dict(zip(map(str, PIXELS), probabilities, strict=True)) if explorer else {}
-    edges = np.linspace(0, 0.5, 101)
+    edges = np.logspace(-5, 0, 51)
     return {
         "id": f"{protocol.split(',')[0]}-{name}-{number:08x}",
         "name": name,
@@ -71,9 +72,9 @@ def make_run(number: int, name: str, protocol: str = CIFAR, explorer: bool = Tru
             {"layer": layer, "resolution": [side, side], "top": 0.6 + number, "map": rng.random((H, W)).tolist()}
             for layer, side in LAYERS
         ],
-        "variation_std": {
+        "variations": {
             "edges": edges.tolist(),
-            "counts": np.histogram(rng.exponential(0.05, 500), edges)[0].tolist(),
+            "counts": np.histogram(10 ** rng.uniform(-5, 0, 500), edges)[0].tolist(),
         },
         "stability": {key: np.diagonal(p[..., 0]).tolist() for key, p in measured.items()},
         "probabilities": {key: encoded(np.round(255 * p)) for key, p in measured.items()},
@@ -85,7 +86,13 @@ def make_row(runs: list[dict[str, Any]], rates: list[float], published: list[flo
     family, taps = re.fullmatch(r"([a-z]+)(\d*)", runs[0]["filter"]).groups()  # type: ignore[union-attr]
     names = ["accuracy", "accuracy_random", "consistency", "average"]
     cells = {
-        name: {"mean": rate, "std": None, "published": published and published[i], "best": rate > 0.96}
+        name: {
+            "mean": rate,
+            "std": None,
+            "published": published and published[i],
+            "best": rate > 0.96,
+            "worst": rate < 0.88,
+        }
         for i, (name, rate) in enumerate(zip(names, rates, strict=True))
     }
     common = {key: runs[0][key] for key in ("pool", "filter", "aug", "protocol")}
@@ -145,7 +152,7 @@ def make_content() -> dict[str, Any]:
     for key in ("stability", "probabilities", "predictions"):
         del aug[key]["8"]
     bare = make_run(4, "blur-rect6-aug-s0", explorer=False)
-    bare |= {"tv": {"layers": [], "final": [], "epochs": [], "course": []}, "equivariance": [], "variation_std": None}
+    bare |= {"tv": {"layers": [], "final": [], "epochs": [], "course": []}, "equivariance": [], "variations": None}
     measured = make_measured(plain["id"], aug["id"], digits["id"])
     measures = {"rank_correlation": 0.87, "mean_absolute_difference": 0.0123}
     names = ["accuracy", "accuracy_random", "consistency", "average"]
@@ -193,13 +200,15 @@ def browser() -> Iterator[Browser]:
 def show(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Page]]:
     """Opens a page on some content. Whatever is done with it, it asks for nothing and has no errors."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
+    context.set_default_timeout(1000 * HANGS)
     wrong: list[str] = []
     context.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
     context.on("console", lambda message: wrong.append(message.text))
 
     def show(content: dict[str, Any]) -> Page:
         file = tmp_path_factory.mktemp("page") / "page.html"
-        file.write_text(render(content), encoding="utf-8")
+        sets = {"sets": [{"name": "cifar10", **content}]} | content
+        file.write_text(render(sets), encoding="utf-8")
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"{error.message} {error.stack}"))
         page.goto(file.as_uri())
@@ -326,6 +335,8 @@ def test_table(page: Page) -> None:
     assert column(page, "diff") == ["+0.2", "+0.4", f"{MINUS}1.0", MISSING, "0.0"]
     assert column(page, "ours", 2) == ["88.1", "96.6", "98.2", "97.0", MISSING]
     assert page.locator("#table td.best").all_inner_texts() == ["96.6", "98.2", "98.5", "98.0", "97.0", "97.7"]
+    assert page.locator("#table td.worst").all_inner_texts() == ["87.5"]
+    assert not page.locator("#set").is_visible()
     foot = page.locator("#table tfoot tr").all_inner_texts()
     assert foot[0].split("\t")[1:] == ["0.87"] * 4
     assert foot[1].split("\t")[1:] == ["1.2"] * 4
@@ -390,12 +401,14 @@ def test_ticked_rows_are_drawn(page: Page, content: dict[str, Any]) -> None:
 
 def test_accuracy_against_consistency(page: Page) -> None:
     published, plain, _, aug = data(page, "#fig5")
-    assert (published["x"], published["y"]) == ([94], [93])
-    np.testing.assert_allclose(plain["x"], [88.1, 98.2, 97])
-    np.testing.assert_allclose(plain["y"], [91.6, 93.3, 98.5])
+    assert (published["x"], published["y"]) == ([93], [94])
+    np.testing.assert_allclose(plain["x"], [91.6, 93.3, 98.5])
+    np.testing.assert_allclose(plain["y"], [88.1, 98.2, 97])
+    titles = page.evaluate("(({ xaxis, yaxis }) => [xaxis, yaxis])(document.querySelector('#fig5 .plot').layout)")
+    assert [each["title"]["text"] for each in titles] == ["accuracy (%)", "consistency (%)"]
     assert plain["marker"]["symbol"] == ["circle", "diamond", "diamond"]
     assert plain["marker"]["color"][0] != plain["marker"]["color"][1] == plain["marker"]["color"][2]
-    assert aug["y"] == [93.4]  # the other row has no consistency
+    assert aug["x"] == [93.4]  # the other row has no consistency
 
 
 def test_heat_maps(page: Page, content: dict[str, Any]) -> None:
@@ -416,10 +429,12 @@ def test_heat_maps(page: Page, content: dict[str, Any]) -> None:
 
 def test_histogram(page: Page, content: dict[str, Any]) -> None:
     trace = data(page, "#fig6")[0]
-    counts = content["runs"][0]["variation_std"]["counts"]
-    assert trace["customdata"][:-1] == counts
-    np.testing.assert_allclose(trace["x"], 100 * np.linspace(0, 0.5, 101))
-    assert page.evaluate("document.querySelector('#fig6 .plot').layout.yaxis.type") == "log"
+    assert trace["y"][:-1] == content["runs"][0]["variations"]["counts"]
+    np.testing.assert_allclose(trace["x"], np.logspace(-5, 0, 51))
+    x, y = page.evaluate("(({ xaxis, yaxis }) => [xaxis, yaxis])(document.querySelector('#fig6 .plot')._fullLayout)")
+    assert (x["type"], x["range"], y["type"]) == ("log", [-5, 0], "linear")
+    assert "below" in x["title"]["text"]
+    assert "max-delta-noaug-s0 (0.00140)" in page.inner_text("#fig6 .legend")
 
 
 def test_stability_follows_the_image(page: Page, content: dict[str, Any]) -> None:
@@ -527,7 +542,7 @@ def found(measured: list[Findings], number: int, key: str) -> np.ndarray:
 
 def test_bars_of_each_measure(page: Page, measured: list[Findings]) -> None:
     """By protocol, told apart by options; with whiskers where there is an interval, without a bar where no value."""
-    for measure, factor, count in (("jaggedness_top1", 1, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
+    for measure, factor, count in (("jaggedness_rate_top1", 100, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
         page.select_option("#measure", measure)
         traces = data(page, "#jagged")
         assert len(traces) == 5
@@ -597,21 +612,32 @@ def test_probability_of_the_correct_class(page: Page, measured: list[Findings]) 
     assert [panel["name"] for panel in data(page, "#heat")] == [*NETS[:2], "few"]
 
 
+def by_image(model: Findings) -> np.ndarray:
+    return model.arrays["embed/nonshiftability_by_image"]
+
+
 def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
     """By layer where all have the same, else by their share of the depth; pools are squares.
 
     Steps are counted where all paths are as long, else it is their share.
     """
-    means = [trace for trace in data(page, "#depth") if trace.get("fill") is None]
+    means = [trace for trace in data(page, "#depth") if trace["mode"] == "lines+markers"]
     assert [trace["x"] for trace in means] == [[0.5, 0.5, 1]] * 3 + [[0, 0]]
     page.locator("#elsewhere input").first.uncheck()
     title = "document.querySelector('#depth .plot').layout.yaxis.title.text"
-    for models, start in ((3, "share of the steps, in percent, at which a sum"), (2, "steps at which a sum")):
+    for models, start in (
+        (3, "share of the steps, in percent, at which a sum changes"),
+        (2, "steps at which a sum changes"),
+    ):
         traces = data(page, "#depth")
-        assert len(traces) == 2 * models
+        assert len(traces) == 3 * models
         assert page.evaluate(title).startswith(start)
-        for band, trace, each in zip(traces[::2], traces[1::2], measured, strict=False):
-            scale = 100 / len(each.arrays["embed/positions"]) if models == 3 else 1
+        for thin, band, trace, each in zip(traces[::3], traces[1::3], traces[2::3], measured, strict=False):
+            scale = 100 / (len(each.arrays["embed/positions"]) - 1) if models == 3 else 1
+            single = [[*(scale * float(count) for count in counts), None] for counts in by_image(each)]
+            assert thin["x"] == ["conv1", "pool1", "conv2", None] * len(single)
+            assert [value is None for value in thin["y"]] == [value is None for counts in single for value in counts]
+            np.testing.assert_allclose(*(np.array(values, float) for values in (thin["y"], sum(single, []))), atol=0.5)
             mean, low, high = scale * each.arrays["embed/nonshiftability"].T
             assert trace["x"] == ["conv1", "pool1", "conv2"]
             np.testing.assert_allclose(trace["y"], mean, atol=0.05)
@@ -620,14 +646,14 @@ def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
         page.locator("#table tbody input:checked").last.uncheck()
 
 
-def test_what_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
+def test_what_changes_or_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
     for protocol, number, tolerance, text in [
         ("embed", 0, 0.2, "20 %"),
         ("circular (path=diagonal)", 3, 0.1, "10 %"),
     ]:
         page.select_option("#protocol", label=protocol)
         title = page.evaluate("document.querySelector('#depth .plot').layout.yaxis.title.text")
-        assert title.endswith(f"at which a sum departs by over {text}")
+        assert title.endswith(f"at which a sum changes by over {text}")
         sums = found(measured, number, f"{protocol.split()[0]}/maps/conv2")[0].sum((1, 2))
         written = page.locator("#features tr").nth(2).locator("td > span")
         red = written.evaluate_all("all => all.map(each => each.classList.contains('off'))")
@@ -668,7 +694,7 @@ def test_film(page: Page, measured: list[Findings]) -> None:
     for x in (-8, 1):  # the frame stands above its place on the axis
         page.mouse.move(middle["x"] + middle["width"] / 2 + x, box["y"] + box["height"] / 2)
         page.wait_for_timeout(60)  # plotly does not look at every move
-    assert page.evaluate(highlighted) == ["5"] * 4
+    page.wait_for_function(f"({highlighted}).join() === '5,5,5,5'")
     lines = page.evaluate("document.querySelector('#film .plot').layout.shapes")
     assert [line["x0"] for line in lines if line["line"]["width"] == 2] == [
         measured[0].arrays["embed/frame_positions"][5]
@@ -815,6 +841,38 @@ def test_findings_of_runs_as_they_are_gathered(show: Callable[..., Page]) -> Non
     bare = show(made(runs[2:], build(runs[2:]), []))
     assert "eval.py" in bare.inner_text("#explorer")
     bare.close()
+
+
+def test_one_of_several_data_sets_is_shown_at_a_time(show: Callable[..., Page]) -> None:
+    """Each has its own table, pictures and explorer, and published values only where it is CIFAR-10."""
+    digits = {"labels": np.zeros(6, int), "pixels": np.zeros((2, 3, H, W), np.uint8)}
+    runs = [
+        findings("max", pool="max", arrays=arrays(0)),
+        findings("tri5", arrays=arrays(1)),
+        findings("digits", data="digits", arrays=arrays(2) | digits),
+    ]
+    page = show(made(runs, build(runs), [("late", "unfinished")]))
+    assert page.locator("#set option").all_inner_texts() == ["cifar10", "digits"]
+    for _ in range(2):  # there and back
+        assert names(page, "#fig2") == ["max", "tri5"]
+        assert column(page, "paper") == ["91.6", "93.3"]
+        page.select_option("#set", "digits")
+        page.wait_for_selector("html[data-ready]", state="attached")
+        assert names(page, "#fig2") == names(page, "#fig6") == ["digits"]
+        assert page.locator("#stage .panel").count() == 1
+        assert page.locator("#table th").all_inner_texts().count("ours") == 4
+        assert page.locator("#table .paper, #table .diff, #table tfoot tr").count() == 0
+        assert [trace["name"] for trace in data(page, "#fig5") if trace["x"]] == ["ours"]
+        assert "published" not in page.inner_text("#fig5")
+        assert "late" in page.inner_text("#notes")
+        drag(page, 3, -2)
+        assert shift_shown(page) == (-2, 3)
+        assert not pixels(page, "#image").any()
+        page.set_viewport_size({"width": 420, "height": 800})
+        page.set_viewport_size({"width": 1280, "height": 1000})
+        page.select_option("#set", "cifar10")
+        page.wait_for_selector("html[data-ready]", state="attached")
+    page.close()
 
 
 def test_classifiers_from_elsewhere_alone(show: Callable[..., Page]) -> None:

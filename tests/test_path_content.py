@@ -29,12 +29,16 @@ def under(
     options="fill=black",
     ordered=True,
     tolerance=0.2,
+    rate="accuracy",
 ):
     """Metrics and arrays, at random, of a protocol; those of the same seed have the same frames."""
     rng = np.random.default_rng(seed)
     count = len(layers) if ordered else 0
     metrics, arrays = {"n": float(images), "steps": float(steps), "complete": 1.0}, {}
-    for name in ("accuracy", *(("jaggedness_top1", "jagged_fraction_top1", "mad") if ordered else ())):
+    for name in (
+        rate,
+        *(("jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1", "mad") if ordered else ()),
+    ):
         metrics |= dict(zip((f"{name}_ci95_low", name, f"{name}_ci95_high"), sorted(rng.random(3)), strict=True))
     chosen = np.unique(np.linspace(0, steps - 1, min(steps, 8)).round().astype(int))
     arrays |= {
@@ -42,6 +46,8 @@ def under(
         "positions": np.arange(steps) - (steps - 1) // 2,
         "along": np.array(f"position under {protocol}"),
         "places": 3 * rng.permutation(images) + 2,
+        "labels": np.arange(images) % 2,
+        "answers": np.arange(images) % 2,
         "probability": rng.random((images, steps)).astype(np.float32),
         "shown": np.array(shown),
         "curve": rng.random((len(shown), steps)).astype(np.float32),
@@ -49,7 +55,7 @@ def under(
     }
     arrays["frame_positions"] = arrays["positions"][chosen]
     if not ordered:
-        arrays |= {f"accuracy_{top}": np.sort(rng.random((steps, 3)))[:, [1, 0, 2]] for top in ("top1", "top5")}
+        arrays |= {f"{rate}_{top}": np.sort(rng.random((steps, 3)))[:, [1, 0, 2]] for top in ("top1", "top5")}
     if count:
         arrays |= {
             "layers": np.array(layers),
@@ -57,6 +63,7 @@ def under(
             "pools": np.array([name.startswith("pool") for name in layers]),
             "tolerance": np.array(tolerance),
             "nonshiftability": np.sort(9 * rng.random((count, 3)))[:, [1, 0, 2]],
+            "nonshiftability_by_image": (9 * rng.random((images, count))).astype(np.float16),
             "sums": rng.random((len(shown), steps, 20)).astype(np.float32),
             f"maps/{layers[0]}": rng.random((len(shown), len(chosen), side, side)).astype(np.float32),
             f"maps/{layers[-1]}": rng.random((len(shown), len(chosen), 1, 1)).astype(np.float32),
@@ -126,7 +133,8 @@ def test_measures_have_their_intervals_where_there_are_some():
     metrics, arrays = under()
     del metrics["embed/mad_ci95_low"], metrics["embed/mad_ci95_high"]
     measures = one((metrics, arrays))["measures"]
-    assert list(measures) == ["accuracy", "jaggedness_top1", "jagged_fraction_top1", "mad"]
+    changes = ["jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1"]
+    assert list(measures) == ["accuracy", *changes, "mad"]
     assert measures["mad"] == [metrics["embed/mad"], None, None]
     assert measures["accuracy"] == [metrics[f"embed/accuracy{end}"] for end in ("", "_ci95_low", "_ci95_high")]
 
@@ -136,7 +144,7 @@ def test_what_is_no_path_has_accuracies_alone():
     result = one((metrics, arrays))
     assert list(result["measures"]) == ["accuracy"]
     assert result["layers"]["names"] == result["films"]["0"]["maps"] == result["films"]["0"]["sums"] == []
-    np.testing.assert_allclose(result["accuracy"]["top5"], arrays["placement/accuracy_top5"], atol=1e-4)
+    np.testing.assert_allclose(result["rates"]["top5"], arrays["placement/accuracy_top5"], atol=1e-4)
 
 
 def test_a_single_frame_is_no_path():
@@ -236,6 +244,7 @@ def test_maps_of_a_network_that_is_silent_or_has_diverged():
 def test_nothing_measured():
     assert as_page_holds([model("a"), model("b", of=config())]) == {
         "protocols": [],
+        "remarks": [],
         "films": [],
         "models": {},
     }

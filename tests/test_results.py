@@ -15,6 +15,8 @@ from lit_shift.errors import InputError
 from lit_shift.findings import ARRAYS, Findings, load_arrays, save_arrays
 from lit_shift.results import gather, main
 from tests.findings import arrays, findings
+from tests.test_path_content import model as classifier
+from tests.test_path_content import under
 
 
 def save(folder, run, finished=True):
@@ -122,6 +124,9 @@ def test_mistakes_are_said_in_a_sentence(runs, capsys, tmp_path):
         assert "metrics.json" in mistake(capsys, runs)
     assert "is a file: type the folder of a run" in mistake(capsys, metrics)
     assert "is a folder: name a file" in mistake(capsys, runs, "--out", tmp_path)
+    for name in ("x.pdf", "x", "x.html.gz"):
+        assert ".txt, .csv, .md, .tex, .html, or say --format" in mistake(capsys, runs, "--out", tmp_path / name)
+        assert not (tmp_path / name).exists()
     history = runs / "cifar10-blur-tri5-noaug-s1-2a1b2c3d" / "history.csv"
     history.write_text("epoch\none\n")
     assert "history.csv cannot be read" in mistake(capsys, runs)
@@ -135,12 +140,24 @@ def test_a_truncated_file_of_arrays(runs, capsys):
         load_arrays(file)
 
 
-def test_runs_of_other_image_sizes_share_a_table_but_no_page(runs, capsys):
-    larger = findings(filter="rect3", arrays=arrays(2) | {"pixels": np.zeros((2, 3, 64, 64), np.uint8)})
-    save(runs / "cifar10-blur-rect3-noaug-s0-4a1b2c3d", larger)
-    main([str(runs)])
-    assert "rect3" in capsys.readouterr().out
-    assert "images of other sizes" in mistake(capsys, runs, "--format", "html")
+def test_runs_of_several_data_sets_make_one_page_and_share_no_picture(runs, capsys, tmp_path):
+    """After the quickstart and a row of Table 1 there are digits beside CIFAR-10."""
+    digits = {"labels": np.zeros(6, int), "pixels": np.zeros((2, 3, 32, 32), np.uint8)}
+    for pool, name in (("max", "max"), ("blur", "blur-tri5")):
+        run = findings(pool=pool, data="digits", arrays=arrays(2) | digits)
+        save(runs / f"digits-{name}-noaug-s0-4a1b2c3d", run)
+    main([str(runs), "--format", "html", "--figures", str(tmp_path / "figures")])
+    text = (runs / "results.html").read_text().split('id="content">')[1].split("</script>")[0]
+    sets = {each["name"]: each for each in json.loads(text)["sets"]}
+    assert {name: [run["id"] for run in each["runs"]] for name, each in sets.items()} == {
+        "cifar10": ["cifar10-max-noaug-s0", "cifar10-blur-tri5-noaug-s0"],
+        "digits": ["digits-max-noaug-s0", "digits-blur-tri5-noaug-s0"],
+    }
+    for name, each in sets.items():
+        assert [row["protocol"].partition(",")[0] for row in each["rows"]] == [name] * 2
+        assert bool(each["published"]) == bool(each["foot"]) == (name == "cifar10")
+        assert (tmp_path / "figures" / name / "stability.png").exists()
+    assert f"written: {tmp_path / 'figures' / 'digits'}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "markdown", "latex"])
@@ -175,9 +192,23 @@ def test_page_file_holds_the_runs(runs, capsys):
     assert f"written: {runs / 'results.html'}" in capsys.readouterr().err.replace("\n", "")
 
 
+@pytest.mark.parametrize("lacking", ["options", "along", "curve", "places", "nonshiftability", "frame_positions"])
+def test_a_page_leaves_out_what_an_older_version_has_not_written(capsys, lacking):
+    old = classifier(f"old of {lacking}", under(seed=1), under("circular"))
+    new = classifier("new", under(seed=2))
+    del old.arrays[f"embed/{lacking}"]
+    (made,) = content.content([old, new], [], [])["sets"]
+    found = made["paths"]["models"]
+    assert len(found["new"]["embed (fill=black)"]["films"]) == 1
+    assert "circular (fill=black)" in found[old.name]
+    assert f"{old.name} was measured by an older version" in capsys.readouterr().err
+
+
 def test_content_of_the_page_is_what_was_found():
     models = [findings("max", pool="max", arrays=arrays(0, shown=(2, 1))), findings("tri5", arrays=arrays(1))]
-    made = content.content(models, table1.build(models), [("other", "unfinished: epoch 1 of 2")])
+    page = content.content(models, table1.build(models), [("other", "unfinished: epoch 1 of 2")])
+    assert page["unfinished"] == [{"run": "other", "note": "unfinished: epoch 1 of 2"}]
+    (made,) = page["sets"]
     assert [image["index"] for image in made["images"]] == [1, 2, 4]  # what both show comes first
     assert made["images"][0]["label"] == 1
     assert made["size"] == [32, 32]
@@ -191,7 +222,7 @@ def test_content_of_the_page_is_what_was_found():
             classes = np.frombuffer(base64.b64decode(run["predictions"][str(place)]), np.uint8)
             assert np.array_equal(classes.reshape(32, 32), probabilities.argmax(-1))
             np.testing.assert_allclose(run["stability"][str(place)], model.arrays["diagonal"][place], atol=1e-4)
-        assert sum(run["variation_std"]["counts"]) == 6
+        assert sum(run["variations"]["counts"]) == 6
         assert [layer["layer"] for layer in run["equivariance"]] == ["pixels", "pool1_ds"]
         np.testing.assert_allclose(run["equivariance"][1]["map"], model.arrays["equivariance/pool1_ds"], atol=1e-5)
     file = io.BytesIO(base64.b64decode(made["images"][2]["png"].partition(",")[2]))

@@ -35,7 +35,7 @@ from lit_shift.run import Run
 from lit_shift.sweep import Sweep
 from lit_shift.table1 import PUBLISHED
 from lit_shift.tables import others
-from tests.conftest import ROOT, TINY
+from tests.conftest import HANGS, ROOT, TINY
 from tests.test_train import assert_same_run, run_folder, wait_for
 
 
@@ -247,7 +247,7 @@ def test_a_sweep_over_ray_killed_half_way_and_started_again_is_as_if_never_kille
     assert run("train.py", *arguments, folder=tmp_path / "serial").code == 0
     arguments += ["hydra/launcher=ray_cpu", "hydra.launcher.ray.init.num_cpus=2"]
     first = command("train.py", *arguments)
-    wait_for(lambda: finished_runs(tmp_path) and len(list(tmp_path.glob("runs/*/history.csv"))) > 2, first, 120)
+    wait_for(lambda: finished_runs(tmp_path) and len(list(tmp_path.glob("runs/*/history.csv"))) > 2, first)
     before = {name: (folder / "metrics.json").stat().st_mtime_ns for name, folder in finished_runs(tmp_path).items()}
     assert len(before) < 4
     killed = psutil.Process(first.pid)
@@ -363,7 +363,7 @@ def test_the_end_tells_what_became_of_each(tmp_path):
 def test_ctrl_c_stops_a_sweep_and_says_what_has_stopped(command, tiny, tmp_path):
     arguments = ["train.py", "-m", *tiny, "pool=max,blur", "trainer.max_epochs=200"]
     sweep = command(*arguments)
-    wait_for(lambda: list(tmp_path.glob("runs/*/history.csv")), sweep, 60)
+    wait_for(lambda: list(tmp_path.glob("runs/*/history.csv")), sweep)
     os.kill(sweep.pid, signal.SIGINT)
     assert sweep.finish().code == 128 + signal.SIGINT
     assert "2 runs: 1 stopped, 1 to come" in sweep.out
@@ -449,10 +449,10 @@ def test_a_process_that_is_killed_ends_the_run_of_all(command, tiny, rank):
     main = psutil.Process(process.pid)
     (other,) = (child for child in main.children() if "train.py" in " ".join(child.cmdline()))
     (main if rank == 0 else other).kill()
-    process.process.join(60)
+    process.process.join(HANGS)
     assert not process.running
     assert process.process.exitcode != 0
-    psutil.wait_procs([other], timeout=60)
+    psutil.wait_procs([other], timeout=HANGS)
     assert not other.is_running()
 
 

@@ -1,11 +1,13 @@
 import csv
 import io
+from dataclasses import replace
 from statistics import mean, stdev
 
 import pytest
 from omegaconf import OmegaConf
+from rich.console import Console
 
-from lit_shift import formats, published, table1
+from lit_shift import formats, gallery, published, table1
 from lit_shift.config import composed
 from lit_shift.filters import FILTERS
 from lit_shift.run_protocol import PAPERS, protocol
@@ -104,7 +106,14 @@ def test_two_unlike_runs_without_a_majority_name_what_they_differ_in():
 
 
 def test_what_does_not_change_the_result_does_not_tell_protocols_apart():
-    same = {"trainer__devices": 2, "runs": "elsewhere", "logger": {}, "data__root": "elsewhere", "compile": True}
+    same = {
+        "trainer__accelerator": "gpu",
+        "data__eval_batch_size": 64,
+        "runs": "elsewhere",
+        "logger": {},
+        "data__root": "elsewhere",
+        "compile": True,
+    }
     same |= {"optimizer__fused": True}
     runs = [findings("a"), findings("b", seed=1, **same), findings("c", seed=2, data__eval_batch_size=256)]
     (row,) = table1.build(runs)
@@ -150,12 +159,18 @@ def test_what_keeps_a_row_from_comparing_is_noted():
     assert notes["tri5"] == ""
 
 
-def test_the_best_three_of_an_augmentation_are_marked():
+def test_the_best_and_the_worst_three_of_an_augmentation_are_marked():
     rates = {"rect2": 0.91, "rect3": 0.95, "rect4": 0.92, "rect5": 0.94, "rect6": 0.9}
     runs = [findings(filter, accuracy=rate, filter=filter) for filter, rate in rates.items()]
     rows = table1.build([*runs, findings("aug", accuracy=0.5, aug=True)])
     assert {row.filter for row in rows if row.cells["accuracy"].best} == {"rect3", "rect5", "rect4"}
+    assert not any(row.cells["accuracy"].worst for row in rows)  # or a row of five would be both
     assert not any(row.cells["accuracy"].best for row in table1.build(runs[:3]))  # of three, all would be
+    rows = table1.build(
+        [*runs, findings("rect7", accuracy=0.93, filter="rect7"), findings("aug", accuracy=0.5, aug=True)]
+    )
+    assert {row.filter for row in rows if row.cells["accuracy"].best} == {"rect3", "rect5", "rect7"}
+    assert {row.filter for row in rows if row.cells["accuracy"].worst} == {"rect6", "rect2", "rect4"}
 
 
 def test_average_pooling_has_nothing_published():
@@ -178,6 +193,98 @@ def test_a_pool_of_ones_own_is_named_as_its_config_does():
     assert named.cells["accuracy"].published is None
 
 
+OWN_POOL = """\
+_target_: my_pools.L2Pool
+_partial_: true
+padding: ${padding}
+filter: tri5
+power: 2
+"""
+
+
+def own(folder, name, *overrides):
+    """A run of a pool whose YAML lies in a folder of the user's own."""
+    (folder / "pool").mkdir(parents=True, exist_ok=True)
+    (folder / "pool" / "l2.yaml").write_text(OWN_POOL)
+    made = composed("train", [f"hydra.searchpath=[file://{folder}]", "pool=l2", *overrides])
+    made.choices = {"data": "cifar10", "model": "vgg13", "pool": "l2"}
+    run = findings(name)
+    return replace(run, config=OmegaConf.to_container(made, resolve=True) | {"classes": run.config["classes"]})
+
+
+def test_a_pool_of_ones_own_from_any_folder_joins_the_table_of_its_recipe(tmp_path):
+    recipe = {"trainer__max_epochs": 20, "aug": True, "seed": 1}
+    typed = ["trainer.max_epochs=20", "aug=true", "seed=1"]
+    usual = [findings("max", pool="max", **recipe), findings("tri5", **recipe)]
+    mine = own(tmp_path, "l2", *typed), own(tmp_path, "l2 of rect3", *typed, "pool.filter=rect3")
+    other = own(tmp_path, "slower", *typed, "optimizer.lr=0.05")
+    rows = table1.build([*usual, *mine, other])
+    short = "cifar10, vgg13 of width 64, 20 epochs"
+    assert {row.runs[0].name: (row.protocol, row.pool, row.filter) for row in rows} == {
+        "max": (short, "max", "delta"),
+        "tri5": (short, "blur", "tri5"),
+        "l2": (short, "l2", "tri5"),
+        "l2 of rect3": (short, "l2", "rect3"),
+        "slower": (f"{short}, optimizer.lr=0.05", "l2", "tri5"),
+    }
+    assert not any(row.cells["accuracy"].published for row in rows if row.pool == "l2")
+
+
+def test_pools_of_ones_own_that_differ_are_never_mixed(tmp_path):
+    two, three = own(tmp_path, "two"), own(tmp_path, "three", "pool.power=3")
+    other = own(tmp_path, "other", "pool._target_=other_pools.L2Pool")
+    rows = table1.build([two, three, other, own(tmp_path, "again", "seed=1")])
+    assert {row.protocol for row in rows} == {PAPERS}
+    assert {row.pool: [run.name for run in row.runs] for row in rows} == {
+        "l2 (pool._target_=my_pools.L2Pool, pool.power=2)": ["two", "again"],
+        "l2 (pool._target_=my_pools.L2Pool, pool.power=3)": ["three"],
+        "l2 (pool._target_=other_pools.L2Pool, pool.power=2)": ["other"],
+    }
+
+
+def test_data_of_ones_own_are_told_by_all_that_they_say_and_by_nothing_else():
+    runs = [findings(f"s{seed}", seed=seed) for seed in range(2)]
+    for run in runs:
+        run.config["choices"]["data"] = "mine"
+        run.config["data"]["_target_"] = "my_data.Mine"
+    (row,) = table1.build(runs)
+    assert row.protocol.startswith(
+        "mine, vgg13 of width 64, 200 epochs, data._target_=my_data.Mine, data.batch_size=128"
+    )
+    assert "trainer" not in row.protocol
+    assert "seed" not in row.protocol
+
+
+CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+
+
+@pytest.mark.parametrize(
+    ("data", "classes", "size", "compares"),
+    [
+        ("cifar10", CIFAR10, [32, 32], True),
+        ("imagefolder", CIFAR10, [32, 32], True),
+        ("imagefolder", CIFAR10[::-1], [32, 32], True),
+        ("imagefolder", CIFAR10, [64, 64], False),
+        ("imagefolder", [*CIFAR10[:9], "lorry"], [32, 32], False),
+        ("digits", [*map(str, range(10))], [32, 32], False),
+    ],
+)
+def test_published_values_are_beside_runs_of_cifar10_alone(data, classes, size, compares):
+    change = {"data__root": "images"} if data == "imagefolder" else {}
+    runs = [findings(filter, data=data, filter=filter, **change) for filter in ("tri3", "tri5")]
+    for run in runs:
+        run.config.update(classes=classes, image_size=size)
+    rows = table1.build(runs)
+    assert table1.any_published(rows) == (table1.agreement(rows, "accuracy") is not None) == compares
+    shown = io.StringIO()
+    Console(width=200, file=shown).print(formats.terminal(rows))
+    for text in (formats.comma_separated(rows), formats.markdown(rows), formats.latex(rows), shown.getvalue()):
+        assert ("published" in text) == compares
+        assert ("93.3" in text or "0.933" in text) == compares
+    points = gallery.accuracy_consistency(runs).axes[0].collections
+    assert len(points) == (19 + 2 if compares else 2)
+
+
 def test_csv():
     runs = [findings(f"s{seed}", accuracy=0.9 + 0.02 * seed, seed=seed) for seed in range(2)]
     text = formats.comma_separated(table1.build([*runs, findings("avg", pool="avg")]))
@@ -190,6 +297,25 @@ def test_csv():
     assert float(blur["accuracy_std"]) == pytest.approx(stdev([0.9, 0.92]), rel=1e-5)
     assert float(blur["accuracy_published"]) == 0.933
     assert average["accuracy_std"] == average["accuracy_published"] == ""
+
+
+def test_every_format_marks_the_best_and_the_worst():
+    rates = dict(zip(("rect2", "rect3", "rect4", "rect5", "rect6", "rect7", "tri3"), range(90, 97), strict=True))
+    runs = [findings(f, accuracy=rate / 100, filter=f, data="digits") for f, rate in rates.items()]
+    for run in runs:
+        run.metrics["test/accuracy_random"] = 0.1  # else it would be the accuracy of the row before
+    rows = table1.build(runs)
+    shown = io.StringIO()
+    Console(width=100, file=shown, force_terminal=True, color_system="standard").print(formats.terminal(rows))
+    texts = {"**{}**": "*{}*", r"\textbf{{{}}}": r"\textit{{{}}}", "\x1b[1m{}\x1b[0m": "\x1b[3m{}\x1b[0m"}
+    for (best, worst), text in zip(
+        texts.items(), (formats.markdown(rows), formats.latex(rows), shown.getvalue()), strict=True
+    ):
+        for rate in range(90, 97):
+            assert (best.format(f"{rate}.0") in text) == (rate >= 94)
+            assert (worst.format(f"{rate}.0") in text.replace("**", "")) == (rate <= 92)
+            assert f"{rate}.0" in text
+        assert "worst italic" in " ".join(text.replace("\x1b[2;3m", "").replace("\x1b[0m", "").split())
 
 
 def test_markdown_and_latex_mark_the_best_and_say_what_is_noted():
@@ -224,8 +350,6 @@ def test_measures_that_are_not_finite_are_missing():
 
 
 def test_terminal_holds_a_table_for_each_protocol_in_80_columns():
-    from rich.console import Console
-
     console = Console(width=80, record=True, file=io.StringIO())
     runs = [*all_published(), findings("short", trainer__max_epochs=20)]
     console.print(formats.terminal(table1.build(runs)))
@@ -235,3 +359,20 @@ def test_terminal_holds_a_table_for_each_protocol_in_80_columns():
     assert "rank corr." in text
     assert "1.00" in text
     assert "…" not in text
+
+
+def test_how_many_devices_share_a_batch_counts_unless_they_share_its_statistics():
+    """Each case is of a batch of 128 that batch norm sees in so many parts."""
+    cases = [({}, 1), ({"trainer__devices": [3]}, 1), ({"trainer__devices": "1"}, 1)]
+    cases += [({"trainer__devices": 4, "trainer__sync_batchnorm": True}, 1), ({"trainer__sync_batchnorm": True}, 1)]
+    cases += [({"trainer__devices": 2}, 2), ({"trainer__devices": [0, 3]}, 2), ({"trainer__devices": "0,3"}, 2)]
+    cases += [({"trainer__num_nodes": 2}, 2), ({"trainer__devices": 2, "trainer__strategy": "ddp"}, 2)]
+    cases += [({"trainer__devices": 2, "trainer__num_nodes": 2}, 4), ({"trainer__devices": "auto"}, "auto")]
+    words = {}
+    for changes, parts in cases:
+        words.setdefault(parts, set()).add(protocol(findings(**changes).config))
+    assert words[1] == {PAPERS}
+    assert all(len(same) == 1 for same in words.values())
+    assert len(set.union(*words.values())) == len(words)
+    rows = table1.build([findings("one", seed=0), findings("two", seed=1, trainer__devices=2)])
+    assert [len(row.runs) for row in rows] == [1, 1]

@@ -1,7 +1,7 @@
 """Section 3 of Azulay & Weiss: global pooling after subsampling is invariant exactly where the map is band-limited."""
 
 from collections import defaultdict
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lit_shift.filters import FILTERS, lowpass
-from lit_shift.functional import nonshiftability
+from lit_shift.functional import departures, nonshiftability
 from lit_shift.layers import Layers
 from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import fourier_shift
@@ -69,8 +69,10 @@ def test_of_a_delta_the_subsampled_grid_sees_all_or_nothing(height, width, strid
     steps = list(product(range(height), range(width)))
     sums = torch.cat([pooled(delta.roll(step, (2, 3)), stride) for step in steps])
     assert sums.flatten().tolist() == [stride**2 if h % stride == w % stride == 0 else 0 for h, w in steps]
-    # Each of these departs from the mean, which is 1.
-    assert nonshiftability(sums[None], torch.ones(1, 1)).item() == len(steps)
+    # Each of these departs from the mean, which is 1; it changes where all comes or goes.
+    assert departures(sums[None], torch.ones(1, 1)).item() == len(steps)
+    seen = [h % stride == w % stride == 0 for h, w in steps]
+    assert nonshiftability(sums[None], torch.ones(1, 1)).item() == sum(a != b for a, b in pairwise(seen))
 
 
 @pytest.mark.parametrize(("height", "width", "stride"), GRIDS)

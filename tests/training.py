@@ -1,5 +1,6 @@
 """A small training, without a run around it."""
 
+import os
 from functools import partial
 from typing import Any
 
@@ -31,6 +32,7 @@ def train_digits(
         limit_val_batches=1.0 if val_size else 0,
         num_sanity_val_steps=0,
         logger=False,
+        default_root_dir=os.devnull,
         enable_checkpointing=False,
         enable_model_summary=False,
         use_distributed_sampler=False,

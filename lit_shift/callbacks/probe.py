@@ -1,7 +1,6 @@
 """The network as the shift measures see it."""
 
 from contextlib import AbstractContextManager
-from copy import deepcopy
 from itertools import product
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from lit_shift.classifier import Classifier
 from lit_shift.orbit import has_exact_orbit, orbit_logits, sampled_logits
 from lit_shift.shifts import seeded
-from lit_shift.subject import full_precision
+from lit_shift.subject import full_precision, in_full_precision
 
 SAMPLE, TRIED = 64, 3
 
@@ -28,9 +27,7 @@ class Probe:
 
     def __init__(self, module: Classifier, pixels: Tensor) -> None:
         self.module = module
-        self.net = module.net
-        if next(self.net.parameters()).dtype in (torch.float16, torch.bfloat16):
-            self.net = deepcopy(self.net).float()
+        self.net = in_full_precision(module.net)
         with self.full_precision():
             self.exact = has_exact_orbit(self.net, self.input(_varied(pixels).to(module.device)))
 

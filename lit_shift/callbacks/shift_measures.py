@@ -14,6 +14,7 @@ from lit_shift.callbacks.progress import tracked
 from lit_shift.classifier import Classifier
 from lit_shift.data.loader import Batch, Images
 from lit_shift.errors import at_least
+from lit_shift.figures import VARIATION_EDGES, variation_counts
 from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.track import Track
@@ -77,7 +78,7 @@ class ShiftMeasures(Callback):
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
     # Before the test's own step, which is to leave out the same images.
-    def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:  # type: ignore[override]
+    def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:
         n, (height, width) = len(batch.pixels), batch.pixels.shape[2:]
         diagonal = torch.arange(max(height, width))[:, None].expand(-1, 2)
         paths = [diagonal, Track("vertical", draws=1, seed=0).offsets(height, width, [0])[:, 0]]
@@ -106,8 +107,8 @@ class ShiftMeasures(Callback):
         for name, metric in self.along_path.items():
             pl_module.log_dict(metric.compute().logged(f"test/{name}"))
         self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
-        deviations = np.sqrt(self.arrays["variation"])
-        log_histogram(trainer, "test/variation_std", deviations[~np.isnan(deviations)])
+        counts = variation_counts(self.arrays["variation"])
+        log_histogram(trainer, "test/variation_log10", counts, np.log10(VARIATION_EDGES))  # W&B's axes are linear
 
     def _start(self, module: Classifier, images: Images) -> None:
         n, _, height, width = images.pixels.shape

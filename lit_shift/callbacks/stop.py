@@ -1,6 +1,8 @@
-"""Ctrl-C and the scheduler's SIGTERM: a training checkpoints, then leaves; a measurement keeps what it has."""
+"""Ctrl-C and the scheduler's signals: a training checkpoints, then leaves; a measurement keeps what it has."""
 
+import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -11,7 +13,22 @@ from torch.utils.hooks import RemovableHandle
 
 from lit_shift.console import say
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+def scheduler_signals() -> list[signal.Signals]:
+    """SIGTERM, and of SLURM SIGUSR1, its warning that time is running out (``sbatch --signal=USR1@90``)."""
+    return [signal.SIGTERM, *([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])]
+
+
+def put_back(number: int) -> None:
+    """Put SLURM's job back into the queue where ``number`` was its warning, for the same command to continue later."""
+    if number not in scheduler_signals()[1:] or os.environ.get("SLURM_PROCID", "0") != "0":  # one of its processes does
+        return
+    array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
+    try:
+        subprocess.run(["scontrol", "requeue", job], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        say(f"The job could not be put back into SLURM's queue ({error}).")
 
 
 class Stopped(SystemExit):
@@ -62,7 +79,8 @@ class StopOnSignal(_OnSignal):
     The checkpoint holds the place within the epoch, and the same command continues from there. An epoch's last batch
     is not the place: measures and history are still to come, and then the epoch's own checkpoint. During the first
     batch, which torch.compile may make minutes of, there is nothing to save yet. After the training, a scheduler's
-    signal leaves the measurement, which the same command makes again.
+    signal leaves the measurement, which the same command makes again. Where it is SLURM's warning that time is running
+    out, the job is put back into the queue.
     """
 
     def __init__(self, path: Path, fresh: bool) -> None:
@@ -73,7 +91,7 @@ class StopOnSignal(_OnSignal):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.waiting = trainer.world_size == 1  # several processes stop together
-        self._listen(*SIGNALS)
+        self._listen(signal.SIGINT, *scheduler_signals())
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()
@@ -82,7 +100,7 @@ class StopOnSignal(_OnSignal):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.testing = True
-        self._listen(signal.SIGTERM)  # which Lightning would let pass unheeded; Ctrl-C leaves by itself
+        self._listen(*scheduler_signals())  # which Lightning would let pass unheeded; Ctrl-C leaves by itself
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self.waiting = False
@@ -97,15 +115,18 @@ class StopOnSignal(_OnSignal):
     def _leave(self, trainer: Trainer) -> None:
         epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 0)  # after the last one it is one more
         say(f"\nStopped in epoch {epoch}. {self.command} continues from {self.path}.")
+        put_back(self.received)
         raise Stopped(128 + (self.received or signal.SIGINT))
 
     def _receive(self, number: int, frame: Any) -> None:
         super()._receive(number, frame)
         if self.testing:
             say(f"\nStopped while measuring the trained network. {self.command} measures it again.")
+            put_back(number)
             raise Stopped(128 + number)
         if self.waiting:
             say(f"\nStopped in the first batch. {self.command} trains it.")
+            put_back(number)
             raise Stopped(128 + number)
 
 
@@ -125,7 +146,7 @@ class KeepMeasured(_OnSignal):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size == 1:
-            self._listen(*SIGNALS)
+            self._listen(signal.SIGINT, *scheduler_signals())
 
     def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         subject = getattr(pl_module, "subject", None)

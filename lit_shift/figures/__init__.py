@@ -19,8 +19,9 @@ from lit_shift.figures.azulay_weiss import (
     nonshiftability,
     sums,
 )
-from lit_shift.figures.signals import aliasing, downsampling, filter_families, frequency_responses, maps
+from lit_shift.figures.signals import aliasing, downsampling, filter_families, frequency_responses, maps, spectrum
 from lit_shift.figures.zhang import (
+    VARIATION_EDGES,
     LayerDistance,
     Point,
     accuracy_consistency,
@@ -29,9 +30,11 @@ from lit_shift.figures.zhang import (
     filter_tv_course,
     stability,
     variation,
+    variation_counts,
 )
 
 __all__ = [
+    "VARIATION_EDGES",
     "Interval",
     "LayerDistance",
     "LayerNonShiftability",
@@ -56,7 +59,9 @@ __all__ = [
     "jaggedness",
     "maps",
     "nonshiftability",
+    "spectrum",
     "stability",
     "sums",
     "variation",
+    "variation_counts",
 ]

@@ -12,11 +12,14 @@ from lit_shift.figures.style import Array, dot, filmstrip, legend_below, probabi
 
 MEASURES = {
     "accuracy": "accuracy over all frames",
+    "agreement": "agreement with the answer on the whole image, over all frames",
     "jaggedness_top1": "changes of the top 1 along the path",
+    "jaggedness_rate_top1": "changes of the top 1 per step",
     "jagged_fraction_top1": "images whose top 1 changes at least once",
     "jaggedness_top5": "changes of the top 5 along the path",
+    "jaggedness_rate_top5": "changes of the top 5 per step",
     "jagged_fraction_top5": "images whose top 5 changes at least once",
-    "mad": "mean absolute change of the correct class's probability per step",
+    "mad": "mean absolute change of the probability per step",
 }
 MOST_TICKS = 40
 
@@ -41,11 +44,11 @@ class Probabilities(NamedTuple):
     along: str
 
 
-def correct_probability(models: Mapping[str, Probabilities]) -> Figure:
+def correct_probability(models: Mapping[str, Probabilities], of: str = "correct class") -> Figure:
     """The probability of the correct class along a path: a panel for each model, a row for each image.
 
     Each panel has the positions of its model. Rows are sorted by their sum, each model's by its own, the largest at the
-    top. Missing values are grey.
+    top. Missing values are grey. ``of`` says what stands for the correct class where there are no labels.
 
     Source: Azulay & Weiss, Fig. 2A.
     """
@@ -73,7 +76,7 @@ def correct_probability(models: Mapping[str, Probabilities]) -> Figure:
         ax.set_title(name, fontsize=9)
         ax.set_xlabel(along, fontsize=8)
         ax.tick_params(labelsize=7)
-    figure.colorbar(image, ax=axes, aspect=25 * rows, label="P(correct class)")
+    figure.colorbar(image, ax=axes, aspect=25 * rows, label=f"P({of})")
     return figure
 
 
@@ -103,7 +106,7 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Fi
         ax.set_title(MEASURES[measure], fontsize=9)
         ax.tick_params(labelsize=8)
         ax.set_ylim(0, None if ax.dataLim.y1 > 0 else 1)
-        if measure.startswith(("accuracy", "jagged_fraction")):
+        if measure.startswith(("accuracy", "agreement", "jagged_fraction", "jaggedness_rate")):
             ax.yaxis.set_major_formatter(PercentFormatter(1))
     axes[-1].set_xticks(np.arange(len(protocols)), protocols, fontsize=9)
     legend_below(figure, axes[0], columns=int(width // 2.5))
@@ -162,7 +165,7 @@ class LayerNonShiftability(NamedTuple):
     """What :func:`nonshiftability` draws of a layer.
 
     ``depth``, how many convolutions an image has passed there; ``pool``, whether it is a pool and no convolution;
-    ``interval``, the number of steps at which a feature map's sum departs from its mean over the path.
+    ``interval``, the number of steps at which a feature map's sum changes, mean over images and its ends.
     """
 
     layer: str
@@ -174,17 +177,21 @@ class LayerNonShiftability(NamedTuple):
 class NonShiftabilityByDepth(NamedTuple):
     """What :func:`nonshiftability` draws of a model.
 
-    ``layers`` in the network's order; ``steps``, how many the path has; ``tolerance``, the share of its mean by more
-    than which a sum that departs differs from it.
+    ``layers`` (L) in the network's order; ``steps``, how many there are from frame to frame of the path; ``tolerance``,
+    the share of its mean over the path by more than which a sum that changes differs from that of the frame before;
+    ``images`` (N, L), the number of such steps for each image, NaN where no map responds.
     """
 
     layers: Sequence[LayerNonShiftability]
     steps: int
     tolerance: float
+    images: Array
 
 
 def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
-    """Non-shiftability by depth, with its interval; pools are squares.
+    """Non-shiftability by depth: the mean over images with its interval, and a thin line for each image.
+
+    Pools are squares.
 
     Networks of the same layers are drawn layer by layer, others by the number of convolutions passed, or by the share
     of them where one has more layers than another. On paths of the same length the steps are counted; where lengths
@@ -198,10 +205,12 @@ def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
     counted = len({model.steps for model in models.values()}) == 1
     figure = Figure(figsize=(max(6.4, 0.25 * len(first)) if by_layer else 6.4, 4), layout="constrained")
     ax = figure.subplots()
-    for name, (layers, steps, _), style in styled(models):
+    for name, (layers, steps, _, images), style in styled(models):
+        scale = 1 if counted else 1 / steps
         depths = np.array([layer.depth for layer in layers])
         places = np.arange(len(layers)) if by_layer else depths / depths.max() if by_share else depths
-        intervals = np.array([layer.interval for layer in layers]) / (1 if counted else steps)
+        intervals = np.array([layer.interval for layer in layers]) * scale
+        ax.plot(places, images.T * scale, **style, linewidth=0.4, alpha=min(0.4, 30 / len(images)), zorder=1)
         _interval_line(ax, places, intervals, label=name, **style)
         pools = np.array([layer.pool for layer in layers])
         for chosen, marker, size in ((~pools, "o", 3.5), (pools, "s", 6)):
@@ -214,7 +223,7 @@ def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
     else:
         ax.set_xlabel("share of the convolutions passed" if by_share else "convolutions passed")
     over = " or ".join(f"{100 * tolerance:g}%" for tolerance in sorted({model.tolerance for model in models.values()}))
-    ax.set_ylabel(f"{'' if counted else 'share of the '}steps at which\na sum departs by over {over}")
+    ax.set_ylabel(f"{'' if counted else 'share of the '}steps at which\na sum changes by over {over}")
     ax.set_ylim(bottom=0)
     if not counted:
         ax.yaxis.set_major_formatter(PercentFormatter(1))
@@ -284,8 +293,8 @@ class SizeAccuracy(NamedTuple):
     top5: Array | None = None
 
 
-def accuracy_by_size(models: Mapping[str, SizeAccuracy]) -> Figure:
-    """Accuracy on images that are resized and placed at random, by their size: top 1, and top 5 dashed.
+def accuracy_by_size(models: Mapping[str, SizeAccuracy], rate: str = "accuracy") -> Figure:
+    """Accuracy, or another rate, on images that are resized and placed, by their size: top 1, and top 5 dashed.
 
     Source: Azulay & Weiss, Fig. 6.
     """
@@ -298,14 +307,21 @@ def accuracy_by_size(models: Mapping[str, SizeAccuracy]) -> Figure:
     if any(model.top5 is not None for model in models.values()):
         for kind, dash in (("top 1", "-"), ("top 5", "--")):
             ax.plot([], [], dash, color="0.4", label=kind)
-    ax.set(xlabel="size in pixels", ylabel="accuracy", ylim=(-0.03, 1.03))
+    ax.set(xlabel="size in pixels", ylabel=rate, ylim=(-0.03, 1.03))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     legend_below(figure, ax, columns=2)
     return figure
 
 
 def film(
-    frames: Array, frame_positions: Array, curves: Mapping[str, Array], positions: Array, along: str, title: str
+    frames: Array,
+    frame_positions: Array,
+    curves: Mapping[str, Array],
+    positions: Array,
+    along: str,
+    title: str,
+    of: str = "correct class",
+    ordered: bool = True,
 ) -> Figure:
     """The probability of the correct class along a path, with frames above their places on it.
 
@@ -316,6 +332,8 @@ def film(
         positions: (S,)
         along: what the positions are.
         title: what the image is.
+        of: what stands for the correct class.
+        ordered: whether neighbouring frames differ by a small step; others are points that no line joins.
 
     Source: Azulay & Weiss, Fig. 1.
     """
@@ -331,7 +349,7 @@ def film(
     strip.set_box_aspect(shape)
     strip.set_axis_off()
     strip.set_title(title, fontsize=9)
-    probability_curves(ax, positions, curves)
+    probability_curves(ax, positions, curves, of, joined=ordered)
     for position in frame_positions:
         ax.axvline(position, color="0.9", linewidth=1, zorder=0)
     ax.set(xlim=(middle - reach, middle + reach), xlabel=along)
@@ -339,26 +357,27 @@ def film(
     return figure
 
 
-def cost(models: Mapping[str, Mapping[str, Array]]) -> Figure:
-    """Accuracy and consistency by what they cost: the number of forward passes for an image.
+def cost(models: Mapping[str, Mapping[str, Array]], rate: str = "accuracy") -> Figure:
+    """Accuracy (or what else is the rate) and consistency by what they cost: the number of forward passes for an image.
 
     Args:
-        models: for each model, ``passes`` (K,), at least 1, and ``accuracy`` and ``consistency`` (K, 3), the mean over
+        models: for each model, ``passes`` (K,), at least 1, and ``rate`` and ``consistency`` (K, 3), the mean over
             images and both ends of its interval.
+        rate: what that is: accuracy, or agreement with the answer on the whole image.
 
     Source: Azulay & Weiss, section 5.
     """
     figure = Figure(figsize=(8.5, 3.6), layout="constrained")
     passes = np.concatenate([model["passes"] for model in models.values()])
     ticks = 2 ** np.arange(np.floor(np.log2(passes.min())), np.ceil(np.log2(passes.max())) + 1)
-    for ax, rate in zip(figure.subplots(1, 2), ("accuracy", "consistency"), strict=True):
+    for ax, kind in zip(figure.subplots(1, 2), ("rate", "consistency"), strict=True):
         for name, model, style in styled(models):
-            _interval_line(ax, model["passes"], model[rate], label=name, marker="o", markersize=4, **style)
+            _interval_line(ax, model["passes"], model[kind], label=name, marker="o", markersize=4, **style)
         ax.set_xscale("log", base=2)
         ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(PercentFormatter(1))
-        ax.set(title=rate, xlabel="forward passes for an image")
+        ax.set(title=rate if kind == "rate" else kind, xlabel="forward passes for an image")
         ax.grid(alpha=0.3)
     legend_below(figure, ax, columns=2)
     return figure

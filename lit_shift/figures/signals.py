@@ -12,24 +12,46 @@ from lit_shift.figures.style import Array
 def downsampling(signal: Array, steps: Mapping[str, Sequence[Array]]) -> Figure:
     """A one-dimensional signal and what becomes of it and of its shift by one sample, step by step.
 
+    Below, the magnitude of their spectra. A shift changes none as long as every sample is kept; where subsampling has
+    folded frequencies onto each other, they differ.
+
     Args:
         signal: (n,)
         steps: for each step or way of pooling, what comes of the signal and of its shift: two arrays (n,) or (n / 2,).
 
     Source: Zhang, Fig. 3.
     """
-    figure = Figure(figsize=(3 * (len(steps) + 1), 3), layout="constrained")
-    axes = figure.subplots(1, len(steps) + 1, sharey=True)
+    figure = Figure(figsize=(2.6 * (len(steps) + 1), 5), layout="constrained")
+    axes = figure.subplots(2, len(steps) + 1, sharey="row")
     places = np.arange(len(signal))
     panels = {"input": (signal, np.roll(signal, 1)), **steps}
-    for ax, (name, pair) in zip(axes, panels.items(), strict=True):
+    for above, below, (name, pair) in zip(*axes, panels.items(), strict=True):
         stride = len(signal) // len(pair[0])
         for values, label, style in zip(pair, ("signal", "shifted by one"), ("o-", "s--"), strict=True):
-            ax.plot(places[::stride], values, style, label=label)
-        ax.set(ylim=(-0.1, 1.1), xticks=places)
-        ax.set_title(name, fontsize=10)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+            above.plot(places[::stride], values, style, label=label)
+            below.plot(*spectrum(np.asarray(values), stride), style)
+        above.set(ylim=(-0.1, 1.1), xticks=places)
+        above.set_title(name, fontsize=10)
+        above.set_xlabel("sample of the input", fontsize=8)
+        below.set(xlim=(-0.05, 1.05), ylim=(-0.05, 1.05), xticks=[0, 0.5, 1])
+        below.set_xlabel("frequency / Nyquist frequency of the input", fontsize=8)
+    axes[1, 0].set_ylabel("magnitude", fontsize=9)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     return figure
+
+
+def spectrum(values: Array, stride: int = 1) -> tuple[Array, Array]:
+    """Frequencies and magnitudes of the waves of which a signal is the sum; that of frequency 0 is its mean.
+
+    Args:
+        values: (n,)
+        stride: of how many samples of the input each is one.
+
+    Returns:
+        (n // 2 + 1,) each; frequencies in units of the input's Nyquist frequency, from 0 to 1 / stride.
+    """
+    n = len(values)
+    return 2 * np.arange(n // 2 + 1) / (n * stride), np.abs(np.fft.rfft(values)) / n
 
 
 def frequency_responses(

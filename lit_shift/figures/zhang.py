@@ -10,9 +10,12 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lit_shift.figures.style import Array, filmstrip, legend_below, probability_curves, styled
+from lit_shift.units import written
 
 FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
 FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
+# Of histograms of the variation, ten bins a decade.
+VARIATION_EDGES = np.logspace(-5, 0, 51)
 LENGTH_MARKERS = {1: "x", 2: "d", 3: "^", 4: "s", 5: "p", 6: "h", 7: "o"}
 
 
@@ -78,27 +81,32 @@ def _heat_map(ax: Axes, layer: LayerDistance) -> Any:
     )
 
 
-def variation(deviations: Mapping[str, Array], bins: int = 50) -> Figure:
-    """Histogram over images of the standard deviation, over shifts, of the probability of the correct class.
+def variation_counts(variations: Array) -> Array:
+    """Number of images in each bin of :data:`VARIATION_EDGES`; the first also has those below it."""
+    return np.histogram(np.maximum(variations, VARIATION_EDGES[0]), VARIATION_EDGES)[0]
+
+
+def variation(variations: Mapping[str, Array]) -> Figure:
+    """Histogram over images of the variance, over shifts, of the probability of the correct class.
 
     Args:
-        deviations: (N,) for each model, in [0, 0.5].
+        variations: (N,) for each model, in [0, 1].
 
     Source: Zhang, section 4.2.3 and Fig. 6.
     """
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
-    edges = np.linspace(0, max(0.5, *(values.max() for values in deviations.values())), bins + 1)
-    for name, values, style in styled(deviations):
-        counts, label = np.histogram(values, edges)[0], f"{name} (mean {values.mean():.3f})"
-        ax.stairs(counts, edges, label=label, linewidth=1.5, **style)
+    for name, values, style in styled(variations):
+        label = f"{name} (mean {written('variation', float(np.nanmean(values)))})"
+        ax.stairs(variation_counts(values), VARIATION_EDGES, label=label, linewidth=1.5, **style)
     ax.set(
-        yscale="log",
-        xlabel="standard deviation over shifts of the probability of the correct class",
+        xscale="log",
+        xlabel="variation: variance over shifts of the probability of the correct class\n"
+        "(images below $10^{-5}$ are in the first bin)",
         ylabel="test images",
-        xlim=(edges[0], edges[-1]),
+        xlim=(VARIATION_EDGES[0], VARIATION_EDGES[-1]),
     )
-    ax.set_ylim(bottom=0.5)
+    ax.set_ylim(bottom=0)
     legend_below(figure, ax, columns=2)
     return figure
 
@@ -195,9 +203,9 @@ class Point(NamedTuple):
 
 
 def accuracy_consistency(points: Sequence[Point]) -> Figure:
-    """Accuracy against consistency: shape by filter length, colour by family, published points in grey.
+    """Consistency against accuracy: shape by filter length, colour by family, published points in grey.
 
-    One panel without shift augmentation, one with it.
+    One panel without shift augmentation, one with it, each on axes of its own.
 
     Source: Zhang, Fig. 5.
     """
@@ -207,15 +215,15 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
         for point in sorted(points, key=lambda point: not point.published):
             if point.aug == aug:
                 ax.scatter(
-                    100 * point.consistency,
                     100 * point.accuracy,
+                    100 * point.consistency,
                     marker=LENGTH_MARKERS.get(point.taps, "*"),
                     color="0.75" if point.published else FAMILY_COLOURS.get(point.family, "tab:brown"),
                     s=30 if point.published else 60,
                     zorder=1 if point.published else 2,
                 )
         ax.set(title=f"{'with' if aug else 'without'} shifts in training")
-        ax.set(xlabel="consistency, percent", ylabel="accuracy, percent")
+        ax.set(xlabel="accuracy, percent", ylabel="consistency, percent")
         ax.grid(alpha=0.3)
         middle = sum(ax.get_xlim()) / 2
         ours = [point for point in points if point.aug == aug and not point.published]
@@ -223,16 +231,21 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
         shared = set.intersection(*(set(point.name.split("-")) for point in ours)) if len(ours) > 1 else set()
         for point in ours:
             name = "-".join(part for part in point.name.split("-") if part not in shared)
-            place = (100 * point.consistency, 100 * point.accuracy)
+            place = (100 * point.accuracy, 100 * point.consistency)
             left = place[0] > middle  # names stay within the panel
             offset, side = ((-6, 4), "right") if left else ((6, 4), "left")
             ax.annotate(name or point.name, place, offset, textcoords="offset points", ha=side, fontsize=8)
+        if not ax.collections:
+            ax.set(xticks=[], yticks=[])
         if not ours:
             ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center", color="0.5")
     families = [Line2D([], [], color=colour, marker="o", ls="", label=name) for name, colour in FAMILY_COLOURS.items()]
     lengths = [
         Line2D([], [], color="0.3", marker=m, ls="", label=f"{n} tap{'s' * (n > 1)}") for n, m in LENGTH_MARKERS.items()
     ]
-    grey = Line2D([], [], color="0.75", marker="o", ls="", label="published")
-    figure.legend(handles=[*families, grey, *lengths], title="family, taps", loc="outside right center", fontsize=8)
+    grey = [Line2D([], [], color="0.75", marker="o", ls="", label="published")]
+    published = grey if any(point.published for point in points) else []
+    figure.legend(
+        handles=[*families, *published, *lengths], title="family, taps", loc="outside right center", fontsize=8
+    )
     return figure

@@ -18,8 +18,8 @@ def render(content: dict[str, Any]) -> str:
     """The page that shows ``content``, as one HTML file.
 
     Args:
-        content: what is shown: table rows, runs, images; all rates in [0, 1]. A measure that is missing or not finite
-            is shown as missing.
+        content: what is shown of each data set: table rows, runs, images; all rates in [0, 1]. A measure that is
+            missing or not finite is shown as missing.
 
     Returns:
         The text of the file, to be written as UTF-8. It holds its style, its script and plotly.js (4.8 MB).

@@ -1,6 +1,7 @@
-(() => {
-  "use strict";
+"use strict";
 
+/** Shows what there is of one data set, until `gone`, a signal, says that another one takes its place. */
+function showSet(content, gone) {
   // Runs, filter families and classes share no figure, and each has colours of its own.
   const RUN_COLOURS = ["#3b78d8", "#e0702c", "#1f9d77", "#c04f9e", "#b08a00", "#7a68c8", "#4aa3b5", "#d1434f"];
   const DASHES = ["solid", "dash", "dot"]; // for the ninth run and on
@@ -20,7 +21,6 @@
   const HOW = "python eval.py ckpt=RUN/checkpoints/last.ckpt";
 
   const byId = (id) => document.getElementById(id);
-  const content = JSON.parse(byId("content").textContent);
   const { rows, runs, images, classes, elsewhere } = content;
   const everyone = [...runs, ...elsewhere];
   const [H, W] = content.size;
@@ -47,6 +47,7 @@
   const format = (value, options) => (value == null ? "–" : value.toLocaleString("en", options).replace("-", "−"));
   const number = (value, digits = 0, signDisplay = "negative") => // "negative": a zero has no sign
     format(value, { minimumFractionDigits: digits, maximumFractionDigits: digits, signDisplay });
+  const significant = (value) => format(value, { minimumSignificantDigits: 3, maximumSignificantDigits: 3 });
   const percent = (value, signDisplay) => number(hundredfold(value), 1, signDisplay);
   /** For plotly, which reads tags in its texts. */
   const plain = (text) => String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;");
@@ -74,7 +75,7 @@
 
   /** A run's name, or its id where runs of two protocols have the same name. */
   const label = (run) => (everyone.some((other) => other !== run && other.name === run.name) ? run.id : run.name);
-  const hasFigures = (run) => Boolean(run.tv?.layers?.length || run.equivariance?.length || run.variation_std);
+  const hasFigures = (run) => Boolean(run.tv?.layers?.length || run.equivariance?.length || run.variations);
   /** The more figures a run is in, the sooner it is drawn where not all are. */
   const richness = (run) => Number(hasFigures(run)) + Number(run.id in content.paths.models);
   const seedsOf = (row) => row.runs.map((id) => runById.get(id)).filter(Boolean);
@@ -126,20 +127,24 @@
     ["Pool", (row) => row.pool], ["Filter", (row) => row.filter], ["Aug", (row) => (row.aug ? "yes" : "no")],
     ["n", (row) => row.n], ...(manyProtocols ? [["Protocol", (row) => row.protocol]] : []),
   ].map(([name, value]) => ({ name, value, text: (row) => String(value(row) ?? "–"), kind: name.toLowerCase() }));
+  const compared = content.published.length > 0; // the papers' numbers are of CIFAR-10
   const difference = ({ mean, published }) => (mean == null || published == null ? null : mean - published);
   const COLUMNS = [...LEAD, ...Object.keys(MEASURES).flatMap((key) => [
     { name: "ours", value: (row) => row[key].mean, kind: "numeric ours",
       text: ({ [key]: { mean, std } }) => percent(mean) + (std == null ? "" : ` ± ${percent(std)}`),
-      best: (row) => row[key].best },
-    { name: "paper", value: (row) => row[key].published, kind: "numeric paper",
-      text: (row) => percent(row[key].published) },
-    { name: "diff", value: (row) => difference(row[key]), kind: "numeric diff",
-      text: (row) => percent(difference(row[key]), "exceptZero") },
+      mark: (row) => (row[key].best ? "best" : row[key].worst ? "worst" : "") },
+    ...(compared ? [
+      { name: "paper", value: (row) => row[key].published, kind: "numeric paper",
+        text: (row) => percent(row[key].published) },
+      { name: "diff", value: (row) => difference(row[key]), kind: "numeric diff",
+        text: (row) => percent(difference(row[key]), "exceptZero") },
+    ] : []),
   ])];
+  const WIDE = compared ? 3 : 1; // columns of a measure
 
   const lines = rows.map((row) => {
     const cells = COLUMNS.map((column) => el("td", { textContent: column.text(row),
-      className: column.best?.(row) ? `${column.kind} best` : column.kind }));
+      className: `${column.kind} ${column.mark?.(row) ?? ""}`.trim() }));
     if (row.notes.length) cells[3].append(el("abbr", { title: row.notes.join("; "), textContent: "†" }));
     const words = [row.pool, row.filter, row.family, row.aug ? "aug" : "noaug", row.protocol, ...row.runs];
     return { row, words: words.join(" ").toLowerCase(), element: el("tr", {}, pick(row, rowName(row)), ...cells) };
@@ -147,7 +152,7 @@
 
   function buildTable() {
     const groups = Object.values(MEASURES).map((name) =>
-      el("th", { colSpan: 3, scope: "colgroup", textContent: name }));
+      el("th", { colSpan: WIDE, scope: "colgroup", textContent: name }));
     for (const column of COLUMNS) {
       const button = el("button", { type: "button", textContent: column.name });
       button.addEventListener("click", () => sortBy(column));
@@ -161,6 +166,7 @@
     table.tBodies[0].append(...lines.map(({ element }) => element));
     table.tFoot.append(...content.foot.flatMap(footLines));
     byId("seeds").parentElement.hidden = rows.every((row) => seedsOf(row).length < 2);
+    for (const words of document.querySelectorAll(".compared")) words.hidden = !compared;
     byId("notes").append(...notes().map((text) => el("li", { textContent: text })));
   }
 
@@ -168,7 +174,7 @@
     const which = `${foot.rows} ${foot.rows === 1 ? "row" : "rows"}${manyProtocols ? ` of ${foot.protocol}` : ""}`;
     const line = (text, value) => el("tr", {},
       el("th", { scope: "row", colSpan: LEAD.length + 1 }, el("span", { textContent: `${text}, ${which}` })),
-      ...Object.keys(MEASURES).map((key) => el("td", { colSpan: 3, textContent: value(foot[key]) })));
+      ...Object.keys(MEASURES).map((key) => el("td", { colSpan: WIDE, textContent: value(foot[key]) })));
     return [line("Rank correlation with the published order", (cell) => number(cell?.rank_correlation, 2)),
       line("Mean absolute difference", (cell) => percent(cell?.mean_absolute_difference))];
   }
@@ -246,16 +252,16 @@
   const caption = (text, id, size) => ({ text, xref: `x${id} domain`, yref: `y${id} domain`, x: 0, y: 1,
     xanchor: "left", yanchor: "bottom", xshift: -2, showarrow: false, font: { size } });
 
-  // ---- Fig. 5: accuracy against consistency
+  // ---- Fig. 5: consistency against accuracy
 
   const tint = (row) => FAMILY_COLOURS[row.family] ?? FAMILY_COLOURS.other;
   const shape = (taps) => SHAPES[taps] ?? SHAPES.other;
 
   function points(name, panel, list, { marker, ...more }) {
     return { type: "scatter", mode: "markers", name, xaxis: `x${panel}`, yaxis: `y${panel}`, ...more,
-      x: list.map((each) => 100 * each.consistency), y: list.map((each) => 100 * each.accuracy),
+      x: list.map((each) => 100 * each.accuracy), y: list.map((each) => 100 * each.consistency),
       text: list.map((each) => plain(each.text)),
-      hovertemplate: "%{text}<br>consistency %{x:.1f}, accuracy %{y:.1f}<extra></extra>",
+      hovertemplate: "%{text}<br>accuracy %{x:.1f}, consistency %{y:.1f}<extra></extra>",
       marker: { size: 11, symbol: list.map(({ taps }) => shape(taps)[0]), ...marker } };
   }
 
@@ -270,7 +276,7 @@
     const ring = { color: css("--ink"), width: mine.map((row) => (chosen.has(row) ? 2 : 0)) };
     return [
       points("published", panel, published, { marker: { color: css("--published") } }),
-      points("ours", panel, means, { error_x: bars("consistency"), error_y: bars("accuracy"),
+      points("ours", panel, means, { error_x: bars("accuracy"), error_y: bars("consistency"),
         marker: { color: mine.map(tint), line: ring } }),
     ];
   }
@@ -279,16 +285,18 @@
     const shown = lines.filter(({ element }) => !element.hidden).map(({ row }) => row);
     const host = byId("fig5").querySelector(".plot");
     scatterLegend(shown);
+    const panels = [false, true].map((aug) => panelTraces(aug, aug ? "2" : "", shown));
+    const ticks = panels.map((traces) => ({ showticklabels: traces.some((each) => each.x.length) }));
     const narrow = host.clientWidth < 640;
     const [first, second] = narrow ? [[0.59, 1], [0, 0.41]] : [[0, 0.47], [0.53, 1]];
     const [x, y] = narrow ? [{}, { first, second }] : [{ first, second }, {}];
-    plot(host, narrow ? 720 : 420, [...panelTraces(false, "", shown), ...panelTraces(true, "2", shown)], {
+    plot(host, narrow ? 720 : 420, panels.flat(), {
       margin: { l: 56, r: 12, t: 28, b: 48 },
       annotations: [caption("without shift augmentation", "", 13), caption("with shift augmentation", "2", 13)],
-      xaxis: axis("consistency (%)", { domain: x.first }),
-      xaxis2: axis("consistency (%)", { domain: x.second, anchor: "y2" }),
-      yaxis: axis("accuracy (%)", { domain: y.first }),
-      yaxis2: axis(narrow ? "accuracy (%)" : "", { domain: y.second, anchor: "x2", matches: "y" }),
+      xaxis: axis("accuracy (%)", { domain: x.first, ...ticks[0] }),
+      xaxis2: axis("accuracy (%)", { domain: x.second, anchor: "y2", ...ticks[1] }),
+      yaxis: axis("consistency (%)", { domain: y.first }),
+      yaxis2: axis(narrow ? "consistency (%)" : "", { domain: y.second, anchor: "x2", matches: "y" }),
     });
   }
 
@@ -302,7 +310,7 @@
     const taps = unique([...shown, ...content.published].map((row) => row.taps)).sort();
     byId("fig5").querySelector(".legend").replaceChildren(
       ...[...families].map(([name, ink]) => entry("●", name, ink)),
-      entry("●", "published", css("--published")), el("span", { className: "break", textContent: "taps:" }),
+      ...(compared ? [entry("●", "published", css("--published"))] : []), el("span", { className: "break", textContent: "taps:" }),
       ...taps.map((count) => entry(shape(count)[1], String(count ?? "other"), css("--muted"))));
   }
 
@@ -356,21 +364,20 @@
 
   function drawVariation(shown) {
     const section = byId("fig6");
-    const able = shown.filter((run) => run.variation_std);
+    const able = shown.filter((run) => run.variations);
     say(section, able.length ? "" : "No ticked run has this measure.");
     if (!able.length) return;
-    runLegend(section, able, (run) => `${label(run)} (${number(times(1000, run.variation), 2)})`);
+    runLegend(section, able, (run) => `${label(run)} (${significant(run.variation)})`);
     const traces = able.map((run) => {
-      const { edges, counts } = run.variation_std;
-      const steps = [...counts, counts.at(-1)]; // the last step needs a right end, too
-      // A logarithm has no zero: an empty bin falls below the axis, which ends under 1.
-      return trace(run, edges.map(hundredfold), steps.map((count) => Math.max(count, 0.1)), { customdata: steps,
-        hovertemplate: "%{customdata} images", line: { shape: "hv", width: 1.5 } });
+      const { edges, counts } = run.variations;
+      // The last step needs a right end, too.
+      return trace(run, edges, [...counts, counts.at(-1)], { hovertemplate: "%{y} images",
+        line: { shape: "hv", width: 1.5 } });
     });
-    const most = Math.max(...able.flatMap((run) => run.variation_std.counts), 1);
     plot(section.querySelector(".plot"), 380, traces, { hovermode: "x unified",
-      xaxis: axis("standard deviation (percentage points)", { hoverformat: ".1f", ...spike() }),
-      yaxis: axis("images", { type: "log", range: [Math.log10(0.7), Math.log10(1.5 * most)], dtick: 1 }) });
+      xaxis: axis("variation (below 10<sup>−5</sup> in the first bin)", { type: "log", range: [-5, 0], dtick: 1,
+        exponentformat: "power", hoverformat: ".1e", ...spike() }),
+      yaxis: axis("images", { rangemode: "tozero" }) });
   }
 
   function drawSmoothness(shown) {
@@ -559,7 +566,7 @@
   function schedule() {
     frame ||= requestAnimationFrame(() => {
       frame = 0;
-      showShift();
+      if (!gone.aborted) showShift();
     });
   }
 
@@ -679,13 +686,13 @@
       chosen.clear();
       drawChoice();
     });
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawFigures);
+    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawFigures, { signal: gone });
     let width = window.innerWidth;
     window.addEventListener("resize", () => {
       if (window.innerWidth === width) return; // a phone's address bar comes and goes
       width = window.innerWidth;
-      requestAnimationFrame(drawFigures);
-    });
+      requestAnimationFrame(() => gone.aborted || drawFigures());
+    }, { signal: gone });
   }
 
   async function start() {
@@ -700,6 +707,7 @@
     paths.build(ticked);
     listen();
     await Promise.all([...pictures.values()].map((picture) => picture.decode()));
+    if (gone.aborted) return;
     drawChoice();
     const first = measured("probabilities")[0] ?? measured("stability")[0];
     if (first) chooseImage(first);
@@ -707,4 +715,22 @@
   }
 
   start();
+}
+
+(() => {
+  const { unfinished, sets } = JSON.parse(document.getElementById("content").textContent);
+  const [select, blank] = [document.getElementById("set"), document.querySelector("main").cloneNode(true)];
+  let shown = new AbortController();
+  function show() {
+    shown.abort();
+    shown = new AbortController();
+    delete document.documentElement.dataset.ready;
+    document.querySelector("main").replaceWith(blank.cloneNode(true));
+    showSet({ unfinished, ...sets[select.selectedIndex] }, shown.signal);
+  }
+  select.append(...sets.map(({ name }) => new Option(name)));
+  select.selectedIndex = 0; // a reload would keep another
+  select.closest("p").hidden = sets.length < 2;
+  select.addEventListener("change", show);
+  show();
 })();

@@ -8,12 +8,16 @@ function pathFigures(page) {
   // By name: what its axis says, by how much its values are multiplied.
   const MEASURES = {
     jaggedness_top1: ["changes of the top 1 along the path", 1],
+    jaggedness_rate_top1: ["changes of the top 1 per step (%)", 100],
     jagged_fraction_top1: ["images whose top 1 changes at least once (%)", 100],
     jaggedness_top5: ["changes of the top 5 along the path", 1],
+    jaggedness_rate_top5: ["changes of the top 5 per step (%)", 100],
     jagged_fraction_top5: ["images whose top 5 changes at least once (%)", 100],
     mad: ["mean absolute change of the probability per step (percentage points)", 100],
     accuracy: ["accuracy over all frames (%)", 100],
     accuracy_top5: ["top 5 accuracy over all frames (%)", 100],
+    agreement: ["agreement with the answer on the whole image, over all frames (%)", 100],
+    agreement_top5: ["frames with the answer on the whole image in the top 5 (%)", 100],
   };
   const PATTERNS = { solid: "", dash: "/", dot: "." }; // of the bars of models whose lines are such
   const MOST_PANELS = 12;
@@ -88,26 +92,27 @@ function pathFigures(page) {
       customdata: texts, hovertemplate: "%{x}<br>%{customdata}" };
   }
 
-  // ---- Fig. 6: accuracy by size
+  // ---- Fig. 6: accuracy by size, or agreement
 
   function drawSizes(shown) {
     const [part, protocol] = [byId("sizes"), protocols.find(({ id }) => id === byId("sized").value)];
-    const has = (model) => protocol && found(model, protocol)?.accuracy.top1;
+    const has = (model) => protocol && found(model, protocol)?.rates.top1;
     const capable = onOnePath(part, able(part, shown, has), protocol);
     if (!capable.length) return;
-    const five = capable.filter((model) => found(model, protocol).accuracy.top5);
+    const five = capable.filter((model) => found(model, protocol).rates.top5);
+    byId("sizes-rate").textContent = `${protocol.rate[0].toUpperCase()}${protocol.rate.slice(1)}`;
     legend(part, capable);
     if (five.length) part.querySelector(".legend").append(el("span", { textContent: "thin: top 5" }));
     const curve = (model, top, more) => {
-      const { positions, accuracy } = found(model, protocol);
-      const intervals = accuracy[top].map((interval) => interval.map((value) => times(100, value)));
+      const { positions, rates } = found(model, protocol);
+      const intervals = rates[top].map((interval) => interval.map((value) => times(100, value)));
       return [band(model, positions, intervals), trace(model, positions, intervals.map(([mean]) => mean),
         { mode: "lines+markers", marker: { size: 4 }, hovertemplate: "%{y:.1f} %", ...more })];
     };
     const thin = (model) => ({ name: `${plain(label(model))}, top 5`, line: { width: 1 }, opacity: 0.75 });
     plot(panel(part), 340, [...capable.flatMap((model) => curve(model, "top1")),
       ...five.flatMap((model) => curve(model, "top5", thin(model)))], { hovermode: "x unified",
-      xaxis: axis(plain(protocol.along), spike()), yaxis: axis("accuracy (%)", { range: [-2, 102] }) });
+      xaxis: axis(plain(protocol.along), spike()), yaxis: axis(`${protocol.rate} (%)`, { range: [-2, 102] }) });
   }
 
   // ---- Fig. 2A: the probability of the correct class
@@ -165,20 +170,23 @@ function pathFigures(page) {
     part.querySelector(".legend").append(...marks.map(([sign, text]) => el("span", {}, el("b", {}, sign), text)));
     const alike = unique(capable.map((model) => String(layers(model).names))).length === 1;
     const share = ({ depths }) => depths.map((depth) => depth / Math.max(...depths, 1));
-    const steps = (model) => found(model, protocol).steps;
+    const steps = (model) => found(model, protocol).steps - 1; // from frame to frame
     const counted = unique(capable.map(steps)).length === 1;
     const traces = capable.map((model) => {
       const { names, pools } = layers(model);
       const scale = counted ? 1 : 100 / steps(model);
-      const intervals = layers(model).intervals.map((ends) => ends.map((value) => value == null ? null : scale * value));
+      const intervals = layers(model).intervals.map((ends) => ends.map((value) => times(scale, value)));
       const x = alike ? names.map(plain) : share(layers(model));
-      return [band(model, x, intervals), trace(model, x, intervals.map(([mean]) => mean), { mode: "lines+markers",
+      const images = layers(model).images.map((counts) => [...counts.map((value) => times(scale, value)), null]);
+      const thin = trace(model, images.flatMap(() => [...x, null]), images.flat(), { hoverinfo: "skip",
+        line: { width: 0.5, dash: "solid" }, opacity: Math.min(0.4, 10 / images.length) });
+      return [thin, band(model, x, intervals), trace(model, x, intervals.map(([mean]) => mean), { mode: "lines+markers",
         text: names.map(plain), hovertemplate: "%{text}: %{y:.2f}", line: { width: 1.5 },
         marker: { symbol: pools.map((pool) => (pool ? "square" : "circle")), size: pools.map((pool) => (pool ? 10 : 6)),
           line: { width: 0 } } })];
     });
-    const departs = `at which a sum departs by over ${words(100 * protocol.tolerance)} %`;
-    const text = `${counted ? "steps" : "share of the steps, in percent,"} ${departs}`;
+    const changes = `at which a sum changes by over ${words(100 * protocol.tolerance)} %`;
+    const text = `${counted ? "steps" : "share of the steps, in percent,"} ${changes}`;
     plot(panel(part), 360, traces.flat(), { margin: { l: 56, r: 12, t: 12, b: alike ? 72 : 48 },
       xaxis: alike ? axis("", { type: "category", tickangle: -45 }) : axis("share of the convolutions passed"),
       yaxis: tight(text, { rangemode: "tozero" }) });
@@ -241,7 +249,7 @@ function pathFigures(page) {
     });
     part.querySelector(".frames").replaceChildren(...frames);
     plot(host, 300, capable.map((model) => trace(model, path, ofFilm(model).curve.map((value) => times(100, value)),
-      { hovertemplate: "%{y:.1f} %" })), { margin, hovermode: "x unified", shapes: marks(),
+      { hovertemplate: "%{y:.1f} %", mode: found(model, protocol).measures.mad ? "lines" : "markers" })), { margin, hovermode: "x unified", shapes: marks(),
       xaxis: axis(plain(protocol.along), { range: [first - half, last + half], ...spike() }),
       yaxis: axis("probability (%)", { range: [-2, 102] }) });
     for (const event of ["plotly_hover", "plotly_click"]) {
@@ -354,6 +362,7 @@ function pathFigures(page) {
       others("measured on a part of the images", (model) => measured(model)?.complete === false),
       protocol.images_left_out && `the pictures of ${protocol.images_left_out} more images are not on this page`];
     byId("protocol-note").textContent = `${parts.filter(Boolean).join("; ")}.`;
+    for (const each of document.querySelectorAll("#paths .correct")) each.textContent = protocol.correct;
     drawHeat(shown, protocol);
     drawDepth(shown, protocol);
     drawImages(shown, protocol);
@@ -375,10 +384,15 @@ function pathFigures(page) {
         return;
       }
       const results = Object.values(models).flatMap(Object.values);
-      const measures = Object.entries(MEASURES).filter(([key]) => results.some((each) => each.measures[key]));
+      // Counts along paths of unlike lengths do not compare.
+      const lengths = unique(results.filter((each) => each.measures.mad).map((each) => each.steps));
+      const left = lengths.length > 1 ? "jaggedness_top" : "jaggedness_rate";
+      const measures = Object.entries(MEASURES).filter(([key]) => !key.startsWith(left) &&
+        results.some((each) => each.measures[key]));
+      byId("remarks").replaceChildren(...content.paths.remarks.map((text) => el("p", { textContent: text })));
       fill(byId("measure"), measures.map(([key, [text]]) => [key, text]));
       fill(byId("protocol"), protocols.map(({ id, title }) => [id, title]));
-      const sized = protocols.filter((protocol) => everyone.some((model) => found(model, protocol)?.accuracy.top1));
+      const sized = protocols.filter((protocol) => everyone.some((model) => found(model, protocol)?.rates.top1));
       fill(byId("sized"), sized.map(({ id, title }) => [id, title]));
       for (const [id, draw] of Object.entries({ measure: drawBars, sized: drawSizes, protocol: drawProtocol })) {
         byId(id).addEventListener("change", () => draw(ticked()));

@@ -49,6 +49,7 @@ def trainer(*callbacks, **options):
     return Trainer(
         accelerator="cpu",
         logger=False,
+        default_root_dir=os.devnull,
         callbacks=list(callbacks),
         enable_checkpointing=False,
         enable_progress_bar=False,
