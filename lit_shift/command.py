@@ -83,7 +83,7 @@ def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
             f"{typed(key, value)}"
         )
     key, equal_before, value = before.partition("=")
-    if not equal and equal_before and value and _is_key(key):
+    if not equal and equal_before and value and _is_key(key) and "=" not in words:  # as in a = b
         return InputError(
             f"{word!r} is not of the form name=value: where it belongs to what is before it, type "
             f"{typed(key, f'{value} {word}')}"

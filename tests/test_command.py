@@ -44,6 +44,11 @@ def test_a_value_that_a_shell_has_parted_at_a_space_is_put_together():
     assert shlex.split(str(error.value).partition(", type ")[2]) == ["runs=/my runs/x"]
 
 
+def test_spaces_around_an_equals_sign_are_said():
+    with pytest.raises(InputError, match="of the form name=value, without spaces"):
+        parsed(["seed=0", "pool", "=", "blur"])
+
+
 def test_values_of_a_sweep_are_those_of_its_runs():
     assert values(*parsed(["protocol=[embed,scale]"])) == [["embed", "scale"]]
     assert values(*parsed(["protocol=[embed,scale],crop"])) == [["embed", "scale"], "crop"]
