@@ -26,6 +26,7 @@ def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
     from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
     from lit_shift.evaluation import along_paths, by_voting, chosen_protocols, of_run, out_folder, with_digest
+    from lit_shift.measurement import tell_failures
     from lit_shift.remarks import remarks
     from lit_shift.report import keep
 
@@ -40,6 +41,7 @@ def evaluate(cfg: DictConfig) -> None:
                 say(remark)
             keep(findings, out, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
+        tell_failures(trainer)
 
 
 if __name__ == "__main__":

@@ -243,7 +243,8 @@ class Tally:
                 self._counts[category] = {name: Counts(axes, self.bins) for name, (axes, _) in READINGS.items()}
             sides, start, end = np.array(numbers).reshape(-1, 3, 2)[:, :, ::-1].swapaxes(0, 1)  # of each (y, x)
             for name, (_, reading) in READINGS.items():
-                self._counts[category][name].add(*reading(sides, start, end, self.bins * FINER))
+                places, chances = reading(sides, start, end, self.bins * FINER)
+                self._counts[category][name].add(places, chances)
         self._waiting.clear()
         self._held = 0
 
@@ -430,11 +431,11 @@ def parse(words: Sequence[str]) -> Options:
         typed[override.key_or_group] = override.value()
     if "boxes" not in typed:
         raise InputError("boxes must be given: type boxes=PATH.")
-    typed |= {name: given(typed[name]) for name in ("boxes", "out") if name in typed}
     try:
         options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), typed))
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
+    options.boxes, options.out = given(options.boxes), given(options.out)
     if at_least(2, "bins", options.bins) > MOST_BINS:
         raise InputError(f"bins={options.bins} must be {MOST_BINS} or less.")
     return options

@@ -20,7 +20,6 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 from lit_shift.callbacks import Heartbeat, History, KeepMeasured, Progress, StopOnDivergence, StopOnSignal
 from lit_shift.checkpoint import AtomicCheckpointIO
 from lit_shift.classifier import Classifier
-from lit_shift.console import say
 from lit_shift.data.module import ImageDataModule
 from lit_shift.errors import InputError, at_least
 from lit_shift.memory import keep_freed_memory
@@ -53,7 +52,7 @@ def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
     with said_of("optimizer"):
         classifier.make_optimizer(classifier.parameters())
     with said_of("model"), torch.no_grad():
-        classifier.eval()(data.train.pixels[:1])
+        classifier.eval()(data.test.pixels[:1])
     return classifier.train()
 
 
@@ -67,20 +66,6 @@ def said_of(part: str) -> Iterator[None]:
         if isinstance(reason, InputError | MissingMandatoryValue):
             raise reason from None
         raise InputError(f"The config's {part!r} does not work: {reason} ({type(reason).__name__}).") from error
-
-
-def check_classes(cfg: DictConfig, data: ImageDataModule) -> None:
-    """That other data have as many classes as the run was trained on; say it where their names differ.
-
-    Raises:
-        InputError: they have not.
-    """
-    known = list(cfg.classes)
-    if len(known) != len(data.classes):
-        raise InputError(f"The run knows {len(known)} classes, but data={cfg.choices.data} has {len(data.classes)}.")
-    if known != data.classes:
-        pairs = ", ".join(f"{ours} = {theirs}" for ours, theirs in zip(known, data.classes, strict=True))
-        say(f"The classes have other names than in training; they are matched in order: {pairs}.")
 
 
 def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:

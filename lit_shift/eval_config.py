@@ -17,6 +17,7 @@ MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 
 # What only eval.py has.
 SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "class_of": "label", "skip_bad": False}
+SWITCHES |= {"classes": "by_name"}  # how those of the images are matched to the network's
 SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000, "tta_seed": 0}
 
 # Options of the logger that environment variables of W&B's set.
@@ -84,6 +85,7 @@ def use_config_of_subject(arguments: Sequence[str]) -> None:
 def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
     """The config of the run that ``ckpt=`` names, without what is chosen anew."""
     run = Run.of(str(given["ckpt"].value())).config()
+    run["class_names"] = run.pop("classes")  # for classes= to say how those of the images are matched to them
     for key in given:
         if key.split(".")[0] in run.keys() - MAY_CHANGE:
             raise InputError(f"{key} is settled by the training; {', '.join(sorted(MAY_CHANGE))} can be changed.")

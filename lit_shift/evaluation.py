@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from torch import nn
 
 from lit_shift.augmentation import TestTimeAugmentation
-from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, check_classes, said_of
+from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, said_of
 from lit_shift.callbacks import KeepMeasured
 from lit_shift.callbacks.stop import interrupted
 from lit_shift.checkpoint import load_weights
@@ -24,8 +24,11 @@ from lit_shift.config import CONF_EVAL, group, label, vote
 from lit_shift.console import say
 from lit_shift.data.collections import Collections
 from lit_shift.data.files import some
+from lit_shift.data.loader import Images
+from lit_shift.data.module import ImageDataModule
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError, at_least, at_least_or_all, check_places, places, true_or_false, unknown
+from lit_shift.feasible import USUAL_TOP, named, possible_top, try_network, unusable
 from lit_shift.files import given, make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
@@ -37,7 +40,7 @@ from lit_shift.report import check_folder, found, log_figures
 from lit_shift.run import Run
 from lit_shift.subject import Subject
 from lit_shift.tracking import logged
-from lit_shift.view import View
+from lit_shift.view import View, whole
 from lit_shift.voting import Voting
 
 
@@ -65,7 +68,7 @@ def protocols_in_words(cfg: DictConfig) -> dict[str, str]:
 def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     """Test a run's checkpoint as its training did."""
     data = build_data(cfg)
-    check_classes(cfg, data)
+    see_as_trained(cfg, data)
     classifier = build_classifier(cfg, data)
     load_weights(classifier, given(cfg.ckpt))
     classifier.skip_bad = cfg.skip_bad
@@ -84,25 +87,41 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
         InputError: no labels where they are needed, classes that are not the classifier's, images that are not there,
             or what a part of the config raises.
     """
-    options = cfg.protocol
-    top = tuple(options.top) if isinstance(options.top, ListConfig) else (options.top,)
-    if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
-        say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
-        top = (1,)
-    settings = Settings(top, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
+    options, top = cfg.protocol, asked_top(cfg)
+    usual = top or USUAL_TOP
+    settings = Settings(usual, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
     true_or_false("protocol.layers", options.layers)
     images = at_least_or_all(1, "protocol.images", options.images)
     at_least(0, "protocol.seed", options.seed)
     protocols = build_protocols(cfg)
     collections = build_collections(cfg, protocols)
     subject = build_subject(cfg) if cfg.tta is None else build_voters(cfg)
-    steps = [len(protocol.positions(subject.view)) for protocol in protocols.values()]
+    settings = replace(settings, top=possible_top(top, len(subject.classes)))
+    steps = []
+    for name, protocol in protocols.items():
+        with named(name):
+            steps.append(len(protocol.positions(subject.view)))
+            try_network(subject, protocol)
+            protocol.meet([collections[name].name(place) for place in range(len(collections[name]))])
     batch_sizes = [-(-settings.batch // number) for number in steps]  # so that their frames fill the network's batch
     data = build_subset(cfg, list(collections.values()), subject, images, options.seed, batch_sizes)
+    data.unfit = [
+        unusable(name, protocol, data, collections[name], subject.view) for name, protocol in protocols.items()
+    ]
     look_into_layers = options.layers and cfg.tta is None  # of a vote over several passes there is no single map
     module = Measurement(subject, protocols, settings, look_into_layers)
     described = {f"{name}/options": np.array(options) for name, options in protocols_in_words(cfg).items()}
     return test(cfg, out, module, data, described)
+
+
+def asked_top(cfg: DictConfig) -> tuple[int, ...] | None:
+    """Every k that ``protocol.top`` names, None where it leaves that to the data; of a majority there is but one."""
+    asked = cfg.protocol.top
+    top = tuple(asked) if isinstance(asked, ListConfig) else asked if asked is None else (asked,)
+    if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
+        say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
+        return (1,)
+    return top
 
 
 def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -177,7 +196,7 @@ def build_subset(
     if by_labels(cfg):
         for number, collection in enumerate(collections):
             if collection not in collections[:number]:  # protocols share theirs
-                relabel(collection, subject)
+                relabel(collection, subject, cfg.classes)
     shown = places(cfg.images)
     check_places(shown, max(map(len, collections)))
     return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad)
@@ -189,6 +208,8 @@ def _described(cfg: DictConfig, name: str, usual: DictConfig) -> str:
     if options.get("path") != "random":
         options.pop("draws", None)
     options |= {key: cfg.protocol[key] for key in ("tolerance", "threshold") if cfg.protocol[key] != usual[key]}
+    if name != "frames" and cfg.protocol.images != "all" and cfg.protocol.seed != usual.seed:
+        options["seed"] = cfg.protocol.seed  # which is of other images
     if cfg.class_of != "label":
         options["class_of"] = cfg.class_of
     elif name == "frames":
@@ -244,15 +265,39 @@ def build_subject(cfg: DictConfig) -> Subject:
         with said_of("model"):
             return instantiate(cfg.model)
     with said_of("model"):
-        net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.classes))
-    height, width = cfg.image_size
-    view = View(height, width, resize=min(height, width))
-    subject = Subject(net, [0] * 3, [1] * 3, cfg.classes, view)  # the checkpoint has the normalisation too
+        net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.class_names))
+    # The checkpoint has the normalisation too.
+    subject = Subject(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
     load_weights(subject, given(cfg.ckpt))
     return subject
 
 
-def relabel(images: Collection, subject: Subject) -> None:
+def view_of_run(cfg: DictConfig) -> View:
+    """How a run sees images: the shorter side as large as those that it was trained on, then the middle."""
+    height, width = cfg.image_size
+    return View(height, width, resize=min(height, width))
+
+
+def see_as_trained(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Bring the test images of a data set to a run's classes and, in 8 bits, to its view; what that changes is said.
+
+    Raises:
+        InputError: another number of classes, other classes, or images that cannot be brought to that size.
+    """
+    known = list(cfg.class_names)
+    if len(known) != len(data.classes):
+        raise InputError(f"The run knows {len(known)} classes, but data={cfg.choices.data} has {len(data.classes)}.")
+    labels = torch.tensor(matched(data.classes, known, cfg.classes))[data.test.labels]
+    pixels, view = data.test.pixels, view_of_run(cfg)
+    height, width = pixels.shape[2:]
+    if (height, width) != (view.height, view.width):
+        say(f"The test images, of {height}x{width} pixels, are resized to {view.height}x{view.width}, as in training.")
+        parts = [whole(part / 255, view).mul(255).round().to(torch.uint8) for part in pixels.split(256)]
+        pixels = torch.cat(parts)
+    data.test, data.classes = Images(pixels, labels), known
+
+
+def relabel(images: Collection, subject: Subject, way: str) -> None:
     """Give images the labels of the subject's classes.
 
     Raises:
@@ -263,9 +308,14 @@ def relabel(images: Collection, subject: Subject) -> None:
             "The images have no labels: put them into folders named by class (protocol.label=CLASS for a video), or "
             "say class_of=top1, which takes what the network answers for the whole image as the correct class."
         )
-    outputs = match_classes(images.classes, subject.classes)
-    pairs = [(subject.classes[output], name) for name, output in zip(images.classes, outputs, strict=True)]
+    images.relabel(matched(images.classes, subject.classes, way))
+
+
+def matched(names: Sequence[str], classes: Sequence[str], way: str) -> list[int]:
+    """As :func:`lit_shift.classes.match_classes`; where the names are others, it is said what is taken for what."""
+    outputs = match_classes(names, classes, way)
+    pairs = [(classes[output], name) for name, output in zip(names, outputs, strict=True)]
     if any(ours.casefold() != theirs.casefold() for ours, theirs in pairs):
-        matched = some(f"{ours} = {theirs}" for ours, theirs in pairs)
-        say(f"The classes have other names than the network's; they are matched: {matched}.")
-    images.relabel(outputs)
+        listed = some(f"{ours} = {theirs}" for ours, theirs in pairs)
+        say(f"The classes have other names than the network's; they are matched: {listed}.")
+    return outputs

@@ -191,6 +191,7 @@ def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None
         _along(known[0], protocol),
         f"{protocol}: test image {place}",
         correct_class([model for model in known if model.name in curves], protocol),
+        ordered=f"{protocol}/mad" in known[0].metrics,  # which is measured where frames come in small steps
     )
 
 

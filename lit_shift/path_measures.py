@@ -31,7 +31,6 @@ from lit_shift.metrics import (
 )
 from lit_shift.protocols import Protocol, Scale
 from lit_shift.subject import Key, Subject, full_precision
-from lit_shift.view import whole
 
 SHOWN_FRAMES = 8
 SHOWN_LAYERS = 5
@@ -83,18 +82,9 @@ class PathMeasures:
         subject: the classifier, in eval mode.
         settings: what is asked.
         layers: into which to look; None looks into none.
-
-    Raises:
-        InputError: as many classes as one of ``settings.top``, or fewer.
     """
 
     def __init__(self, protocol: Protocol, subject: Subject, settings: Settings, layers: Layers | None) -> None:
-        few = [k for k in settings.top if k >= len(subject.classes)]
-        if few:
-            raise InputError(
-                f"protocol.top={list(settings.top)}: of {len(subject.classes)} classes the correct one is always among "
-                f"the {few[0]} most probable; name smaller numbers."
-            )
         self.protocol = protocol
         self.subject = subject
         self.settings = settings
@@ -163,7 +153,7 @@ class PathMeasures:
     def _whole(self, images: Tensor, batch: Batch) -> Tensor:
         """Logits (N, K) of the whole images."""
         keys = [(place, 0) for place in batch.places.tolist()]
-        return self.subject.answer(whole(images, self.subject.view), keys)
+        return self.subject.answer(self.protocol.seen(images, self.subject.view), keys)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""

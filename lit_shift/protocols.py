@@ -14,14 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_shift.data.files import decode, images_in, unreadable
+from lit_shift.console import say
+from lit_shift.data.annotations import Outline, largest_boxes
+from lit_shift.data.files import contents, decode, size_of, some, unreadable
 from lit_shift.data.photographs import Photographs
-from lit_shift.errors import InputError, at_least
-from lit_shift.files import given_folder
+from lit_shift.errors import InputError, at_least, unknown
+from lit_shift.files import given, given_folder
 from lit_shift.fill import Fill
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
 from lit_shift.track import Track
-from lit_shift.view import View, resized, scaled, whole
+from lit_shift.view import View, resized, scaled, scaled_size, too_small, whole
+
+RESIZES = ("squash", "crop")
 
 
 class Protocol(ABC):
@@ -37,7 +41,26 @@ class Protocol(ABC):
 
     @abstractmethod
     def positions(self, view: View) -> np.ndarray:
-        """Where each of the S frames is on the path, in units of ``along``: (S,)."""
+        """Where each of the S frames is on the path, in units of ``along``: (S,).
+
+        Raises:
+            InputError: what is asked does not fit, whatever the image.
+        """
+
+    def frame_size(self, view: View) -> tuple[int, int]:
+        """Height and width of the frames."""
+        return view.height, view.width
+
+    def meet(self, names: Sequence[str]) -> None:  # noqa: B027 - most need not know
+        """Look up what there is to know of images, by what each is called."""
+
+    def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
+        """Why the image at a place, of this height and width, cannot be used, and what would work; None if it can."""
+        return too_small(*size, view)
+
+    def seen(self, images: Tensor, view: View) -> Tensor:
+        """The images as the network sees them before anything is done to them: (N, 3, height, width)."""
+        return whole(images, view)
 
     @abstractmethod
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
@@ -52,7 +75,7 @@ class Protocol(ABC):
             (N, 3, h, w)
 
         Raises:
-            InputError: what is asked does not fit.
+            InputError: an image cannot be used, see :meth:`flaw`.
         """
 
 
@@ -94,9 +117,11 @@ class Canvas:
         height, width = self.size(view)
         w = max(1, round(h * view.width / view.height))
         if h > height or w > width:
+            most = max((n for n in range(1, height + 1) if round(n * view.width / view.height) <= width), default=0)
+            smaller = f"an image of {most} pixels or fewer, or " if most else ""
             raise InputError(
-                f"An image of {h}x{w} pixels does not fit on a canvas of {height}x{width}: "
-                "make protocol.canvas larger or the image smaller."
+                f"An image of {h}x{w} pixels does not fit on a canvas of {height}x{width}, but {smaller}"
+                f"protocol.canvas={max(h, w)} would do."
             )
         return h, w
 
@@ -119,6 +144,9 @@ class Embed(OnTrack):
     def positions(self, view: View) -> np.ndarray:
         (height, width), (h, w) = self.canvas.size(view), self._image_size(view)
         return self.track.positions(height - h + 1, width - w + 1)
+
+    def frame_size(self, view: View) -> tuple[int, int]:
+        return self.canvas.size(view)
 
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
         (height, width), (h, w) = self.canvas.size(view), self._image_size(view)
@@ -158,7 +186,12 @@ class Scale(Protocol):
         largest = height if self.largest is None else self.largest
         if smallest > largest:
             raise InputError(f"protocol.smallest={smallest} must not be above protocol.largest={largest}.")
+        for size in range(smallest, largest + 1):
+            self.canvas.image_size(size, view)
         return np.arange(smallest, largest + 1)
+
+    def frame_size(self, view: View) -> tuple[int, int]:
+        return self.canvas.size(view)
 
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
         height, width = self.canvas.size(view)
@@ -210,38 +243,80 @@ class Crop(OnTrack):
     Args:
         window: its side in pixels of the image at the network's scale; where that is not the network's input, what is
             in the window is resized to it. Null is the input, or 7/8 of an image that is no larger than that.
-        windows: how many along the path; null is as many as hold the box in a square image.
-        box: left, top, right, bottom of what every window is to hold, in fractions of the image; null is the middle
-            half of the largest square in the middle of the image.
+        windows: how many along the path; null is as many as hold the box in the smallest image that fills the input,
+            a square one where that is square.
+        box: left, top, right, bottom of what every window is to hold, in fractions of the image; null is the middle of
+            the image, half as high and wide as a window, which every image has.
         path, draws, seed: as for :class:`OnTrack`.
+        boxes: annotations that hold a box of each image's own, see :func:`lit_shift.boxes.read`; of an image's several
+            boxes the largest counts, and an image without one has ``box``.
+        skip_bad: leave out annotations that cannot be used.
     """
 
     def __init__(
-        self, window: int | None, windows: int | None, box: Sequence[float] | None, path: str, draws: int, seed: int
+        self,
+        window: int | None,
+        windows: int | None,
+        box: Sequence[float] | None,
+        path: str,
+        draws: int,
+        seed: int,
+        boxes: str | None = None,
+        skip_bad: bool = False,
     ) -> None:
         super().__init__("position of the window", path, draws, seed)
         self.window = None if window is None else at_least(1, "protocol.window", window)
         self.windows = None if windows is None else at_least(1, "protocol.windows", windows)
         self.box = None if box is None else _checked(box)
+        self.boxes = None if boxes is None else given(boxes)
+        self.skip_bad = skip_bad
+        self.own: dict[int, Outline] = {}
 
     def positions(self, view: View) -> np.ndarray:
         return self.track.positions(*self._room(view))
 
+    def meet(self, names: Sequence[str]) -> None:
+        if self.boxes is None:
+            return
+        flaws: list[str] = []
+        self.own = largest_boxes(self.boxes, names, flaws.append if self.skip_bad else None)
+        if flaws:
+            say(f"{len(flaws)} boxes of {self.boxes} are left out: {flaws[0]}")
+        if missing := [name for place, name in enumerate(names) if place not in self.own]:
+            without = f"{len(missing)} of {len(names)} images have no box in {self.boxes} ({some(missing)})"
+            say(f"{without}: {'the middle' if self.box is None else 'protocol.box'} is held instead.")
+
+    def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
+        if flaw := super().flaw(size, place, view):
+            return flaw
+        size, sizes = scaled_size(*size, view), self._sizes(view)
+        held = [max(0, high - low + 1) for low, high in self._ranges(size, sizes, place)]
+        still = {"horizontal": 0, "vertical": 1}.get(self.track.path)
+        asked = [1 if axis == still else room for axis, room in enumerate(self._room(view))]
+        short = next((axis for axis in (0, 1) if held[axis] < asked[axis]), None)
+        if short is None:
+            return None
+        box = max(math.ceil(last) - math.floor(first) for first, last in self._edges(size, sizes, place))
+        least = 1 if self.box is None and place not in self.own else box  # the middle goes by the window
+        remedy = "no window would do"
+        if min(held) > 0:
+            remedy = f"protocol.windows={min(held[axis] for axis in (0, 1) if axis != still)} would do"
+        elif least <= min(size):
+            remedy = f"protocol.windows=1 with a protocol.window from {least} to {min(size)} would do"
+        return (
+            f"In an image of {size[0]}x{size[1]} pixels, {held[short]} windows of {sizes[0]}x{sizes[1]} along an axis "
+            f"hold the box, but {asked[short]} are asked for: {remedy}."
+        )
+
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
+        height, width = images.shape[2:]
+        for place in places:
+            if flaw := self.flaw((height, width), place, view):
+                raise InputError(flaw)
         images = scaled(images, view)
-        sizes, room, middle = self._sizes(view), self._room(view), []
-        for (low, high), asked, still in zip(
-            self._ranges(images.shape[2], images.shape[3], sizes), room, ("horizontal", "vertical"), strict=True
-        ):
-            needed = 1 if self.track.path == still else asked
-            if high - low + 1 < needed:
-                raise InputError(
-                    f"In an image of {images.shape[2]}x{images.shape[3]} pixels, {max(0, high - low + 1)} windows of "
-                    f"{sizes[0]}x{sizes[1]} along an axis hold the box, but {needed} are asked for: change "
-                    "protocol.windows, protocol.window or protocol.box."
-                )
-            middle.append((low + high) // 2)
-        for offsets in self.track.offsets(*room, places):
+        size, sizes = (images.shape[2], images.shape[3]), self._sizes(view)
+        middle = [[(low + high) // 2 for low, high in self._ranges(size, sizes, place)] for place in places]
+        for offsets in self.track.offsets(*self._room(view), places):
             yield resized(_cut(images, torch.tensor(middle) + offsets, *sizes), view.height, view.width)
 
     def _sizes(self, view: View) -> tuple[int, int]:
@@ -256,20 +331,30 @@ class Crop(OnTrack):
         """How many windows there are along each axis."""
         if self.windows is not None:
             return self.windows, self.windows
-        height, width = (view.height, view.width) if view.resize is None else (view.resize, view.resize)
-        rows, cols = (max(1, high - low + 1) for low, high in self._ranges(height, width, self._sizes(view)))
+        smallest = max(view.height, view.resize or 0), max(view.width, view.resize or 0)
+        rows, cols = (max(1, high - low + 1) for low, high in self._ranges(smallest, self._sizes(view)))
         return rows, cols
 
-    def _ranges(self, height: int, width: int, sizes: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    def _ranges(
+        self, size: tuple[int, int], sizes: tuple[int, int], place: int | None = None
+    ) -> Iterator[tuple[int, int]]:
         """Of each axis, the first and the last place of a window that holds the box, in an image of this size."""
-        square = min(height, width)
-        starts = ((height - square) // 2, (width - square) // 2)
-        box = [(start + square / 4, start + 3 * square / 4) for start in starts]
-        if self.box is not None:
-            left, top, right, bottom = self.box
-            box = [(top * height, bottom * height), (left * width, right * width)]
-        for (first, last), side, window in zip(box, (height, width), sizes, strict=True):
+        for (first, last), side, window in zip(self._edges(size, sizes, place), size, sizes, strict=True):
             yield max(0, math.ceil(last) - window), min(side - window, math.floor(first))
+
+    def _edges(self, size: tuple[int, int], sizes: tuple[int, int], place: int | None) -> list[tuple[float, float]]:
+        """Of each axis, where the box begins and ends; that of an image of no place is no image's own."""
+        outline = None if self.box is None else Outline(*self.box, 1, 1)
+        if place in self.own:
+            outline = self.own[place]
+        if outline is None:
+            half = [(side, window // 2) for side, window in zip(size, sizes, strict=True)]
+            return [((side - part) // 2, (side - part) // 2 + part) for side, part in half]
+        height, width = size
+        return [
+            (height * outline.top / outline.height, height * outline.bottom / outline.height),
+            (width * outline.left / outline.width, width * outline.right / outline.width),
+        ]
 
 
 class Circular(OnTrack):
@@ -326,8 +411,10 @@ class Frames(Protocol):
     """The frames of a video, in the order of their names, numbers by value; it counts as one image.
 
     Args:
-        folder: of PNG or JPEG images.
+        folder: of images.
         skip_bad: leave out those that cannot be read.
+        resize: how they are brought to the network's input: ``squash`` them to its proportions, as the paper's appendix
+            A does, which shows all of every frame; or ``crop`` the middle, as of photographs.
 
     Raises:
         InputError: no such folder, or fewer than two images in it; in :meth:`frames`, one that cannot be read.
@@ -335,16 +422,34 @@ class Frames(Protocol):
 
     along = "frame"
 
-    def __init__(self, folder: str, skip_bad: bool) -> None:
+    def __init__(self, folder: str, skip_bad: bool, resize: str = "squash") -> None:
         path = given_folder(folder, "protocol.folder", "the frames of a video")
-        found = sorted(images_in(path), key=_by_number)
+        if resize not in RESIZES:
+            raise unknown("protocol.resize", resize, RESIZES)
+        self.resize = resize
+        there = contents(path)
+        if deeper := sum(map(len, there.by_class.values())):
+            say(f"{folder} holds {deeper} images in folders, which are left out.")
+        found = sorted(there.beside, key=_by_number)
         self.files = [file for file in found if decode(file) is not None] if skip_bad else found
         self.skipped = len(found) - len(self.files)
         if len(self.files) < 2:
-            raise InputError(f"{folder} holds {len(self.files)} PNG or JPEG images; a video has two or more.")
+            raise InputError(f"{folder} holds {len(self.files)} images that can be read; a video has two or more.")
 
     def positions(self, view: View) -> np.ndarray:
         return np.arange(len(self.files))
+
+    def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
+        for file in self.files:
+            found = size_of(file)
+            if found is None:
+                return str(unreadable(str(file)))
+            if self.resize == "crop" and (flaw := too_small(*found, view)):
+                return f"{file}: {flaw} protocol.resize=squash takes any size."
+        return None
+
+    def seen(self, images: Tensor, view: View) -> Tensor:
+        return whole(images, view) if self.resize == "crop" else resized(images, view.height, view.width)
 
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
         video = Photographs(self.files, None, [])
@@ -352,7 +457,7 @@ class Frames(Protocol):
             pixels = video.pixels(place)
             if pixels is None:
                 raise unreadable(video.name(place))
-            yield whole(pixels[None].to(images) / 255, view)
+            yield self.seen(pixels[None].to(images) / 255, view)
 
 
 class Whole(Protocol):

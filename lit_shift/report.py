@@ -38,10 +38,8 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
         arrays |= getattr(callback, "arrays", {})
     config: Any = OmegaConf.to_container(cfg)
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
-    config |= {
-        "classes": list(data.classes),
-        "image_size": list(data.image_size),
-    }  # the run was trained on others maybe
+    config["classes"] = config.pop("class_names", None) or list(data.classes)
+    config.setdefault("image_size", list(data.image_size))  # of a run, as all test images are brought to it
     return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
 
 

@@ -37,24 +37,53 @@ def test_names_from_a_file_a_list_or_what_the_number_of_outputs_tells(tmp_path):
         (["Golden_Retriever", "cat"], ["tabby", "golden retriever", "Cat"], [1, 2]),
         (["cardigan", "Cardigan"], IMAGENET, [474, 264]),
         (["10", "9"], [str(i) for i in range(20)], [10, 9]),  # names before numbers
-        (["b", "a", "c"], ["x", "y", "z"], [1, 0, 2]),
         (["1", "2", "0"], ["x", "y", "z"], [1, 2, 0]),
-        (["01", "02", "10"], ["x", "y", "z"], [0, 1, 2]),
         (["7", "11"], [f"output {i}" for i in range(12)], [7, 11]),
-        (["crane", "dog"], ["crane", "Crane"], [0, 1]),
-        (["CRANE", "dog"], ["crane", "Crane"], [0, 1]),  # of two, by order
         ([], ["x"], []),
     ],
 )
-def test_folders_are_matched_by_name_else_by_order_else_by_number(folders, classes, expected):
+def test_folders_are_matched_by_name_else_by_number(folders, classes, expected):
     assert match_classes(folders, classes) == expected
+    assert match_classes(folders, classes, "by_order") == expected
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "expected"),
+    [
+        (["b", "a", "c"], ["x", "y", "z"], [1, 0, 2]),
+        (["01", "02", "10"], ["x", "y", "z"], [0, 1, 2]),
+        (["crane", "dog"], ["crane", "Crane"], [0, 1]),
+        (["CRANE", "dog"], ["crane", "Crane"], [0, 1]),  # of two
+        (["10", "9", "1"], ["x", "y", "z"], [1, 2, 0]),
+        (["truck", "airplane"], ["0", "1"], [1, 0]),
+    ],
+)
+def test_by_order_only_where_that_is_asked_for(folders, classes, expected):
+    assert match_classes(folders, classes, "by_order") == expected
+    with pytest.raises(InputError, match="classes=by_order") as error:
+        match_classes(folders, classes)
+    assert "model.classes=FILE" in str(error.value)
+
+
+def test_other_classes_are_refused_with_both_lists():
+    photographs = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    with pytest.raises(InputError) as error:
+        match_classes(photographs, [str(digit) for digit in range(10)])
+    assert "(airplane, automobile, bird, cat, deer and 5 more)" in str(error.value)
+    assert "(0, 1, 2, 3, 4 and 5 more)" in str(error.value)
+
+
+def test_an_unknown_way():
+    with pytest.raises(
+        InputError, match=r"Unknown classes 'by_ordr'. Did you mean 'by_order'\? Choices: by_name, by_o"
+    ):
+        match_classes(["a"], ["a"], "by_ordr")
 
 
 @pytest.mark.parametrize(
     ("folders", "classes", "sentence"),
     [
         (["cat", "mouse"], ["cat", "dog", "ship"], "not those of one class: mouse, and 2 folders"),
-        (["ants", "zebra"], ["zebra", "ant"], "not those of one class: ants, and by order"),
         (["7", "12"], [f"output {i}" for i in range(12)], "cannot be matched to 12 classes"),
         (["-1", "1"], ["x", "y", "z"], "cannot be matched"),
         (
@@ -69,6 +98,11 @@ def test_what_cannot_be_matched_says_what_to_do(folders, classes, sentence):
     with pytest.raises(InputError, match=r"model\.classes=FILE") as error:
         match_classes(folders, classes)
     assert sentence in str(error.value)
+
+
+def test_by_order_the_named_are_not_mixed_up():
+    with pytest.raises(InputError, match="not those of one class: ants, and by order the others would be mixed up"):
+        match_classes(["ants", "zebra"], ["zebra", "ant"], "by_order")
 
 
 def test_synsets_of_imagenet():

@@ -226,9 +226,12 @@ def test_classes_of_other_names_are_said(run, trained, tmp_path):
     save_images(tmp_path / "other", 4)
     for split in ("train", "test"):
         (tmp_path / "other" / split / "below").rename(tmp_path / "other" / split / "zebra")
-    finished = run("eval.py", checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
-    assert finished.code == 0
-    assert "matched in order: above = above, below = zebra" in finished.err
+    options = [checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}"]
+    assert "classes (above, zebra) than the network's (above, below): say classes=by_order" in mistake(run, *options)
+    finished = run("eval.py", *options, "classes=by_order", "out=out")
+    assert finished.code == 0, finished.err
+    assert "they are matched: above = above, below = zebra" in finished.err
+    assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["classes"] == ["above", "below"]
 
 
 def test_checkpoints_that_are_none(run, trained):

@@ -86,7 +86,7 @@ def test_a_classifier_whose_jaggedness_is_known_through_each_protocol(run, strip
         Image.fromarray(pixels).save(tmp_path / "video" / f"{number}.png")
     names = ["circular", "crop", "embed", "frames", "placement", "scale", "subpixel", "whole"]
     protocols = ["protocol.folder=video", "protocol.label=even", "protocol.window=24", "protocol.fraction=1"]
-    protocols += ["protocol.windows=9"]
+    protocols += ["protocol.windows=9", "protocol.resize=crop"]
     measured(run, *BY_PARITY, f"data.root={stripes}", f"protocol=[{','.join(names)}]", *protocols)
     found = metrics(tmp_path)
     # Wherever the row moves by one, its parity changes at every step.
@@ -158,7 +158,8 @@ def subject_of(folder):
 
 
 def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images):
-    finished = measured(run, checkpoint(trained), "protocol=circular", "protocol.images=7", "protocol.top=[1]", out="")
+    finished = measured(run, checkpoint(trained), "protocol=circular", "protocol.images=7", out="")
+    assert "protocol.top is [1] only: of 2 classes the correct one is always among the 5 most" in finished.err
     assert "circular" in finished.out
     found = metrics(trained, "eval")
     arrays = load_arrays(trained / "eval" / "arrays.npz")
@@ -553,7 +554,7 @@ def test_what_votes_and_what_is_in_a_folder_of_its_own_is_compared_with_its_run(
         assert model.trained == ("test/accuracy" in model.metrics) == (model.name == "max-noaug-s0")
     main([str(tmp_path), "--table", "paths", "--format", "csv"])
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    assert {row["protocol"] for row in rows} == {"whole"}
+    assert {row["protocol"] for row in rows} == {"whole", "whole (seed=1)"}
     assert {row["model"] for row in rows} == {"max-noaug-s0", "mine", *votes}
     assert {row["complete"] for row in rows} == {"1"}
     main([str(tmp_path), "--format", "html"])
@@ -600,6 +601,95 @@ def test_an_interrupted_measurement_keeps_what_it_has(run, stripes, tmp_path):
     assert "whole/n" not in found
 
 
+@pytest.fixture
+def photographs(tmp_path):
+    """Images of several sizes, one smaller than the parity classifier's input of 24x24, which does not resize."""
+    (tmp_path / "parity.py").write_text(PARITY)
+    for name, size in (
+        ("odd/a.png", (24, 30)),
+        ("odd/b.png", (200, 90)),
+        ("even/c.png", (20, 50)),
+        ("even/d.png", (31, 24)),
+    ):
+        (tmp_path / "photographs" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size, (9, 9, 9)).save(tmp_path / "photographs" / name)
+    return tmp_path / "photographs"
+
+
+def test_an_image_that_cannot_be_used_is_counted_and_crops_default_takes_photographs(run, photographs, tmp_path):
+    said = measured(run, *BY_PARITY, f"data.root={photographs}", "protocol=[crop,whole]").err.replace("\n", " ")
+    assert "whole leaves out 1 of 4 images; " in said
+    assert "even/c.png: An image of 50x20 pixels is smaller than the network's input of 24x24: enlarge it with" in said
+    found = metrics(tmp_path)
+    for name in ("crop", "whole"):
+        assert [found[f"{name}/{key}"] for key in ("n", "skipped", "complete")] == [3, 1, 1]
+    assert found["crop/steps"] == 4  # windows of 21 in 24
+
+
+def test_what_none_of_the_images_allows_is_said_before_anything_is_measured(run, photographs, tmp_path):
+    (photographs / "even" / "c.png").unlink()
+    options = [f"data.root={photographs}", "protocol=[whole,crop]", "out=out"]
+    said = mistake(run, *BY_PARITY, *options, "protocol.windows=500")
+    assert re.search(
+        r"crop can use none of the 3 images; \S*png: In an image of .* 500 are asked for: .*=\d+ would do", said
+    )
+    said = mistake(run, *BY_PARITY, *options, "protocol.windows=1", "protocol.window=300")
+    assert "crop can use none of the 3 images" in said
+    (photographs / "odd" / "e.png").write_text("no image")
+    assert "odd/e.png cannot be read as an image; skip_bad=true leaves such" in mistake(run, *BY_PARITY, *options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_fails_keeps_nothing_from_being_measured_and_is_said(run, stripes, tmp_path):
+    """A file whose header is whole, which is found to be cut short only when it is its turn."""
+    for protocols, code in (("[circular,frames,whole]", 2), ("[circular,whole]", 0)):
+        (tmp_path / "video").mkdir(exist_ok=True)
+        pixels = np.random.default_rng(0).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+        for number in range(3):
+            Image.fromarray(pixels).save(tmp_path / "video" / f"{number}.png")
+        file = tmp_path / "video" / "1.png"
+        file.write_bytes(file.read_bytes()[:2000])
+        options = [f"protocol={protocols}", *(["protocol.folder=video", "protocol.label=even"] if code else [])]
+        finished = run("eval.py", *BY_PARITY, f"data.root={stripes}", *options, f"out={code}")
+        assert finished.code == code, finished.err
+        if code:
+            assert re.search(
+                "error: frames could not be measured: .*1.png cannot be read", finished.err.replace("\n", " ")
+            )
+    assert metrics(tmp_path, "2") == metrics(tmp_path, "0")
+
+
+def test_boxes_of_the_images_own_through_the_command(run, stripes, tmp_path):
+    """A window that must hold a row near the border has few places; the other image's box is in the middle."""
+    rows = "image,category,width,height,xmin,ymin,xmax,ymax\nodd/stripe.png,a,64,64,20,26,40,28\n"
+    (tmp_path / "boxes.csv").write_text(rows + "even/stripe.png,b,32,32,0,0,32,3\n")
+    options = [f"data.root={stripes}", "protocol=crop", "protocol.boxes=boxes.csv", "protocol.window=24"]
+    said = measured(run, *BY_PARITY, *options, "protocol.windows=5").err.replace("\n", " ")
+    assert "crop leaves out 1 of 2 images; " in said
+    assert "even/stripe.png: In an image of 32x32 pixels, " in said
+    found = metrics(tmp_path)
+    assert (found["crop/n"], found["crop/skipped"], found["crop/jaggedness_top1"]) == (1, 1, 4)
+
+
+def test_images_of_another_size_are_seen_as_under_protocols(run, trained, tmp_path):
+    save_images(tmp_path / "large", 24, size=64)
+    options = [checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'large'}"]
+    said = measured(run, *options).err
+    assert "The test images, of 64x64 pixels, are resized to 32x32, as in training." in said
+    measured(run, *options, "protocol=whole", out="whole")
+    assert metrics(tmp_path)["test/accuracy"] == pytest.approx(metrics(tmp_path, "whole")["whole/accuracy"])
+    assert metrics(tmp_path)["test/images"] == 12
+
+
+def test_another_subset_of_the_images_is_another_measurement(run, trained, tmp_path):
+    options = [checkpoint(trained), "protocol=whole", "protocol.images=5", "protocol.layers=false"]
+    measured(run, *options)
+    assert "takes the place" not in measured(run, *options).err
+    said = measured(run, *options, "protocol.seed=1").err
+    assert "out holds whole (), of which this, (seed=1), takes the place" in said
+    assert str(load_arrays(tmp_path / "out" / "arrays.npz")["whole/options"]) == "seed=1"
+
+
 def mistake(run, *arguments):
     finished = run("eval.py", *arguments)
     assert finished.code == 2, finished.out
@@ -619,7 +709,7 @@ def mistake(run, *arguments):
             "protocol=scale protocol.largest=40 protocol.top=1",
             "An image of 33x33 pixels does not fit on a canvas of 32x32",
         ),
-        ("protocol=embed", "of 2 classes the correct one is always among the 5 most probable"),
+        ("protocol=embed protocol.top=[1,5]", "of 2 classes the correct one is always among the 5 most probable"),
         ("protocol=embed protocol.top=[1,2]", "of 2 classes the correct one is always among the 2 most probable"),
         ("protocol=embed protocol.top=[0]", "protocol.top=0 must be a whole number, 1 or more."),
         ("protocol=embed protocol.top=one", "protocol.top=one must be a whole number, 1 or more."),
@@ -633,6 +723,8 @@ def mistake(run, *arguments):
         ("protocol=embed protocol.fill=blak", "Unknown fill 'blak'. Did you mean 'black'?"),
         ("protocol=embed protocol.canvas=40 protocol.top=1", "VGG13 halves the image five times"),
         ("protocol=crop protocol.window=40 protocol.top=1", "windows of 40x40"),
+        ("protocol=crop protocol.boxes=nowhere.csv", "crop: There is no file or folder 'nowhere.csv'."),
+        ("protocol=whole classes=by_chance", "Unknown classes 'by_chance'."),
         ("protocol=crop protocol.box=[1,0,0,1]", "must be left, top, right, bottom"),
         ("protocol=whole protocol.images=0", "protocol.images=0 must be a whole number"),
         ("protocol=whole protocol.batch=0", "protocol.batch=0 must be a whole number, 1 or more."),

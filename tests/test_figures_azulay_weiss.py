@@ -122,7 +122,7 @@ def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
     figure = figures.jaggedness(models)
     assert [ax.get_title() for ax in figure.axes] == [
         "changes of the top 1 along the path",
-        "mean absolute change of the correct class's probability per step",
+        "mean absolute change of the probability per step",
     ]
     assert [text.get_text() for text in figure.axes[-1].get_xticklabels()] == ["embed", "scale", "circular"]
     for ax, measure in zip(figure.axes, ("jaggedness_top1", "mad"), strict=True):
@@ -419,16 +419,17 @@ def test_film_of_one_step_is_a_dot_below_a_frame_of_ordinary_size():
 
 def test_cost_doubles_along_its_axis():
     models = {
-        "max": {"passes": np.array([1, 2, 4, 8]), "accuracy": intervals(4), "consistency": intervals(4)},
-        LONG: {"passes": np.array([1, 3]), "accuracy": intervals(2), "consistency": intervals(2)},
+        "max": {"passes": np.array([1, 2, 4, 8]), "rate": intervals(4), "consistency": intervals(4)},
+        LONG: {"passes": np.array([1, 3]), "rate": intervals(2), "consistency": intervals(2)},
     }
     figure = figures.cost(models)
     assert [ax.get_title() for ax in figure.axes] == ["accuracy", "consistency"]
+    assert figures.cost(models, "agreement").axes[0].get_title() == "agreement"
     for ax in figure.axes:
         assert ax.get_xscale() == "log"
         assert [text.get_text() for text in ax.get_xticklabels()] == ["1", "2", "4", "8"]
         for line, drawn, (name, model) in zip(ax.lines, bands(ax), models.items(), strict=True):
-            given = model[ax.get_title()]
+            given = model["consistency" if ax.get_title() == "consistency" else "rate"]
             assert line.get_label() == name
             assert list(line.get_xdata()) == list(model["passes"])
             assert list(line.get_ydata()) == list(given[:, 0])
@@ -438,7 +439,7 @@ def test_cost_doubles_along_its_axis():
 
 def test_cost_of_a_single_pass_is_a_point_with_its_interval():
     given = intervals(1)
-    figure = figures.cost({"a": {"passes": np.array([1]), "accuracy": given, "consistency": given}})
+    figure = figures.cost({"a": {"passes": np.array([1]), "rate": given, "consistency": given}})
     figure.draw_without_rendering()
     for ax in figure.axes:
         (segments,) = (drawn.get_segments() for drawn in ax.collections if isinstance(drawn, LineCollection))

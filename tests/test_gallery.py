@@ -168,6 +168,14 @@ def test_a_film_is_of_the_frames_of_the_first_that_move(measured):
     assert path_gallery.film(measured[:1], "embed", 2) is None
 
 
+def test_a_film_of_frames_in_no_order_is_points_that_no_line_joins():
+    for ordered in (True, False):
+        one = model("one", under("embed", 5, ordered=ordered))
+        (curve,) = [line for line in path_gallery.film([one], "embed", 2).axes[1].lines if line.get_label() == "one"]
+        assert len(curve.get_xdata()) == 5
+        assert (curve.get_linestyle() != "None", curve.get_marker() != "o") == (ordered, ordered)
+
+
 def test_protocols_without_layers_have_no_figures_of_them():
     bare = [model("a", under("placement", 5, ordered=False)), model("b", under("whole", 1, ordered=False))]
     drawn = {name for name, draw in path_gallery.drawings(bare).items() if draw(bare)}

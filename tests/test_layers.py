@@ -14,20 +14,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     [
         *("choices", "errors", "command", "console", "files", "saved", "filters", "padding", "shifts", "upsampling"),
-        *(
-            "functional",
-            "answers",
-            "published",
-            "page",
-            "track",
-            "fill",
-            "view",
-            "boxes",
-            "constant",
-            "fourier_conv",
-            "memory",
-        ),
-        *("intervals", "units", "threads"),
+        *("functional", "answers", "published", "page", "track", "fill", "view", "boxes", "constant", "fourier_conv"),
+        *("memory", "intervals", "units", "threads"),
     ],
     [
         *("circular", "kernel", "fused", "pool"),
@@ -35,7 +23,7 @@ FLOORS = [
         "readings",
         *("figures.style", "figures.zhang", "figures.signals", "figures.azulay_weiss", "figures.bias", "figures"),
         *("data.loader", "data.files", "data.module", "data.cifar10", "data.digits", "data.imagefolder"),
-        *("data.photographs", "data.collections", "data"),
+        *("data.photographs", "data.collections", "data.annotations", "data"),
         "protocols",
     ],
     ["vgg", "orbit", "trace", "layers", "network"],
@@ -55,7 +43,7 @@ FLOORS = [
         ),
         *("callbacks.filter_tv", "callbacks.shift_measures", "callbacks.equivariance", "callbacks.shown_images"),
         *("callbacks.consistency_readings", "callbacks"),
-        *("path_measures", "measurement", "voting"),
+        *("feasible", "path_measures", "measurement", "voting"),
     ],
     [
         *("build", "run_protocol", "table1", "remarks", "path_gallery", "gallery", "formats", "path_table", "tables"),

@@ -157,14 +157,6 @@ def test_a_pool_that_commutes_on_a_constant_image_alone_is_found_out(value):
     assert has_exact_orbit(trained(MaxPool), x)
 
 
-def test_an_image_with_large_logits_does_not_hide_how_another_differs(rng):
-    model = trained(Uneven)
-    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
-    x[0] = 1e9  # constant, and so commuting but for the pool's own doing
-    assert orbit_logits(model, x)[0].abs().max() > 1e6 * orbit_logits(model, x)[1].abs().max()
-    assert not has_exact_orbit(model, x)
-
-
 def test_images_without_finite_answers_tell_nothing(rng):
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
     x[1] = torch.nan

@@ -1,7 +1,9 @@
+import re
 from collections import Counter
 from fractions import Fraction
 from functools import partial
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ import torch
 from PIL import Image
 from scipy.stats import chisquare
 
+from lit_shift.boxes import COLUMNS
+from lit_shift.data.annotations import Outline, largest_boxes
 from lit_shift.errors import InputError
 from lit_shift.fill import FILLS
-from lit_shift.protocols import Circular, Crop, Embed, Frames, Placement, Scale, Subpixel, Whole
+from lit_shift.protocols import Canvas, Circular, Crop, Embed, Frames, Placement, Scale, Subpixel, Whole
 from lit_shift.track import PATHS
-from lit_shift.view import View, resized, whole
+from lit_shift.view import View, resized, scaled_size, whole
 
 ORDERED = [path for path in PATHS if path != "random"]
 VIEWS = [View(12, 12), View(8, 12), View(9, 6), View(12, 12, 15)]
@@ -32,8 +36,8 @@ def placement(sizes=3, smallest=None, largest=None, canvas=None, fill="black", s
     return Placement(sizes, smallest, largest, canvas, fill, seed)
 
 
-def crop(window=None, windows=None, box=None, path="vertical", draws=4, seed=0):
-    return Crop(window, windows, box, path, draws, seed)
+def crop(window=None, windows=None, box=None, path="vertical", draws=4, seed=0, boxes=None, skip_bad=False):
+    return Crop(window, windows, box, path, draws, seed, boxes, skip_bad)
 
 
 def circular(path="vertical", draws=4, seed=0):
@@ -229,6 +233,12 @@ def windows(side, window, first, last):
     ]
 
 
+def middle(side, window):
+    """Where half a window begins and ends in the middle of an image, in fractions of its side."""
+    first = (side - window // 2) // 2
+    return Fraction(first, side), Fraction(first + window // 2, side)
+
+
 class TestCrop:
     BOXES = [None, (0.25, 0.5, 0.5, 0.75), (0.125, 0.25, 0.25, 0.5), (0.0, 0.125, 0.5, 0.625), (0.5, 0.0, 0.75, 0.5)]
 
@@ -240,10 +250,10 @@ class TestCrop:
     def test_windows_are_slices_that_hold_the_box(self, box, view, window, size, rng):
         images = torch.rand(2, 3, *size, generator=rng)
         h, w = (window, window) if window else (view.height, view.width)
-        left, top, right, bottom = box or (0.25, 0.25, 0.75, 0.75)
+        left, top, right, bottom = box or [edges[k] for k in (0, 1) for edges in (middle(16, w), middle(16, h))]
         room = len(windows(16, h, top, bottom)), len(windows(16, w, left, right))
-        if box is None:  # the middle half of the square of 16 in the middle: four pixels to either side
-            (top, bottom), (left, right) = ([Fraction(n + k, 2 * n) for k in (-8, 8)] for n in size)
+        if box is None:
+            (top, bottom), (left, right) = middle(size[0], h), middle(size[1], w)
         rows, cols = windows(size[0], h, top, bottom), windows(size[1], w, left, right)
         for path in ORDERED:
             needed = 1 if path == "horizontal" else room[0], 1 if path == "vertical" else room[1]
@@ -310,15 +320,149 @@ class TestCrop:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"window": 17}, "0 windows of 17x17 along an axis hold the box, but 1 are asked for"),
-            ({"box": (0, 0, 1, 1)}, "0 windows of 12x12 along an axis hold the box, but 1 are asked for"),
-            ({"windows": 6}, "5 windows of 12x12 along an axis hold the box, but 6 are asked for"),
+            (
+                {"window": 17},
+                "0 windows of 17x17 .*, but 1 are asked for: protocol.windows=1 with a .* from 1 to 16 would",
+            ),
+            (
+                {"box": (0, 0, 1, 1)},
+                "0 windows of 12x12 .*, but 1 are asked for: .* protocol.window from 16 to 16 would do",
+            ),
+            ({"box": (0, 0.2, 1, 0.5)}, "0 windows of 12x12 .*: .*=1 with a protocol.window from 16 to 16 would do"),
+            (
+                {"windows": 6},
+                "5 windows of 12x12 along an axis hold the box, but 6 are asked for: .*windows=5 would do",
+            ),
         ],
     )
-    def test_too_few_windows_are_said(self, options, message):
+    def test_too_few_windows_are_said_with_what_would_do(self, options, message):
         view, images = View(12, 12, 16), torch.zeros(1, 3, 16, 16)
-        with pytest.raises(InputError, match=f"In an image of 16x16 pixels, {message}: change protocol.windows, proto"):
+        with pytest.raises(InputError, match=f"In an image of 16x16 pixels, {message}") as error:
             frames(crop(**options), images, view)
+        found = dict(re.findall(r"protocol\.(\w+)[^\d]*(\d+)", str(error.value).partition("asked for: ")[2]))
+        frames(crop(**options | {name: int(value) for name, value in found.items()}), images, view)
+
+    def test_a_box_larger_than_any_window(self):
+        (wide,), view = torch.zeros(1, 1, 3, 16, 40), View(12, 12, 16)
+        with pytest.raises(InputError, match="but 1 are asked for: no window would do"):
+            frames(crop(box=(0, 0, 1, 1)), wide, view)
+
+    @pytest.mark.parametrize(
+        ("view", "counts"),
+        [
+            (View(64, 32, 32), (9, 5)),
+            (View(32, 64, 32), (5, 9)),
+            (View(64, 64, 64), (9, 9)),
+            (View(64, 32), (9, 5)),
+            (View(12, 10, 16), (5, 6)),
+        ],
+    )
+    def test_tall_and_wide_inputs_have_the_frames_of_a_square_one_of_that_side(self, view, counts, rng):
+        smallest = max(view.height, view.resize or 0), max(view.width, view.resize or 0)
+        images = torch.rand(1, 3, *smallest, generator=rng)
+        for path, count in zip(("vertical", "horizontal"), counts, strict=True):
+            assert len(crop(path=path).positions(view)) == count
+            assert len(frames(crop(path=path), images, view)[0]) == count
+
+    @pytest.mark.parametrize("view", [*VIEWS, View(7, 5, 9), View(20, 6, 7)], ids=str)
+    def test_the_default_takes_every_image_that_fills_the_input(self, view):
+        """Photographs without a box have none to be held; an image that does not fill it is said, as elsewhere."""
+        for height, width in product(range(3, 80, 7), repeat=2):
+            size = scaled_size(height, width, view)
+            fills = size[0] >= view.height and size[1] >= view.width
+            flaws = [crop(path=path).flaw((height, width), 0, view) for path in PATHS]
+            assert all(flaw is None for flaw in flaws) == fills
+            assert all("smaller than the network's input" in flaw for flaw in flaws if flaw)
+        assert crop().flaw((512, 512), 0, View(224, 224)) is None
+
+
+def annotate(path, rows):
+    lines = [",".join(map(str, row)) for row in (COLUMNS, *rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+class TestOwnBoxes:
+    NAMES = ("d/test/cat/1.png", "d/test/dog/2.JPEG", "d/test/dog/3.png", "d/test/cow/3.png", "d/test/cow/4.jpg")
+
+    def test_they_are_matched_by_name_or_stem_and_the_largest_counts(self, tmp_path):
+        rows = [
+            ("1.png", "cat", 100, 50, 10, 5, 20, 10),
+            ("1.png", "cat", 100, 50, 30, 10, 90, 45),
+            ("1.png", "cat", 100, 50, 0, 0, 50, 10),
+            ("2", "dog", 10, 10, 1, 2, 3, 4),
+            ("elsewhere/2.png", "dog", 10, 10, 2, 2, 3, 4),
+            ("cow/3.png", "cow", 8, 8, 1, 1, 7, 7),
+            ("dog/3.jpg", "dog", 9, 9, 1, 1, 7, 7),
+            ("5.png", "ox", 8, 8, 1, 1, 7, 7),
+        ]
+        found = largest_boxes(Path(annotate(tmp_path / "a.csv", rows)), self.NAMES, None)
+        assert found == {
+            0: Outline(30, 10, 90, 45, 100, 50),
+            1: Outline(1, 2, 3, 4, 10, 10),
+            2: Outline(1, 1, 7, 7, 9, 9),
+            3: Outline(1, 1, 7, 7, 8, 8),
+        }
+
+    @pytest.mark.parametrize("name", ["3.png", "3", "x/3.png"])
+    def test_one_that_may_be_of_several_images_is_refused(self, tmp_path, name):
+        path = annotate(tmp_path / "a.csv", [(name, "a", 9, 9, 1, 1, 7, 7)])
+        with pytest.raises(InputError, match=r"of any of d/test/dog/3.png, d/test/cow/3.png: it must name the folder"):
+            largest_boxes(Path(path), self.NAMES, None)
+
+    def test_none_of_any_image_is_refused(self, tmp_path):
+        path = annotate(tmp_path / "a.csv", [("8.png", "a", 9, 9, 1, 1, 7, 7)])
+        with pytest.raises(
+            InputError, match=r"No image has a box in .*: images are called d/test/cat/1.png and 4 more, "
+        ):
+            crop(boxes=path).meet(self.NAMES)
+
+    @pytest.mark.parametrize("path", ORDERED)
+    @pytest.mark.parametrize("factor", [1, 3])
+    def test_every_window_holds_each_images_own_box(self, tmp_path, rng, path, factor):
+        """Against the sum of a white box on black; annotated at another scale it is the same."""
+        view, images, rows = View(12, 12, 20), torch.zeros(3, 3, 20, 26), []
+        for number, (left, top, right, bottom) in enumerate([(3, 2, 8, 9), (16, 10, 24, 18), (9, 4, 12, 9)]):
+            images[number, :, top:bottom, left:right] = 1
+            rows.append(
+                (f"{number}.png", "a", 26 * factor, 20 * factor, *(factor * x for x in (left, top, right, bottom)))
+            )
+        protocol = crop(boxes=annotate(tmp_path / "a.csv", rows), path=path, windows=3)
+        protocol.meet([f"{number}.jpg" for number in range(3)])
+        found = frames(protocol, images, view, [0, 1, 2])
+        assert found.shape[:2] == (3, len(corners(path, 3, 3)))
+        for image, its in zip(images, found, strict=True):
+            torch.testing.assert_close(its.sum((1, 2, 3)), image.sum().expand(len(its)))
+        without = crop(path=path, windows=3)
+        assert not torch.allclose(frames(without, images, view, [0, 1, 2])[0, :, 0].sum((1, 2)), images[0, 0].sum())
+
+    def test_an_image_without_one_has_the_middle_and_is_counted(self, tmp_path, rng, capsys):
+        view, images = View(12, 12, 16), torch.rand(1, 3, 16, 16, generator=rng)
+        boxes = annotate(tmp_path / "a.csv", [("0.png", "a", 16, 16, 0, 0, 12, 12)])
+        protocol = crop(boxes=boxes, windows=1)
+        protocol.meet(["0.png", "1.png", "2.png"])
+        assert "2 of 3 images have no box in" in capsys.readouterr().err
+        for place in (1, 2):
+            assert torch.equal(frames(protocol, images, view, [place]), frames(crop(windows=1), images, view, [place]))
+        assert protocol.flaw((16, 16), 0, view) is None
+        assert crop(boxes=boxes).flaw((16, 16), 0, view) is None  # before it has met them
+
+    def test_one_that_too_few_windows_hold_is_said(self, tmp_path):
+        protocol = crop(boxes=annotate(tmp_path / "a.csv", [("0.png", "a", 16, 16, 1, 1, 11, 11)]))
+        protocol.meet(["0.png", "1.png"])
+        flaw = protocol.flaw((16, 16), 0, View(12, 12, 16))
+        assert "2 windows of 12x12 along an axis hold the box, but 5 are asked for: protocol.windows=2 would do" in flaw
+        assert protocol.flaw((16, 16), 1, View(12, 12, 16)) is None
+
+    def test_boxes_that_cannot_be_are_skipped_only_where_that_is_asked_for(self, tmp_path, capsys):
+        rows = [("0.png", "a", 16, 16, 0, 0, 11, 17), ("0.png", "a", 16, 16, 1, 1, 2, 2)]
+        path = annotate(tmp_path / "a.csv", rows)
+        with pytest.raises(InputError, match="reaches outside its image"):
+            crop(boxes=path).meet(["0.png"])
+        protocol = crop(boxes=path, skip_bad=True)
+        protocol.meet(["0.png"])
+        assert protocol.own == {0: Outline(1, 1, 2, 2, 16, 16)}
+        assert "1 boxes of" in capsys.readouterr().err
 
 
 class TestCircular:
@@ -399,12 +543,43 @@ def video(tmp_path, rng):
 class TestFrames:
     def test_frames_come_in_the_order_of_their_names(self, video):
         folder, pixels = video
-        protocol = Frames(str(folder), skip_bad=False)
+        protocol = Frames(str(folder), skip_bad=False, resize="crop")
         found = frames(protocol, torch.zeros(1, 3, 5, 5), View(12, 10))
         assert [file.name for file in protocol.files] == ["a.jpeg", "b.PNG", "c.jpg"]
         assert protocol.positions(View(12, 10)).tolist() == [0, 1, 2]
         for frame, expected in zip(found[0], pixels, strict=True):
             assert torch.equal(frame[None], whole(expected, View(12, 10)))
+
+    def test_they_are_squashed_as_in_the_paper_unless_cropped(self, video):
+        """All of a frame is seen, however wide; a crop of one smaller than the input cannot be."""
+        folder, pixels = video
+        view, protocol = View(12, 10), Frames(str(folder), skip_bad=False)
+        found = frames(protocol, torch.zeros(1, 3, 5, 5), view)
+        for frame, file in zip(found[0], pixels, strict=True):
+            expected = torch.nn.functional.interpolate(file, (12, 10), mode="bilinear", antialias=True)
+            torch.testing.assert_close(frame[None], expected)
+        assert torch.equal(protocol.seen(pixels[0], view), found[:, 0])
+        assert protocol.flaw((5, 5), 0, View(300, 300)) is None
+        flaw = Frames(str(folder), False, "crop").flaw((13, 15), 0, View(13, 12))
+        assert flaw.startswith(
+            f"{folder / 'c.jpg'}: An image of 12x12 pixels is smaller than the network's input of 13x12"
+        )
+        assert "protocol.resize=squash takes any size" in flaw
+        with pytest.raises(InputError, match=r"Unknown protocol.resize 'squish'. Did you mean 'squash'\?"):
+            Frames(str(folder), False, "squish")
+
+    def test_a_frame_that_cannot_be_read_is_known_before(self, video):
+        (video[0] / "b.PNG").write_text("no image")
+        assert "b.PNG cannot be read" in Frames(str(video[0]), skip_bad=False).flaw((13, 15), 0, View(12, 10))
+        assert Frames(str(video[0]), skip_bad=True).flaw((13, 15), 0, View(12, 10)) is None
+
+    def test_what_is_left_out_of_the_folder_is_said(self, video, capsys):
+        (video[0] / "more").mkdir()
+        Image.new("RGB", (4, 4)).save(video[0] / "more" / "0.png")
+        assert len(Frames(str(video[0]), skip_bad=False).files) == 3
+        said = capsys.readouterr().err
+        assert "holds 1 images in folders, which are left out" in said
+        assert "(1 of .txt)" in said
 
     def test_numbers_in_names_count_by_value(self, tmp_path):
         for name in ("2 b.png", "10 a.png", "1.png", "2 a.png"):
@@ -422,7 +597,7 @@ class TestFrames:
     def test_or_it_is_left_out_and_counted(self, video):
         folder, pixels = video
         (folder / "b.PNG").write_bytes((folder / "b.PNG").read_bytes()[:60])
-        protocol = Frames(str(folder), skip_bad=True)
+        protocol = Frames(str(folder), skip_bad=True, resize="crop")
         assert protocol.skipped == 1
         assert protocol.positions(View(12, 10)).tolist() == [0, 1]
         found = frames(protocol, torch.zeros(1, 3, 5, 5), View(12, 10))
@@ -435,7 +610,7 @@ class TestFrames:
         ):
             Frames(str(tmp_path / "none"), skip_bad=False)
         Image.new("RGB", (4, 4)).save(tmp_path / "only.png")
-        with pytest.raises(InputError, match="holds 1 PNG or JPEG images; a video has two or more"):
+        with pytest.raises(InputError, match="holds 1 images that can be read; a video has two or more"):
             Frames(str(tmp_path), skip_bad=False)
 
 
@@ -521,8 +696,17 @@ def test_options_that_cannot_be(make, message):
     ],
 )
 def test_an_image_that_does_not_fit_on_its_canvas(protocol, view, size, images):
-    with pytest.raises(InputError, match=f"An image of {size}: make protocol.canvas larger or the image smaller"):
-        list(protocol.frames(images, PLACES, view))
+    """Which is known before there is one; with what it names it is none."""
+    with pytest.raises(InputError, match=f"An image of {size}, but an image of .* would do") as error:
+        protocol.positions(view)
+    most, canvas = re.search(
+        r"an image of (\d+) pixels or fewer, or protocol.canvas=(\d+) would", str(error.value)
+    ).groups()
+    canvas_of = protocol.canvas
+    assert canvas_of.image_size(int(most), view)
+    with pytest.raises(InputError):
+        canvas_of.image_size(int(most) + 1, view)
+    assert Canvas(int(canvas), "black", 0).image_size(int(size.split("x")[0]), view)
 
 
 @pytest.mark.parametrize("make", [scale, partial(placement, 3)])
@@ -533,7 +717,13 @@ def test_the_smallest_is_not_above_the_largest(make):
         make(13).positions(View(12, 12))
 
 
-@pytest.mark.parametrize("name", [name for name in EVERY if not name.startswith("crop")])
-def test_an_image_smaller_than_the_input_is_refused(name):
+@pytest.mark.parametrize("name", EVERY)
+def test_an_image_smaller_than_the_input_is_refused_and_known_to_be_by_its_size(name):
+    protocol = EVERY[name]()
     with pytest.raises(InputError, match="smaller than the network's input"):
-        list(EVERY[name]().frames(torch.zeros(1, 3, 8, 8), [0], View(12, 12)))
+        list(protocol.frames(torch.zeros(1, 3, 8, 8), [0], View(12, 12)))
+    assert "smaller than the network's input" in protocol.flaw((8, 8), 0, View(12, 12))
+    assert "An image of 13x20 pixels" in protocol.flaw((26, 40), 0, View(14, 12, 13))
+    for view in VIEWS:
+        assert protocol.flaw((20, 19), 0, view) is None
+        list(protocol.frames(torch.zeros(1, 3, 20, 19), [0], view))

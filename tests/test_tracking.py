@@ -80,7 +80,7 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     row = dict(zip(table["columns"], table["data"][0], strict=True))
     assert (row["pool"], row["filter"], row["aug"], row["seed"]) == ("blur", "rect2", True, 3)
     assert row["consistency"] == metrics["test/consistency"]
-    assert row["consistency_published"] == 0.976
+    assert "consistency_published" not in row  # these images are not CIFAR-10
     assert config["pool"]["filter"] == "rect2"
     ((name, group),) = identities
     assert name == "blur-rect2-aug-s3"

@@ -1,5 +1,6 @@
 """Collections of images as a DataModule: a test loader for each."""
 
+from collections.abc import Collection as Places
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -24,6 +25,7 @@ class Collections(LightningDataModule):
         shown: places of images of which pictures are kept, in the subset or not; where none is given, one of it.
         batch_sizes: of each collection, how many images are measured together.
         skip_bad: go on where an image cannot be read.
+        unfit: of each collection, places of images that are left out; None leaves none out.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Collections(LightningDataModule):
         shown: Sequence[int],
         batch_sizes: Sequence[int],
         skip_bad: bool,
+        unfit: Sequence[Places[int]] | None = None,
     ) -> None:
         super().__init__()
         self.collections = collections
@@ -42,21 +45,37 @@ class Collections(LightningDataModule):
         self.shown = shown
         self.batch_sizes = batch_sizes
         self.skip_bad = skip_bad
+        self.unfit = unfit or [()] * len(collections)
 
     def test_dataloader(self) -> list["CollectionLoader"]:
-        return [self._loader(*pair) for pair in zip(self.collections, self.batch_sizes, strict=True)]
+        every = zip(self.collections, self.batch_sizes, self.unfit, strict=True)
+        return [self._loader(*one) for one in every]
 
-    def _loader(self, collection: Collection, batch_size: int) -> "CollectionLoader":
+    def chosen(self, collection: Collection) -> list[int]:
+        """The places of the subset of a collection, in random order."""
+        return torch.randperm(len(collection), generator=seeded(self.seed)).tolist()[: self.images]
+
+    def asked(self, collection: Collection) -> list[int]:
+        """The places of the images that are asked for to be shown, of those that the collection has."""
+        return [place for place in self.shown if place < len(collection)]
+
+    def _loader(self, collection: Collection, batch_size: int, unfit: Places[int]) -> "CollectionLoader":
         rank, world_size = self.trainer.global_rank, self.trainer.world_size  # type: ignore[union-attr]
-        order = torch.randperm(len(collection), generator=seeded(self.seed)).tolist()
-        shown = [place for place in self.shown if place < len(collection)] or order[:1]
-        return CollectionLoader(collection, order[: self.images], shown, batch_size, self.skip_bad, rank, world_size)
+        chosen = self.chosen(collection)
+        fit = [place for place in chosen if place not in unfit]
+        shown = [place for place in self.asked(collection) if place not in unfit] or fit[:1]
+        loader = CollectionLoader(collection, fit, shown, batch_size, self.skip_bad, rank, world_size)
+        loader.unfit = len(chosen) - len(fit)
+        loader.goes_on = world_size == 1 and len(self.collections) > 1
+        return loader
 
 
 class CollectionLoader:
     """This process's share of the chosen images of a collection, in lists of batches: one for each size there is.
 
-    Places of unreadable images are gathered in ``skipped``, as are those that the measurement leaves out.
+    Places of unreadable images are gathered in ``skipped``, as are those that the measurement leaves out; ``unfit`` is
+    how many others are left out. What fails is raised, unless the loader is one of several and ``goes_on`` is set: then
+    it is the ``failure``, at which the loader ends, for the others to be measured all the same.
 
     Args:
         collection: the images.
@@ -86,13 +105,30 @@ class CollectionLoader:
         self.batch_size = batch_size
         self.skip_bad = skip_bad
         self.skipped: list[int] = []
+        self.unfit = 0
+        self.goes_on = False  # not where processes share the work, who would wait for each other
+        self.failure: Exception | None = None
 
     def __len__(self) -> int:
         return -(-len(self.chosen) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Batch]]:
-        self.skipped = []
+        self.skipped, self.failure = [], None
+        try:
+            yield from self._batches()
+        except Exception as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Take note of what went wrong with these images, or raise it."""
+        if not self.goes_on:
+            raise error
+        self.failure = self.failure or error
+
+    def _batches(self) -> Iterator[list[Batch]]:
         for first in range(0, len(self.chosen), self.batch_size):
+            if self.failure:
+                return
             by_size: dict[torch.Size, dict[int, Tensor]] = {}
             for place in self.chosen[first : first + self.batch_size]:
                 pixels = self.collection.pixels(place)
@@ -108,8 +144,8 @@ class CollectionLoader:
     def completeness(self, measured: float, strategy: Strategy) -> dict[str, float]:
         """How many images all processes ``skipped``, and ``complete``, 1 where with those measured these are all."""
         own = torch.tensor(float(len(self.skipped)), device=strategy.root_device)
-        skipped = float(strategy.reduce(own, reduce_op="sum"))
-        return {"skipped": skipped, "complete": float(measured + skipped == self.total)}
+        unread = float(strategy.reduce(own, reduce_op="sum"))
+        return {"skipped": unread + self.unfit, "complete": float(measured + unread == self.total)}
 
     def one(self, place: int) -> Batch | None:
         """A batch of a single image, or None where it cannot be read."""

@@ -1,4 +1,4 @@
-"""Any folder of PNG or JPEG images, decoded once."""
+"""Any folder of images, decoded once."""
 
 import hashlib
 from collections import Counter
@@ -15,15 +15,17 @@ from rich.progress import track
 
 from lit_shift import saved
 from lit_shift.console import say
-from lit_shift.data.files import decode, images_in, some
+from lit_shift.data.files import DECODING, contents, decode, no_images, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.errors import InputError, at_least
-from lit_shift.files import given, split_folders, visible
+from lit_shift.files import given, split_folders
 
 
 class ImageFolder(ImageDataModule):
-    """Images at ``root/train/<class>/*`` and ``root/test/<class>/*``.
+    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, or in folders of those.
+
+    What is left out there is said.
 
     They are decoded into a cache beside ``train`` and ``test``, or in the user's cache folder where that cannot be
     written, and decoded anew when a file is added, removed or changed.
@@ -45,14 +47,21 @@ class ImageFolder(ImageDataModule):
             InputError: no ``train`` or ``test``, classes that differ, no images, unreadable ones, several sizes.
         """
         folders = split_folders(self.root)
-        classes, test_classes = ([child.name for child in visible(folder) if child.is_dir()] for folder in folders)
-        if classes != test_classes:
-            differ = sorted(set(classes) ^ set(test_classes))
+        train, test = (contents(folder) for folder in folders)
+        classes = list(train.by_class)
+        if differ := sorted(train.by_class.keys() ^ test.by_class.keys()):
             raise InputError(f"The classes of {folders[0]} and {folders[1]} differ: {some(differ)}.")
-        files = [[file for name in classes for file in images_in(folder / name)] for folder in folders]
-        for folder, found in zip(folders, files, strict=True):
-            if not found:
-                raise InputError(f"{folder} holds no PNG or JPEG image in any class folder.")
+        for folder, split in zip(folders, (train, test), strict=True):
+            if not any(split.by_class.values()):
+                raise no_images(folder, "which must be in folders named by class")
+            if split.beside:
+                say(f"{folder} holds {len(split.beside)} images beside its class folders, which are left out.")
+            if empty := [name for name, files in split.by_class.items() if not files]:
+                say(f"{folder} holds no image of {some(empty)}.")
+        files = [[file for found in split.by_class.values() for file in found] for split in (train, test)]
+        labels = [
+            label for split in (train, test) for label, found in enumerate(split.by_class.values()) for _ in found
+        ]
 
         fingerprint = self._fingerprint(files[0] + files[1], classes)
         name = ".lit_shift_cache.pt"
@@ -62,8 +71,8 @@ class ImageFolder(ImageDataModule):
                 stored = saved.read(cache)
                 if stored["fingerprint"] == fingerprint:
                     return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes)
-        train, test = self._decode(files, classes)
-        content = {"fingerprint": fingerprint, "train": tuple(train), "test": tuple(test)}
+        decoded = dict(zip(("train", "test"), self._decode(files, labels), strict=True))
+        content = {"fingerprint": fingerprint} | {split: tuple(part) for split, part in decoded.items()}
         try:
             saved.write(self.root / name, content)
         except OSError:  # a read-only data folder
@@ -71,17 +80,17 @@ class ImageFolder(ImageDataModule):
                 saved.write(per_user / name, content)
             except OSError as error:
                 say(f"The decoded images cannot be kept ({error}); the next run will decode them again.")
-        return Dataset(train, test, classes)
+        return Dataset(decoded["train"], decoded["test"], classes)
 
     def _fingerprint(self, files: list[Path], classes: list[str]) -> str:
-        digest = hashlib.sha256(f"{self.size} {classes}".encode())
+        digest = hashlib.sha256(f"{DECODING} {self.size} {classes}".encode())
         for file in files:
             stat = file.stat()
             digest.update(f"{file.relative_to(self.root)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
         return digest.hexdigest()
 
-    def _decode(self, files: list[list[Path]], classes: list[str]) -> list[Images]:
-        """Both splits, each file decoded once."""
+    def _decode(self, files: list[list[Path]], labels: list[int]) -> list[Images]:
+        """Both splits, each file decoded once; the labels are those of all files."""
         every = files[0] + files[1]
         console = Console(stderr=True)
         with ThreadPoolExecutor() as pool:
@@ -103,5 +112,4 @@ class ImageFolder(ImageDataModule):
             shown = [f"{width}x{height}" for (height, width), _ in sizes.most_common()]
             raise InputError(f"The images of {self.root} have {len(sizes)} sizes ({some(shown)}): say data.size=32.")
         split = len(files[0])
-        labels = [classes.index(file.parent.name) for file in every]
         return [to_images(np.stack(pixels[part]), labels[part]) for part in (slice(split), slice(split, None))]

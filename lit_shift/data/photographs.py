@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from lit_shift.console import say
-from lit_shift.data.files import decode, images_in
+from lit_shift.data.files import contents, decode, no_images, size_of, some
 from lit_shift.data.loader import Images
-from lit_shift.errors import InputError, at_least
-from lit_shift.files import given_folder, visible
+from lit_shift.errors import at_least
+from lit_shift.files import given_folder
 
 
 class Collection:
@@ -36,6 +36,10 @@ class Collection:
         """An image (3, H, W) uint8, or None where it cannot be read."""
         raise NotImplementedError
 
+    def size(self, place: int) -> tuple[int, int] | None:
+        """Height and width of an image, or None where it cannot be read."""
+        raise NotImplementedError
+
     def name(self, place: int) -> str:
         """What people call an image."""
         return f"test image {place}"
@@ -54,12 +58,16 @@ class InMemory(Collection):
     def pixels(self, place: int) -> Tensor:
         return self.images.pixels[place]
 
+    def size(self, place: int) -> tuple[int, int]:
+        height, width = self.images.pixels.shape[2:]
+        return height, width
+
 
 class Photographs(Collection):
     """Image files.
 
     Args:
-        files: PNG or JPEG, of any size.
+        files: of any size.
         labels: as above.
         classes: as above.
         size: side of a square to which each is resized when it is read; None takes it as it is.
@@ -70,38 +78,47 @@ class Photographs(Collection):
     ) -> None:
         super().__init__(labels, classes)
         self.files = list(files)
-        self.size = None if size is None else at_least(1, "data.size", size)
+        self.side = None if size is None else at_least(1, "data.size", size)
 
     @classmethod
     def found_in(cls, root: str | Path, size: int | None = None) -> "Photographs":
         """The images of ``root/test``, ``root/val`` or, where there is neither, ``root``.
 
-        Those in its folders are labelled by them; where it has none with images, those in it are not labelled.
+        Those in its folders, at whatever depth, are labelled by them; where it has none with images, those in it are
+        not labelled. What is left out is said.
 
         Raises:
             InputError: no such folder, or no image.
         """
         root = given_folder(root, "data.root", "images, or a folder of them per class")
         folder = next((root / split for split in ("test", "val") if (root / split).is_dir()), root)
-        by_class = {child.name: images_in(child) for child in visible(folder) if child.is_dir()}
-        by_class = {name: files for name, files in by_class.items() if files}
+        found = contents(folder)
+        by_class = {name: files for name, files in found.by_class.items() if files}
+        if empty := sorted(found.by_class.keys() - by_class.keys()):
+            say(f"{folder} has folders without an image, which are left out: {some(empty)}.")
+        if "train" in by_class and all(file.parent.parent != folder for file in by_class["train"]):
+            say(f"{folder / 'train'} holds folders of images to train on, which are left out.")
+            del by_class["train"]
         if by_class:
-            files = [file for found in by_class.values() for file in found]
-            labels = [label for label, found in enumerate(by_class.values()) for _ in found]
-            if beside := len(images_in(folder)):
-                say(f"{folder} holds {beside} images beside its class folders: without a label, they are left out.")
+            files = [file for own in by_class.values() for file in own]
+            labels = [label for label, own in enumerate(by_class.values()) for _ in own]
+            if found.beside:
+                beside = f"{len(found.beside)} images beside its class folders"
+                say(f"{folder} holds {beside}: without a label, they are left out.")
             return cls(files, labels, list(by_class), size)
-        files = images_in(folder)
-        if not files:
-            raise InputError(f"{folder} holds no PNG or JPEG image, neither itself nor in folders named by class.")
-        return cls(files, None, [], size)
+        if not found.beside:
+            raise no_images(folder, "neither itself nor in folders named by class")
+        return cls(found.beside, None, [], size)
 
     def __len__(self) -> int:
         return len(self.files)
 
     def pixels(self, place: int) -> Tensor | None:
-        decoded = decode(self.files[place], self.size)
+        decoded = decode(self.files[place], self.side)
         return None if decoded is None else torch.from_numpy(decoded.copy()).permute(2, 0, 1)
+
+    def size(self, place: int) -> tuple[int, int] | None:
+        return (self.side, self.side) if self.side else size_of(self.files[place])
 
     def name(self, place: int) -> str:
         return str(self.files[place])

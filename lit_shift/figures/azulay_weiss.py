@@ -321,6 +321,7 @@ def film(
     along: str,
     title: str,
     of: str = "correct class",
+    ordered: bool = True,
 ) -> Figure:
     """The probability of the correct class along a path, with frames above their places on it.
 
@@ -332,6 +333,7 @@ def film(
         along: what the positions are.
         title: what the image is.
         of: what stands for the correct class.
+        ordered: whether neighbouring frames differ by a small step; others are points that no line joins.
 
     Source: Azulay & Weiss, Fig. 1.
     """
@@ -347,7 +349,7 @@ def film(
     strip.set_box_aspect(shape)
     strip.set_axis_off()
     strip.set_title(title, fontsize=9)
-    probability_curves(ax, positions, curves, of)
+    probability_curves(ax, positions, curves, of, joined=ordered)
     for position in frame_positions:
         ax.axvline(position, color="0.9", linewidth=1, zorder=0)
     ax.set(xlim=(middle - reach, middle + reach), xlabel=along)

@@ -30,10 +30,18 @@ def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
     figure.legend(handles, names, loc="outside lower center", ncols=columns, fontsize=8)
 
 
-def probability_curves(ax: Axes, positions: Array, curves: Mapping[str, Array], of: str = "correct class") -> None:
-    """The probability of the correct class, or of what stands for it, (S,) for each model, at S positions."""
+def probability_curves(
+    ax: Axes, positions: Array, curves: Mapping[str, Array], of: str = "correct class", joined: bool = True
+) -> None:
+    """The probability of the correct class, or of what stands for it, (S,) for each model, at S positions.
+
+    They are a line, or points alone where they are not ``joined``.
+    """
     for name, probabilities, line in styled(curves):
-        ax.plot(positions, probabilities, label=name, linewidth=1.5, marker=dot(positions), **line)
+        how = {"linewidth": 1.5, "marker": dot(positions), **line}
+        if not joined:
+            how |= {"linestyle": "none", "marker": "o", "markersize": 4}
+        ax.plot(positions, probabilities, label=name, **how)
     ax.set(ylim=(-0.03, 1.03), ylabel=f"P({of})")
 
 

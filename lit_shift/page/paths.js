@@ -249,7 +249,7 @@ function pathFigures(page) {
     });
     part.querySelector(".frames").replaceChildren(...frames);
     plot(host, 300, capable.map((model) => trace(model, path, ofFilm(model).curve.map((value) => times(100, value)),
-      { hovertemplate: "%{y:.1f} %" })), { margin, hovermode: "x unified", shapes: marks(),
+      { hovertemplate: "%{y:.1f} %", mode: found(model, protocol).measures.mad ? "lines" : "markers" })), { margin, hovermode: "x unified", shapes: marks(),
       xaxis: axis(plain(protocol.along), { range: [first - half, last + half], ...spike() }),
       yaxis: axis("probability (%)", { range: [-2, 102] }) });
     for (const event of ["plotly_hover", "plotly_click"]) {

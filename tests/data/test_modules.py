@@ -155,6 +155,43 @@ class TestImageFolder:
         assert pixels[0, :, 0, 0].tolist() == [77, 77, 77]
         assert pixels[1, :, 0, 0].tolist() == [5, 6, 7]
 
+    def test_images_in_folders_of_class_folders_are_read_and_what_is_left_out_is_said(self, tmp_path, capsys):
+        """Against a literal list of what was put where."""
+        save_images(tmp_path, 4)
+        plain = make(ImageFolder, str(tmp_path))
+        (tmp_path / "train" / "above" / "x" / "y").mkdir(parents=True)
+        (tmp_path / "train" / "above" / "000.png").rename(tmp_path / "train" / "above" / "x" / "y" / "000.png")
+        Image.new("RGB", (32, 32), (7, 7, 7)).save(tmp_path / "train" / "below" / "last.webp", lossless=True)
+        Image.new("RGB", (32, 32), (8, 8, 8)).save(tmp_path / "train" / "below" / "later.BMP")
+        Image.new("RGB", (32, 32)).save(tmp_path / "test" / "below" / "x.gif")
+        Image.new("RGB", (32, 32)).save(tmp_path / "test" / "beside.png")
+        for split in ("train", "test"):
+            (tmp_path / split / "cow" / "sub").mkdir(parents=True)
+        capsys.readouterr()
+        data = make(ImageFolder, str(tmp_path))
+        said = capsys.readouterr().err.replace("\n", " ")
+        assert data.classes == ["above", "below", "cow"]
+        assert data.train.labels.tolist() == [0] * 4 + [1] * 6
+        above = [*plain.train.pixels[1:4], plain.train.pixels[0]]  # 000.png is in x now, after 003.png
+        assert torch.equal(data.train.pixels[:8], torch.stack([*above, *plain.train.pixels[4:8]]))
+        assert data.train.pixels[8:, 0, 0, 0].tolist() == [7, 8]
+        assert torch.equal(data.test.pixels, plain.test.pixels)
+        assert f"{tmp_path / 'test'} holds 1 files that are left out, as none of .bmp," in said
+        assert "(1 of .gif)" in said
+        assert f"{tmp_path / 'test'} holds 1 images beside its class folders, which are left out." in said
+        assert f"{tmp_path / 'train'} holds no image of cow." in said
+
+    def test_what_was_decoded_otherwise_is_decoded_anew(self, tmp_path, monkeypatch):
+        save_images(tmp_path, 2)
+        with monkeypatch.context() as patch:
+            patch.setattr("lit_shift.data.imagefolder.DECODING", "as it was once")
+            make(ImageFolder, str(tmp_path))
+        decoded = []
+        original = ImageFolder._decode
+        monkeypatch.setattr(ImageFolder, "_decode", lambda *arguments: decoded.append(1) or original(*arguments))
+        make(ImageFolder, str(tmp_path))
+        assert decoded == [1]
+
     def test_unreadable_images_are_named(self, tmp_path):
         save_images(tmp_path, 3)
         whole = tmp_path / "train" / "above" / "000.png"
@@ -173,7 +210,7 @@ class TestImageFolder:
     def test_empty_and_differing_classes(self, tmp_path):
         for folder in ("train/above", "test/above"):
             (tmp_path / folder).mkdir(parents=True)
-        with pytest.raises(InputError, match="holds no PNG or JPEG image"):
+        with pytest.raises(InputError, match=r"holds no image .*, which must be in folders named by class"):
             make(ImageFolder, str(tmp_path))
         (tmp_path / "test" / "abovv").mkdir()
         with pytest.raises(InputError, match="differ: abovv"):

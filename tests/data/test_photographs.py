@@ -3,7 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lit_shift.data.files import decode, images_in, some
+from lit_shift.data.files import contents, decode, files_in, size_of, some
 from lit_shift.data.loader import Images
 from lit_shift.data.photographs import Collection, InMemory, Photographs
 from lit_shift.errors import InputError
@@ -65,7 +65,7 @@ def test_what_is_hidden_or_empty_or_no_image_does_not_count(tmp_path):
     assert found.classes == ["a", "c"]
     assert [file.name for file in found.files] == ["0.png", "2.png"]
     assert [child.name for child in visible(tmp_path)] == ["README.md", "a", "b", "c", "loose.png"]
-    assert [file.name for file in images_in(tmp_path)] == ["loose.png"]
+    assert [file.name for file in contents(tmp_path).beside] == ["loose.png"]
 
 
 def test_no_folder_and_no_image(tmp_path):
@@ -75,10 +75,10 @@ def test_no_folder_and_no_image(tmp_path):
         Photographs.found_in(tmp_path / "none")
     (tmp_path / "train" / "a").mkdir(parents=True)
     save(tmp_path / "train" / "a" / "0.png")  # which are not to be tested on
-    with pytest.raises(InputError, match="holds no PNG or JPEG image, neither itself nor in folders named by class"):
+    with pytest.raises(InputError, match=r"holds no image \(.*\), neither itself nor in folders named by class"):
         Photographs.found_in(tmp_path)
     (tmp_path / "test").mkdir()
-    with pytest.raises(InputError, match=r"/test holds no PNG or JPEG image"):
+    with pytest.raises(InputError, match=r"/test holds no image"):
         Photographs.found_in(tmp_path)
 
 
@@ -98,8 +98,119 @@ def test_a_size_that_is_none(tmp_path, size):
         Photographs.found_in(tmp_path, size)
 
 
+def test_images_at_any_depth_are_their_class_folders_and_what_is_left_out_is_said(tmp_path, capsys):
+    names = ["a/0.png", "a/deep/er/1.jpg", "b/3.bmp", "b/sub/2.webp"]
+    for name in names:
+        save(tmp_path / name)
+    for name in ("a/4.gif", "a/sub/5.tiff", "b/notes"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no image")
+    (tmp_path / "empty" / "sub").mkdir(parents=True)
+    (tmp_path / "b" / "loop").symlink_to(tmp_path)
+    found = Photographs.found_in(tmp_path)
+    placed = {
+        str(file.relative_to(tmp_path)): found.classes[label]
+        for file, label in zip(found.files, found.labels, strict=True)
+    }
+    assert placed == {name: name[0] for name in names}
+    said = capsys.readouterr().err.replace("\n", " ")
+    assert "holds 3 files that are left out, as none of .bmp, .jpeg, .jpg, .png, .webp" in said
+    assert "(1 of .gif, 1 of .tiff, 1 of no suffix)" in said
+    assert "has folders without an image, which are left out: empty." in said
+
+
+def test_training_images_are_not_tested_on_but_a_class_may_be_called_train(tmp_path):
+    for name in ("train/cat/0.png", "ship/1.png"):
+        save(tmp_path / name)
+    assert Photographs.found_in(tmp_path).classes == ["ship"]
+    save(tmp_path / "train" / "2.png")
+    assert Photographs.found_in(tmp_path).classes == ["ship", "train"]
+
+
+def test_a_link_to_another_folder_is_followed(tmp_path):
+    save(tmp_path / "elsewhere" / "0.png")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert [str(file.relative_to(tmp_path)) for file in files_in(tmp_path / "a")] == ["a/linked/0.png"]
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_upright_however_the_camera_was_held(tmp_path, suffix, orientation):
+    """Against the definition of each orientation: what is first of the stored rows and columns."""
+    pixels = np.zeros((16, 24, 3), np.uint8)
+    pixels[:8, :8] = (255, 0, 0)  # of the picture, the upper left corner
+    stored = {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2),
+        6: np.rot90(pixels),
+        7: np.rot90(pixels, 2).transpose(1, 0, 2),
+        8: np.rot90(pixels, 3),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / f"0.{suffix}"
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, exif=exif, quality=100)
+    found = decode(file)
+    assert found.shape == pixels.shape == (*size_of(file), 3)
+    assert np.abs(found.astype(int) - pixels).mean() < 6
+    assert decode(file, 12).shape == (12, 12, 3)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_picture_with_exif_that_is_none_is_read(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    for damaged in (b"Exif\0\0MM\0*" + b"\xff" * 20, exif.tobytes().replace(b"\x01\x0f", b"\x01\x12")):
+        Image.new("RGB", (8, 4), (9, 9, 9)).save(tmp_path / "0.jpg", exif=damaged)
+        assert decode(tmp_path / "0.jpg").shape == (*size_of(tmp_path / "0.jpg"), 3)
+
+
+def transparent(mode):
+    """A picture of two columns in a mode, with what is to be seen of each on black."""
+    if mode in ("RGBA", "LA"):
+        rgba = Image.new("RGBA", (2, 1))
+        rgba.putdata([(200, 100, 50, 0), (200, 100, 50, 102)])  # 40% opaque
+        image = rgba.convert(mode)
+        grey = image.convert("L").getpixel((1, 0))
+        return image, {}, [0] * 3, [80, 40, 20] if mode == "RGBA" else [round(0.4 * grey)] * 3
+    if mode == "P":
+        image = Image.new("P", (2, 1))
+        image.putpalette([200, 100, 50, 10, 20, 30])
+        image.putdata([0, 1])
+        return image, {"transparency": bytes([0, 255])}, [0] * 3, [10, 20, 30]
+    colours = [(200, 100, 50), (10, 20, 30)] if mode == "RGB" else [200, 10]
+    image = Image.new(mode, (2, 1))
+    image.putdata(colours)
+    return image, {"transparency": colours[0]}, [0] * 3, list(colours[1]) if mode == "RGB" else [10] * 3
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB", "L"])
+def test_what_is_transparent_is_on_black(tmp_path, mode):
+    image, options, first, second = transparent(mode)
+    image.save(tmp_path / "0.png", **options)
+    found = decode(tmp_path / "0.png")
+    assert found.shape == (1, 2, 3)
+    assert np.abs(found[0].astype(int) - [first, second]).max() <= 1
+
+
+def test_the_size_is_known_without_decoding(tmp_path, monkeypatch):
+    for number, (height, width) in enumerate([(3, 5), (7, 2)]):
+        save(tmp_path / f"{number}.png", height, width)
+    (tmp_path / "2.png").write_text("no image")
+    found, squares = Photographs.found_in(tmp_path), Photographs.found_in(tmp_path, 9)
+    monkeypatch.setattr(Image.Image, "load", None)
+    assert [found.size(place) for place in range(3)] == [(3, 5), (7, 2), None]
+    assert squares.size(2) == (9, 9)
+    pixels = torch.zeros(1, 3, 6, 4, dtype=torch.uint8)
+    assert InMemory(Images(pixels, torch.zeros(1)), ["a"]).size(0) == (6, 4)
+
+
 def test_every_kind_of_image_becomes_rgb(tmp_path):
-    for mode, colour in (("L", 77), ("RGBA", (5, 6, 7, 100)), ("1", 1), ("P", 0), ("RGB", (1, 2, 3))):
+    for mode, colour in (("L", 77), ("1", 1), ("P", 0), ("RGB", (1, 2, 3))):
         Image.new(mode, (3, 2), colour).save(tmp_path / "0.png")
         expected = np.array(Image.open(tmp_path / "0.png").convert("RGB"))
         assert expected.shape == (2, 3, 3)
