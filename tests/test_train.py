@@ -158,7 +158,8 @@ def test_under_slurm_a_run_touches_its_own_checkpoints_only(run, tiny, tmp_path)
     assert (slurm / "metrics.json").read_bytes() != (other / "metrics.json").read_bytes()
     assert run("eval.py", f"ckpt={slurm / 'checkpoints' / 'last.ckpt'}", "out=out", **SLURM).code == 0
     found, known = (json.loads((at / "metrics.json").read_text()) for at in (tmp_path / "out", slurm))
-    assert found == pytest.approx(known)
+    tested = [key for key in known if key.startswith("test/")]
+    assert {key: found[key] for key in tested} == pytest.approx({key: known[key] for key in tested})
     left = {path.name for path in set(tmp_path.iterdir()) - before if not path.name.startswith(".log")}
     assert left == {"slurm", "out"}
 

@@ -52,6 +52,7 @@ def measured(make, number):
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
+        default_root_dir=os.devnull,
         callbacks=[KeepMeasured()],
         enable_checkpointing=False,
         enable_progress_bar=False,
