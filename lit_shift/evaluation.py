@@ -11,7 +11,6 @@ import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch import nn
 
 from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.build import build_classifier, build_data, build_testing, build_trainer, said_of
@@ -32,7 +31,7 @@ from lit_shift.feasible import USUAL_TOP, named, possible_top, try_network, unus
 from lit_shift.files import given, make_folder
 from lit_shift.findings import Findings, read_history
 from lit_shift.measurement import Measurement
-from lit_shift.network import anatomy
+from lit_shift.network import in_numbers
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
 from lit_shift.records import scalars
@@ -72,12 +71,10 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     classifier = build_classifier(cfg, data)
     load_weights(classifier, given(cfg.ckpt))
     classifier.skip_bad = cfg.skip_bad
-    made_of = network(classifier.net, data.test.pixels.shape[2:])
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
     trainer.test(classifier, data, verbose=False)
-    findings = found(trainer, cfg, Run.of(cfg.ckpt))
-    return trainer, replace(findings, metrics={**findings.metrics, **made_of})
+    return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
 
 
 def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
@@ -138,7 +135,7 @@ def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
     """Run a measurement; what it finds, with the arrays that are given."""
-    made_of = network(module.subject.net, module.subject.view[:2])
+    made_of = in_numbers(module.subject.net, module.subject.view[:2])
     ready_folder(cfg, out)
     # Whatever the precision of the training.
     in_full = cfg.copy()
@@ -156,11 +153,6 @@ def test(
         if not interrupted(trainer):
             log_figures(trainer, findings)
     return trainer, findings
-
-
-def network(net: nn.Module, size: Sequence[int]) -> dict[str, float]:
-    """``network/<name>`` of what :func:`lit_shift.network.anatomy` says of a network for images of that size."""
-    return {f"network/{name}": value for name, value in anatomy(net.eval(), torch.zeros(1, 3, *size)).items()}
 
 
 def ready_folder(cfg: DictConfig, out: Path) -> None:

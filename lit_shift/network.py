@@ -42,6 +42,12 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
     return found
 
 
+def in_numbers(net: nn.Module, size: Sequence[int]) -> dict[str, int | float]:
+    """What :func:`anatomy` says of a network for images of that size, as ``network/<name>``."""
+    example = torch.zeros(1, 3, *size).to(next(net.parameters()))
+    return {f"network/{name}": value for name, value in anatomy(net.eval(), example).items()}
+
+
 class _Way(NamedTuple):
     """Of the ways from the image to a tensor the most weighted layers, and the largest product of strides."""
 

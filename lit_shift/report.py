@@ -26,6 +26,7 @@ from lit_shift.findings import (
     read_history,
     save_arrays,
 )
+from lit_shift.network import in_numbers
 from lit_shift.records import read_config, read_metrics, scalars, write_environment, write_metrics
 from lit_shift.run import Run
 from lit_shift.tracking import log_media, wandb_loggers
@@ -40,7 +41,8 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     config["classes"] = config.pop("class_names", None) or list(data.classes)
     config.setdefault("image_size", list(data.image_size))  # of a run, as all test images are brought to it
-    return Findings(label(cfg), config, scalars(trainer.callback_metrics), read_history(run.history), arrays)
+    network = in_numbers(trainer.lightning_module.net, data.image_size)  # type: ignore[arg-type]
+    return Findings(label(cfg), config, scalars(trainer.callback_metrics) | network, read_history(run.history), arrays)
 
 
 def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:

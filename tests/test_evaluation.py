@@ -369,7 +369,7 @@ def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     # Other measures of the same network: what is not measured again is said, and nothing stays of it.
     measured(run, *options, "protocol=circular")
     said = measured(run, *options, "protocol=embed", "protocol.layers=false").err
-    assert "out has no longer what was not measured again: embed/nonshiftability/conv1_1" in said
+    assert "out has no longer what was not measured again: embed/departures/conv1_1" in said
     found = metrics(tmp_path)
     assert found["nonshiftability/pool5"] == found["circular/nonshiftability/pool5"]
     # Another network.
@@ -377,7 +377,7 @@ def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     names = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert "mine.png" in names
     assert not any(name.startswith(("embed", "circular")) for name in names)
-    assert {key.partition("/")[0] for key in metrics(tmp_path)} == {"scale"}
+    assert {key.partition("/")[0] for key in metrics(tmp_path)} == {"scale", "network"}
 
 
 def test_a_checkpoint_that_has_changed_is_another_network(run, tiny_run, tmp_path):
@@ -470,7 +470,7 @@ def test_runs_and_classifiers_from_elsewhere_side_by_side(run, trained, stripes,
     out = capsys.readouterr().out
     assert "max" in out  # Table 1
     assert "parity.Parity" in out
-    assert (tmp_path / "figures" / "jaggedness.png").exists()
+    assert len(list((tmp_path / "figures").glob("*/jaggedness.png"))) == 2  # a folder for each data set
     for format in ("markdown", "latex"):
         main([*folders, "--table", "paths", "--format", format])
         assert "parity.Parity" in capsys.readouterr().out
@@ -487,6 +487,7 @@ def test_a_sweep_over_classifiers_keeps_each(run, images, tmp_path):
         "protocol.top=[1]",
         "protocol.layers=false",
         f"data.root={images}",
+        "classes=by_order",
     ]
     finished = run("eval.py", "-m", "model=torchvision", "model.name=resnet18", weights, *options, *CPU)
     assert finished.code == 0, finished.err
@@ -513,7 +514,8 @@ def test_a_sweep_over_protocols_adds_up(run, trained, protocols):
     few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false"]
     finished = run("eval.py", "-m", checkpoint(trained), f"protocol={protocols}", *few)
     assert finished.code == 0, finished.err
-    assert set(re.findall(r"\w+", protocols)) == {name.partition("/")[0] for name in metrics(trained, "eval")}
+    found = {name.partition("/")[0] for name in metrics(trained, "eval")}
+    assert found == {*re.findall(r"\w+", protocols), "network"}
     finished = run("eval.py", "-m", checkpoint(trained), f"protocol={protocols}", *few, "protocol.largest=20")
     assert finished.code == 2
     assert "error:" in finished.err

@@ -142,7 +142,7 @@ def test_disabled_writes_nothing_and_advises_nothing(monkeypatch, tmp_path, caps
     trainer = Trainer(logger=False, accelerator="cpu", enable_progress_bar=False)
     with logged(trainer, wandb_config, tmp_path):
         assert trainer.loggers == []
-        log_histogram(trainer, "key", np.zeros(3))
+        log_histogram(trainer, "key", np.zeros(3), np.arange(4))
     assert not list(tmp_path.iterdir())
     assert "upload" not in capsys.readouterr().err
 

@@ -72,7 +72,7 @@ def by_votes(subject):
     return Voting(TestTimeAugmentation(subject, 5, "shift", "mean", 0), by_label=True)
 
 
-PASSES = SIZE**2 // CHUNK  # of an image along the path
+PASSES = 1 + SIZE**2 // CHUNK  # of an image, whole and along the path
 VOTES = 2 * 5  # likewise: two copies, five votes
 
 
