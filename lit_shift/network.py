@@ -44,7 +44,7 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
 
 def in_numbers(net: nn.Module, size: Sequence[int]) -> dict[str, int | float]:
     """What :func:`anatomy` says of a network for images of that size, as ``network/<name>``."""
-    example = torch.zeros(1, 3, *size).to(next(net.parameters()))
+    example = torch.zeros(1, 3, *size).to(next(net.parameters(), torch.zeros(())))
     return {f"network/{name}": value for name, value in anatomy(net.eval(), example).items()}
 
 

@@ -42,6 +42,8 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     config["classes"] = config.pop("class_names", None) or list(data.classes)
     config.setdefault("image_size", list(data.image_size))  # of a run, as all test images are brought to it
     network = in_numbers(trainer.lightning_module.net, data.image_size)  # type: ignore[arg-type]
+    for logger in trainer.loggers:
+        logger.log_metrics(network)
     return Findings(label(cfg), config, scalars(trainer.callback_metrics) | network, read_history(run.history), arrays)
 
 
