@@ -34,8 +34,7 @@ from lit_shift.measurement import Measurement
 from lit_shift.network import in_numbers
 from lit_shift.path_measures import Settings
 from lit_shift.protocols import Frames, Protocol
-from lit_shift.records import scalars
-from lit_shift.report import check_folder, found, log_figures
+from lit_shift.report import check_folder, found, log_figures, with_network
 from lit_shift.run import Run
 from lit_shift.subject import Subject
 from lit_shift.tracking import logged
@@ -146,10 +145,8 @@ def test(
         config: Any = OmegaConf.to_container(cfg)
         config["classes"] = module.subject.classes
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
-        metrics = scalars(trainer.callback_metrics) | made_of
+        metrics = with_network(trainer, made_of)
         findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
-        for logger in trainer.loggers:
-            logger.log_metrics(made_of)
         if not interrupted(trainer):
             log_figures(trainer, findings)
     return trainer, findings

@@ -69,7 +69,7 @@ class MeanOverImages(Metric, ABC):
 
     def update(self, *of_images: Tensor) -> None:
         values = self.measure(*of_images).double()
-        values = values[~values.flatten(1).isnan().any(1)] if values.dim() > 1 else values[~values.isnan()]
+        values = values[~values[:, None].flatten(1).isnan().any(1)]
         self.total = self.total + values.sum(0)
         self.squares = self.squares + values.square().sum(0)
         self.count += len(values)

@@ -94,7 +94,7 @@ class PathMeasures:
         self.watched = layers if moving and layers and layers.names else None
         self.rates = {1: settings.rate} | {k: f"{settings.rate}_top{k}" for k in settings.top if k > 1}
         self.metrics: dict[str, Metric] = {name: Accuracy(k) for k, name in self.rates.items()}
-        self.on_whole_images = {k: Accuracy(k) for k in self.rates if settings.by_label}
+        self.on_whole_images = {name: Accuracy(k) for k, name in self.rates.items() if settings.by_label}
         if moving:
             for k in settings.top:
                 self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
@@ -226,10 +226,9 @@ class PathMeasures:
 
     def of_whole_images(self) -> dict[str, float]:
         """Accuracy on the images as they are, with its intervals; nothing where there are no labels."""
-        names = {k: "accuracy" if k == 1 else f"accuracy_top{k}" for k in self.on_whole_images}
         found: dict[str, float] = {}
-        for k, metric in self.on_whole_images.items():
-            found |= metric.compute().named(names[k])
+        for name, metric in self.on_whole_images.items():
+            found |= metric.compute().named(name)
         return found
 
     def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lit_shift.findings import Findings
+from lit_shift.findings import Findings, without_old
 
 ENOUGH_IMAGES = 20
 NEARLY_ALL = 0.9
@@ -12,8 +12,12 @@ NEARLY_ALL = 0.9
 
 def remarks(models: Sequence[Findings]) -> list[str]:
     """A sentence on each model whose answers hardly vary, which alone makes it stable."""
-    found = (_hardly_vary(model, protocol) for model in models for protocol in model.protocols)
-    return list(dict.fromkeys(sentence for sentence in found if sentence))
+    found: dict[str, None] = {}
+    for model in models:
+        for protocol in model.protocols:
+            with without_old():
+                found[_hardly_vary(model, protocol)] = None
+    return [sentence for sentence in found if sentence]
 
 
 def _hardly_vary(model: Findings, protocol: str) -> str:

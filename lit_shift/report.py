@@ -41,10 +41,15 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     config["classes"] = config.pop("class_names", None) or list(data.classes)
     config.setdefault("image_size", list(data.image_size))  # of a run, as all test images are brought to it
-    network = in_numbers(trainer.lightning_module.net, data.image_size)  # type: ignore[arg-type]
+    metrics = with_network(trainer, in_numbers(trainer.lightning_module.net, data.image_size))  # type: ignore[arg-type]
+    return Findings(label(cfg), config, metrics, read_history(run.history), arrays)
+
+
+def with_network(trainer: Trainer, network: Mapping[str, float]) -> dict[str, float]:
+    """What a test has logged, and the network's own numbers, which go to its loggers too."""
     for logger in trainer.loggers:
-        logger.log_metrics(network)
-    return Findings(label(cfg), config, scalars(trainer.callback_metrics) | network, read_history(run.history), arrays)
+        logger.log_metrics(dict(network))
+    return scalars(trainer.callback_metrics) | dict(network)
 
 
 def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:

@@ -86,12 +86,13 @@ def measures(metrics: Mapping[str, float]) -> list[Table]:
 
 def _network(metrics: Mapping[str, float]) -> Table:
     """Azulay & Weiss's Table 1, and what they say of subsampling."""
-    shown = Table("network", Column("", justify="right"), caption="Of the network, and of its answers on whole images.")
+    shown = Table("network", Column("", justify="right"))
+    shown.caption = "Of the network, and of its answers on whole images; accuracy in percent."
     for name in NETWORK:
         if (key := f"network/{name}") in metrics:
             value = metrics[key]
-            written = f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
-            shown.add_row(NETWORK[name], "  ".join(filter(None, (written, _ends(metrics, key)))))
+            cell = f"{value:,}" if isinstance(value, int) else written(key, value)
+            shown.add_row(NETWORK[name], "  ".join(filter(None, (cell, _ends(metrics, key)))))
     return shown
 
 

@@ -7,6 +7,15 @@ from lit_shift.config import composed
 from lit_shift.findings import Findings
 
 SIZE = 32
+OF_ZHANG = {  # figures
+    "accuracy_consistency",
+    "equivariance",
+    "invariance",
+    "variation",
+    "filter_tv",
+    "filter_tv_course",
+    "stability",
+}
 
 
 def config(pool="blur", filter="tri5", aug=False, seed=0, data="cifar10", model="vgg13", **changes):

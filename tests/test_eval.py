@@ -18,6 +18,7 @@ from lit_shift.results import gather, main
 from lit_shift.table1 import build
 from lit_shift.vgg import VGG13
 from tests.conftest import ROOT, TINY, save_images
+from tests.findings import OF_ZHANG
 
 OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular"}
 OPTIONS |= {"val_size": 0, "seed": 0}
@@ -49,19 +50,10 @@ def test_the_runs_own_numbers_exactly(run, trained):
 def test_every_measure_and_figure_of_the_shift_paper(run, trained):
     """From files alone: what eval.py leaves is what a reader of Zhang looks for."""
     assert run("eval.py", checkpoint(trained)).code == 0
-    names = {
-        "accuracy_consistency",
-        "equivariance",
-        "invariance",
-        "variation",
-        "filter_tv",
-        "filter_tv_course",
-        "stability",
-    }
-    for name in names:
+    for name in OF_ZHANG:
         with Image.open(trained / "eval" / "figures" / f"{name}.png") as image:
             assert np.asarray(image.convert("L")).std() > 5  # not an empty sheet
-    assert {file.stem for file in (trained / "eval" / "figures").iterdir()} == names
+    assert {file.stem for file in (trained / "eval" / "figures").iterdir()} == OF_ZHANG
     metrics = json.loads((trained / "eval" / "metrics.json").read_text())
     layers = layer_names(VGG13(MaxPoolBlurDS, width=1))
     assert {key for key in metrics if key.startswith("equivariance/")} == {f"equivariance/{name}" for name in layers}

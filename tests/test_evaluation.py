@@ -267,11 +267,10 @@ def test_an_unreadable_image_of_another_process_is_named_too(run, trained, tmp_p
     bad = sorted((tmp_path / "other" / "test" / "above").iterdir())
     data = ["data=imagefolder", f"data.root={tmp_path / 'other'}", "protocol=whole", "protocol.top=[1]"]
     data += ["trainer.strategy=ddp", "trainer.devices=2"]
-    order = torch.randperm(
-        4, generator=seeded(0)
-    ).tolist()  # of the subset, of which the second process has every other
+    order = torch.randperm(4, generator=seeded(0)).tolist()  # of which the second process has every other
     paths = bad + sorted((tmp_path / "other" / "test" / "below").iterdir())
-    paths[order[1]].write_text("no image")
+    bytes_of = paths[order[1]].read_bytes()
+    paths[order[1]].write_bytes(bytes_of[: len(bytes_of) // 2])  # its size can be read, as all processes do at first
     finished = run("eval.py", checkpoint(trained), *data, "out=out")
     assert finished.code != 0
     assert f"error in process 1: {paths[order[1]]} cannot be read as an image" in finished.err

@@ -5,7 +5,7 @@ import pytest
 
 from lit_shift import gallery, path_gallery, published
 from lit_shift.errors import InputError
-from tests.findings import arrays, findings
+from tests.findings import OF_ZHANG, arrays, findings
 from tests.test_path_content import model, under
 
 HISTORY = [{"epoch": 1, "tv/conv1_1": 1.7}, {"epoch": 2}, {"epoch": 3, "tv/conv1_1": 1.5}]
@@ -21,16 +21,7 @@ def models():
 
 def test_every_figure_of_the_paper_for_two_models(models):
     drawn = gallery.draw(models)
-    names = (
-        "accuracy_consistency",
-        "equivariance",
-        "invariance",
-        "variation",
-        "filter_tv",
-        "filter_tv_course",
-        "stability",
-    )
-    assert set(drawn) == set(names)
+    assert set(drawn) == OF_ZHANG
     lines = {name: [line.get_label() for line in drawn[name].axes[0].lines] for name in ("filter_tv", "stability")}
     assert lines == {"filter_tv": ["max", "tri5"], "stability": ["max", "tri5"]}
     assert list(drawn["filter_tv_course"].axes[0].lines[0].get_xdata()) == [1, 3]

@@ -104,4 +104,4 @@ def test_numbers_are_written_and_shown_whole():
     cells = dict(zip(*(list(column.cells) for column in table.columns), strict=True))
     assert cells["parameters"] == "138,357,544"
     assert cells["copies for augmentation, s²"] == "1,024"
-    assert cells["accuracy"].startswith("0.71 ")
+    assert cells["accuracy"].startswith("71 ")

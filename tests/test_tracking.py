@@ -19,6 +19,7 @@ from lit_shift.eval_config import use_config_of_subject
 from lit_shift.run import Run
 from lit_shift.tracking import log_histogram, logged, wandb_logger
 from tests.conftest import ROOT, TINY
+from tests.findings import OF_ZHANG
 
 
 def records(file):
@@ -73,16 +74,7 @@ def test_an_offline_run_needs_nobody_and_holds_everything(run, arguments, tmp_pa
     assert last["test/variation_log10._type"] == "histogram"
     assert sum(last["test/variation_log10.values"]) == metrics["test/images"]
     drawn = {key.split(".")[0] for key, value in last.items() if value == "image-file"}
-    names = (
-        "accuracy_consistency",
-        "equivariance",
-        "invariance",
-        "variation",
-        "filter_tv",
-        "filter_tv_course",
-        "stability",
-    )
-    assert drawn == {f"figures/{name}" for name in names}
+    assert drawn == {f"figures/{name}" for name in OF_ZHANG}
     (table,) = folder.glob("wandb/offline-run-*/files/media/table/table1_*.json")
     table = json.loads(table.read_text())
     row = dict(zip(table["columns"], table["data"][0], strict=True))

@@ -114,20 +114,19 @@ class StopOnSignal(_OnSignal):
 
     def _leave(self, trainer: Trainer) -> None:
         epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 0)  # after the last one it is one more
-        say(f"\nStopped in epoch {epoch}. {self.command} continues from {self.path}.")
-        put_back(self.received)
-        raise Stopped(128 + (self.received or signal.SIGINT))
+        self._stop(f"in epoch {epoch}. {self.command} continues from {self.path}.", self.received or signal.SIGINT)
 
     def _receive(self, number: int, frame: Any) -> None:
         super()._receive(number, frame)
         if self.testing:
-            say(f"\nStopped while measuring the trained network. {self.command} measures it again.")
-            put_back(number)
-            raise Stopped(128 + number)
+            self._stop(f"while measuring the trained network. {self.command} measures it again.", number)
         if self.waiting:
-            say(f"\nStopped in the first batch. {self.command} trains it.")
-            put_back(number)
-            raise Stopped(128 + number)
+            self._stop(f"in the first batch. {self.command} trains it.", number)
+
+    def _stop(self, what: str, number: int) -> None:
+        say(f"\nStopped {what}")
+        put_back(number)
+        raise Stopped(128 + number)
 
 
 class KeepMeasured(_OnSignal):
