@@ -52,6 +52,7 @@ class Switches:
     out: str | None
     class_of: str
     skip_bad: bool
+    figures: bool
     tta: int | None
     tta_by: str
     tta_vote: str

@@ -147,7 +147,7 @@ def test(
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
         metrics = with_network(trainer, made_of)
         findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
-        if not interrupted(trainer):
+        if cfg.figures and not interrupted(trainer):
             log_figures(trainer, findings)
     return trainer, findings
 

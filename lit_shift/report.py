@@ -91,9 +91,11 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
     write_environment(out)
     save_arrays(out / ARRAYS, findings.arrays)
     write_metrics(out / "metrics.json", findings.metrics)
-    if stopped_by == signal.SIGTERM:
-        gallery.remove([findings], out / "figures")
-        say(f"written: metrics.json and {ARRAYS} in {out}, without figures, for which there may be no time")
+    hurried = stopped_by == signal.SIGTERM
+    if hurried or not findings.config["figures"]:
+        gallery.remove([findings], out / "figures")  # those of an earlier measurement
+        why = ", without figures, for which there may be no time" if hurried else ""
+        say(f"written: metrics.json and {ARRAYS} in {out}{why}")
         return
     gallery.save([findings], out / "figures")
     say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")

@@ -87,7 +87,7 @@ def measures(metrics: Mapping[str, float]) -> list[Table]:
 def _network(metrics: Mapping[str, float]) -> Table:
     """Azulay & Weiss's Table 1, and what they say of subsampling."""
     shown = Table("network", Column("", justify="right"))
-    shown.caption = "Of the network, and of its answers on whole images; accuracy in percent."
+    shown.caption = "Of the network, and of its answers on whole images; rates in percent."
     for name in NETWORK:
         if (key := f"network/{name}") in metrics:
             value = metrics[key]

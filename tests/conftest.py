@@ -2,6 +2,7 @@ import multiprocessing
 import os
 import runpy
 import signal
+import socket
 import sys
 import tempfile
 from collections.abc import Callable
@@ -117,3 +118,20 @@ def command(tmp_path: Path) -> Callable[..., Command]:
 def run(command: Callable[..., Command]) -> Callable[..., Command]:
     """Runs a command in the test's folder to its end."""
     return lambda *arguments, **options: command(*arguments, **options).finish()
+
+
+@pytest.fixture
+def run_two(command: Callable[..., Command]) -> Callable[..., list[Command]]:
+    """Runs a command in two processes of one training or measurement to their end.
+
+    They are started as torchrun would start them, each with its rank: forked, they need not import torch again.
+    """
+
+    def run(*arguments: object, **options: str) -> list[Command]:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+        arguments = (*arguments, "trainer.strategy=ddp", "trainer.devices=2")
+        both = [command(*arguments, LOCAL_RANK=str(rank), **meeting, **options) for rank in range(2)]
+        return [process.finish() for process in both]
+
+    return run

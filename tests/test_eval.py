@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -17,28 +18,41 @@ from lit_shift.readings import DEFINITIONS
 from lit_shift.results import gather, main
 from lit_shift.table1 import build
 from lit_shift.vgg import VGG13
-from tests.conftest import ROOT, TINY, save_images
+from tests.conftest import ROOT, TINY, Command, save_images
 from tests.findings import OF_ZHANG
 
 OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular"}
 OPTIONS |= {"val_size": 0, "seed": 0}
 
 
+@pytest.fixture(scope="module")
+def once_trained(images, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("trained")
+    arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=2", "pool=blur"]
+    assert Command(folder, "train.py", *arguments).finish().code == 0
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
 @pytest.fixture
-def trained(run, images, tmp_path) -> Path:
+def trained(once_trained, tmp_path) -> Path:
     """The folder of a run of two epochs."""
-    assert run("train.py", *TINY, f"data.root={images}", "trainer.max_epochs=2", "pool=blur").code == 0
-    (folder,) = (child for child in (tmp_path / "runs").iterdir())
-    return folder
+    return Path(shutil.copytree(once_trained, tmp_path / "runs" / once_trained.name))
 
 
 def checkpoint(folder):
     return f"ckpt={folder / 'checkpoints' / 'last.ckpt'}"
 
 
-def test_the_runs_own_numbers_exactly(run, trained):
-    finished = run("eval.py", checkpoint(trained))
+def measured(run, *arguments, **options):
+    """Run eval.py to its good end, without figures, which take longer than all else."""
+    finished = run("eval.py", *arguments, "figures=false", **options)
     assert finished.code == 0, finished.err
+    return finished
+
+
+def test_the_runs_own_numbers_exactly(run, trained):
+    finished = measured(run, checkpoint(trained))
     assert (trained / "eval" / "metrics.json").read_bytes() == (trained / "metrics.json").read_bytes()
     for words in ("test/consistency", "pool5_dense", "once_per_batch", "Zhang, section"):
         assert words in finished.out
@@ -68,7 +82,7 @@ def test_every_measure_and_figure_of_the_shift_paper(run, trained):
 
 
 def test_chosen_images(run, trained):
-    assert run("eval.py", checkpoint(trained), "images=[3,7]").code == 0
+    measured(run, checkpoint(trained), "images=[3,7]")
     arrays = load_arrays(trained / "eval" / "arrays.npz")
     assert arrays["chosen"].tolist() == [3, 7]
     assert "must be a list" in mistake(run, checkpoint(trained), "images=3")
@@ -84,7 +98,7 @@ def test_a_run_from_before_a_measure_was_added_is_measured_by_it_with_its_own_se
     config["callbacks"]["shift_measures"]["seed"] = 5
     config["callbacks"]["filter_tv"] = None
     file.write_text(yaml.safe_dump(config))
-    assert run("eval.py", checkpoint(trained)).code == 0
+    measured(run, checkpoint(trained))
     metrics = json.loads((trained / "eval" / "metrics.json").read_text())
     assert "equivariance/softmax" in metrics
     assert "tv/conv1_1" not in metrics
@@ -112,7 +126,7 @@ def test_ctrl_c_keeps_what_has_been_measured(run, trained):
 
 
 def test_a_part_does_not_take_the_place_of_the_whole(run, trained, tmp_path):
-    assert run("eval.py", checkpoint(trained)).code == 0
+    measured(run, checkpoint(trained))
     before = (trained / "eval" / "metrics.json").read_bytes()
     interrupt = ["+callbacks.interrupt._target_=tests.interrupt.InterruptTest", "+callbacks.interrupt.batch=0"]
     interrupt += ["+callbacks.interrupt.number=SIGTERM", "+callbacks.interrupt.times=2"]  # one, and its echo
@@ -125,10 +139,10 @@ def test_a_part_does_not_take_the_place_of_the_whole(run, trained, tmp_path):
 
 def test_other_images_are_never_taken_for_the_runs_own(run, trained, tmp_path):
     save_images(tmp_path / "other", 20, seed=1)
-    assert run("eval.py", checkpoint(trained), f"data.root={tmp_path / 'other'}").code == 0
+    measured(run, checkpoint(trained), f"data.root={tmp_path / 'other'}")
     assert len(list(trained.glob("eval-imagefolder-????????/metrics.json"))) == 1
     assert not (trained / "eval").exists()
-    assert run("eval.py", checkpoint(trained), "data.eval_batch_size=3").code == 0
+    measured(run, checkpoint(trained), "data.eval_batch_size=3")
     assert (trained / "eval" / "metrics.json").exists()
 
 
@@ -137,8 +151,7 @@ def test_a_few_batches_of_one_image_each(run, images, tmp_path):
     cut = ["+trainer.limit_test_batches=3", "data.eval_batch_size=1", "trainer.max_epochs=1"]
     assert run("train.py", *TINY, f"data.root={images}", *cut).code == 0
     (folder,) = (tmp_path / "runs").iterdir()
-    finished = run("eval.py", checkpoint(folder), "images=[2,12]")
-    assert finished.code == 0, finished.err
+    measured(run, checkpoint(folder), "images=[2,12]")
     arrays = load_arrays(folder / "eval" / "arrays.npz")
     assert arrays["chosen"].tolist() == [2]
     assert len(arrays["variation"]) == 3
@@ -166,8 +179,7 @@ def test_a_config_that_is_none(run, trained, content, capsys):
 def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path):
     """Other images, 60 levels brighter: normalised by their own statistics they would look like the old ones."""
     save_images(tmp_path / "other", 20, seed=1, brighter=60)
-    finished = run("eval.py", checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
-    assert finished.code == 0, finished.err
+    measured(run, checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}")
     (file,) = trained.glob("eval-imagefolder-????????/metrics.json")
     metrics = json.loads(file.read_text())
     assert metrics["test/images"] == 10
@@ -185,14 +197,12 @@ def test_on_other_images_with_the_runs_own_normalisation(run, trained, tmp_path)
 
 
 def test_from_within_the_folder_of_the_checkpoint(run, trained):
-    finished = run("eval.py", "ckpt=last.ckpt", folder=trained / "checkpoints")
-    assert finished.code == 0, finished.err
+    measured(run, "ckpt=last.ckpt", folder=trained / "checkpoints")
     assert (trained / "eval" / "metrics.json").exists()
 
 
 def test_out_and_any_switch_of_the_runs_config(run, trained, tmp_path):
-    finished = run("eval.py", checkpoint(trained), "out=elsewhere", "data.eval_batch_size=3")
-    assert finished.code == 0, finished.err
+    measured(run, checkpoint(trained), "out=elsewhere", "data.eval_batch_size=3")
     theirs = json.loads((tmp_path / "elsewhere" / "metrics.json").read_text())
     assert theirs == pytest.approx(json.loads((trained / "metrics.json").read_text()), rel=1e-4, abs=1e-9)
 
@@ -228,8 +238,7 @@ def test_classes_of_other_names_are_said(run, trained, tmp_path):
         (tmp_path / "other" / split / "below").rename(tmp_path / "other" / split / "zebra")
     options = [checkpoint(trained), "data=imagefolder", f"data.root={tmp_path / 'other'}"]
     assert "classes (above, zebra) than the network's (above, below): say classes=by_order" in mistake(run, *options)
-    finished = run("eval.py", *options, "classes=by_order", "out=out")
-    assert finished.code == 0, finished.err
+    finished = measured(run, *options, "classes=by_order", "out=out")
     assert "they are matched: above = above, below = zebra" in finished.err
     assert yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())["classes"] == ["above", "below"]
 

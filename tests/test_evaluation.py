@@ -68,8 +68,9 @@ def stripes(tmp_path):
     return tmp_path / "stripes"
 
 
-def measured(run, *arguments, out="out"):
-    finished = run("eval.py", *arguments, f"out={out}")
+def measured(run, *arguments, out="out", figures="false"):
+    """Run eval.py to its good end; without figures, which take longer than all else, but where a test looks at them."""
+    finished = run("eval.py", *arguments, f"out={out}", f"figures={figures}")
     assert finished.code == 0, finished.err
     return finished
 
@@ -158,7 +159,7 @@ def subject_of(folder):
 
 
 def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images):
-    finished = measured(run, checkpoint(trained), "protocol=circular", "protocol.images=7", out="")
+    finished = measured(run, checkpoint(trained), "protocol=circular", "protocol.images=7", out="", figures="true")
     assert "protocol.top is [1] only: of 2 classes the correct one is always among the 5 most" in finished.err
     assert "circular" in finished.out
     found = metrics(trained, "eval")
@@ -224,10 +225,11 @@ def test_measurements_of_one_network_on_the_same_images_add_up(run, trained):
     assert model.metrics["test/images"] == 40  # the training's own
 
 
-def test_two_processes_give_the_same(run, trained, tmp_path):
+def test_two_processes_give_the_same(run, run_two, trained, tmp_path):
     arguments = [checkpoint(trained), "protocol=[embed,circular]", "protocol.images=7", "protocol.top=[1]"]
     measured(run, *arguments)
-    measured(run, *arguments, "trainer.strategy=ddp", "trainer.devices=2", out="two")
+    both = run_two("eval.py", *arguments, "out=two", "figures=false")
+    assert [process.code for process in both] == [0, 0], both[0].err
     assert metrics(tmp_path, "two") == pytest.approx(metrics(tmp_path), rel=1e-5)
     one, two = (load_arrays(tmp_path / out / "arrays.npz") for out in ("out", "two"))
     assert one.keys() == two.keys()
@@ -242,7 +244,7 @@ def test_the_label_free_variant_on_an_unlabelled_folder(run, trained, images, tm
         (tmp_path / "flat" / f"{number}.png").write_bytes(file.read_bytes())
     data = ["data=imagefolder", f"data.root={tmp_path / 'flat'}", "protocol=whole", "protocol.top=[1]"]
     assert "The images have no labels" in mistake(run, checkpoint(trained), *data)
-    finished = measured(run, checkpoint(trained), *data, "class_of=top1")
+    finished = measured(run, checkpoint(trained), *data, "class_of=top1", figures="true")
     found = metrics(tmp_path)
     assert found["whole/agreement"] == 1  # with itself
     assert found["whole/n"] == 5
@@ -271,7 +273,7 @@ def test_an_unreadable_image_of_another_process_is_named_too(run, trained, tmp_p
     paths = bad + sorted((tmp_path / "other" / "test" / "below").iterdir())
     bytes_of = paths[order[1]].read_bytes()
     paths[order[1]].write_bytes(bytes_of[: len(bytes_of) // 2])  # its size can be read, as all processes do at first
-    finished = run("eval.py", checkpoint(trained), *data, "out=out")
+    finished = run("eval.py", checkpoint(trained), *data, "out=out", "figures=false")
     assert finished.code != 0
     assert f"error in process 1: {paths[order[1]]} cannot be read as an image" in finished.err
     assert "Traceback" not in finished.err
@@ -334,7 +336,7 @@ def test_what_is_wrong_with_the_folder_of_results_is_said_before_anything_is_mea
     for name in ("metrics.json", "arrays.npz"):
         whole = (tmp_path / "out" / name).read_bytes()
         (tmp_path / "out" / name).write_bytes(whole[: len(whole) // 2])
-        finished = run("eval.py", *options, "out=out")
+        finished = run("eval.py", *options, "out=out", "figures=false")
         assert finished.code == 2
         assert re.search(f"error: .*{name} (cannot be read|is damaged)", finished.err)
         assert "accuracy" not in finished.out
@@ -345,7 +347,7 @@ def test_what_takes_the_place_of_another_measurement_is_said(run, trained, tmp_p
     options = [checkpoint(trained), "protocol=circular", "protocol.top=[1]", "protocol.layers=false"]
     measured(run, *options, "protocol.images=5")
     assert "takes the place" not in measured(run, *options, "protocol.images=5").err
-    failed = run("eval.py", *options, "protocol.path=zigzag", "out=out")
+    failed = run("eval.py", *options, "protocol.path=zigzag", "out=out", "figures=false")
     assert failed.code == 2
     assert "takes the place" not in failed.err
     said = measured(run, *options, "protocol.images=3", "protocol.path=diagonal").err
@@ -359,7 +361,7 @@ def test_what_takes_the_place_of_another_measurement_is_said(run, trained, tmp_p
 
 def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     options = [checkpoint(trained), "protocol.images=4", "protocol.top=[1]"]
-    measured(run, *options, "protocol=embed")
+    measured(run, *options, "protocol=embed", figures="true")
     figures = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
     assert {"embed_maps.png", "embed_probability.png"} <= figures
     (tmp_path / "out" / "figures" / "mine.png").touch()
@@ -367,6 +369,7 @@ def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     assert found["nonshiftability/pool5"] == found["embed/nonshiftability/pool5"]
     # Other measures of the same network: what is not measured again is said, and nothing stays of it.
     measured(run, *options, "protocol=circular")
+    assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["mine.png"]  # figures=false
     said = measured(run, *options, "protocol=embed", "protocol.layers=false").err
     assert "out has no longer what was not measured again: embed/departures/conv1_1" in said
     found = metrics(tmp_path)
@@ -447,7 +450,7 @@ def test_a_classifier_of_torchvision_from_a_file(run, images, tmp_path):
     model = ["model=torchvision", "model.name=resnet18", f"model.weights={tmp_path / 'weights.pth'}"]
     model += ["model.classes=[above,below]", f"data.root={images}", *CPU]
     options = ["protocol.size=220", "protocol.images=2", "protocol.top=[1]", "protocol.batch=5"]
-    assert run("eval.py", *model, *options).code == 0  # protocol=embed where none is named
+    assert run("eval.py", *model, *options, "figures=false").code == 0  # protocol=embed where none is named
     (folder,) = (tmp_path / "evals").glob("imagefolder-resnet18-weights-????????")
     found = metrics(folder, "")
     assert found["embed/steps"] == 5
@@ -463,7 +466,7 @@ def test_a_classifier_of_torchvision_from_a_file(run, images, tmp_path):
 
 def test_runs_and_classifiers_from_elsewhere_side_by_side(run, trained, stripes, images, tmp_path, capsys):
     measured(run, checkpoint(trained), "protocol=embed", "protocol.images=4", "protocol.top=[1]", out="")
-    assert run("eval.py", *BY_PARITY, f"data.root={stripes}").code == 0
+    assert run("eval.py", *BY_PARITY, f"data.root={stripes}", "figures=false").code == 0
     folders = [str(trained), str(tmp_path / "evals")]
     main([*folders, "--figures", str(tmp_path / "figures")])
     out = capsys.readouterr().out
@@ -496,7 +499,7 @@ def test_a_sweep_over_classifiers_keeps_each(run, images, tmp_path):
 
 
 def test_a_sweep_over_options_keeps_each_or_says_how(run, trained, tmp_path):
-    few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false"]
+    few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false", "figures=false"]
     finished = run("eval.py", "-m", checkpoint(trained), "protocol=embed", "protocol.size=8,16", *few)
     assert finished.code == 2
     assert "This would replace what this sweep has measured in" in finished.err
@@ -510,7 +513,7 @@ def test_a_sweep_over_options_keeps_each_or_says_how(run, trained, tmp_path):
 
 @pytest.mark.parametrize("protocols", ["[circular,whole],[scale]", "circular,scale"])
 def test_a_sweep_over_protocols_adds_up(run, trained, protocols):
-    few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false"]
+    few = ["protocol.images=2", "protocol.top=[1]", "protocol.layers=false", "figures=false"]
     finished = run("eval.py", "-m", checkpoint(trained), f"protocol={protocols}", *few)
     assert finished.code == 0, finished.err
     found = {name.partition("/")[0] for name in metrics(trained, "eval")}
@@ -521,12 +524,13 @@ def test_a_sweep_over_protocols_adds_up(run, trained, protocols):
     assert "without the +" not in finished.err
 
 
-def test_votes_do_not_depend_on_batches_processes_or_other_protocols(run, trained, tmp_path):
+def test_votes_do_not_depend_on_batches_processes_or_other_protocols(run, run_two, trained, tmp_path):
     vote = [checkpoint(trained), "tta=3", "tta_by=crop"]
     paths = [*vote, "protocol.images=5", "protocol.top=[1]"]
     measured(run, *paths, "protocol=whole")
     measured(run, *paths, "protocol=[circular,whole]", "protocol.batch=3", out="other")
-    measured(run, *paths, "protocol=whole", "trainer.strategy=ddp", "trainer.devices=2", out="two")
+    both = run_two("eval.py", *paths, "protocol=whole", "out=two", "figures=false")
+    assert [process.code for process in both] == [0, 0], both[0].err
     measured(run, *paths, "protocol=whole", "tta_seed=1", out="seed")
     one, other, two, seed = (
         load_arrays(tmp_path / out / "arrays.npz")["whole/probability"] for out in ("out", "other", "two", "seed")
@@ -570,13 +574,13 @@ def test_a_majority_has_no_second_place(run, trained, tmp_path):
 
 def test_a_network_of_which_no_layer_can_be_seen(run, stripes, tmp_path):
     arguments = [argument for argument in BY_PARITY if "layers" not in argument]
-    measured(run, *arguments, f"data.root={stripes}", "protocol=circular")
+    measured(run, *arguments, f"data.root={stripes}", "protocol=circular", figures="true")
     assert not any("nonshiftability" in key for key in metrics(tmp_path))
     assert (tmp_path / "out" / "figures" / "jaggedness.png").exists()
 
 
 def test_a_vote_over_shifted_copies(run, trained, tmp_path):
-    finished = measured(run, checkpoint(trained), "tta=3", "tta_images=6")
+    finished = measured(run, checkpoint(trained), "tta=3", "tta_images=6", figures="true")
     assert "Test-time augmentation" in finished.out
     found = metrics(tmp_path)
     assert load_arrays(tmp_path / "out" / "arrays.npz")["tta/passes"].tolist() == [1, 2, 3]
@@ -593,7 +597,7 @@ def test_an_interrupted_measurement_keeps_what_it_has(run, stripes, tmp_path):
         (stripes / name / "again.png").write_bytes((stripes / name / "stripe.png").read_bytes())
     target = ["model.target=parity:Interrupted", "protocol.batch=13", "protocol=[embed,whole]"]
     arguments = [argument for argument in BY_PARITY if "target" not in argument] + target
-    finished = run("eval.py", *arguments, f"data.root={stripes}", "out=out")
+    finished = run("eval.py", *arguments, f"data.root={stripes}", "out=out", "figures=false")
     assert finished.code == 128 + signal.SIGINT
     assert "Stopped: what is shown is measured." in finished.err
     found = metrics(tmp_path)
@@ -651,7 +655,7 @@ def test_what_fails_keeps_nothing_from_being_measured_and_is_said(run, stripes, 
         file = tmp_path / "video" / "1.png"
         file.write_bytes(file.read_bytes()[:2000])
         options = [f"protocol={protocols}", *(["protocol.folder=video", "protocol.label=even"] if code else [])]
-        finished = run("eval.py", *BY_PARITY, f"data.root={stripes}", *options, f"out={code}")
+        finished = run("eval.py", *BY_PARITY, f"data.root={stripes}", *options, f"out={code}", "figures=false")
         assert finished.code == code, finished.err
         if code:
             assert re.search(

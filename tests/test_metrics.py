@@ -263,7 +263,7 @@ def intervals(metrics):
 
 def test_two_processes_are_one(logits, target, phases, tmp_path):
     os.environ.setdefault("MASTER_ADDR", "127.0.0.1")
-    mp.spawn(_process, (tmp_path, logits, target, phases), nprocs=2)
+    mp.start_processes(_process, (tmp_path, logits, target, phases), nprocs=2, start_method="forkserver")
     variation, distance, along = Variation(), FeatureDistance(8, 12), path_metrics()
     variation.update(logits, target)
     distance.update(phases)

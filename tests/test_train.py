@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import torch
 import yaml
 
 from lit_shift.run_protocol import protocol
-from tests.conftest import HANGS, TINY, save_images
+from tests.conftest import HANGS, TINY, Command, save_images
 
 
 @pytest.fixture
@@ -156,7 +155,7 @@ def test_under_slurm_a_run_touches_its_own_checkpoints_only(run, tiny, tmp_path)
     (alone,), (slurm,) = ((tmp_path / runs).iterdir() for runs in ("alone", "slurm"))
     assert_same_run(alone, slurm)
     assert (slurm / "metrics.json").read_bytes() != (other / "metrics.json").read_bytes()
-    assert run("eval.py", f"ckpt={slurm / 'checkpoints' / 'last.ckpt'}", "out=out", **SLURM).code == 0
+    assert run("eval.py", f"ckpt={slurm / 'checkpoints' / 'last.ckpt'}", "out=out", "figures=false", **SLURM).code == 0
     found, known = (json.loads((at / "metrics.json").read_text()) for at in (tmp_path / "out", slurm))
     tested = [key for key in known if key.startswith("test/")]
     assert {key: found[key] for key in tested} == pytest.approx({key: known[key] for key in tested})
@@ -183,20 +182,29 @@ def test_a_job_that_slurm_warns_is_put_back_into_its_queue_and_continues(run, ti
     assert_same_run(whole, broken)
 
 
+WATCHED = ["trainer.max_epochs=3", "pool=blur", "callbacks.shift_measures.every_n_epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert Command(folder, "train.py", *TINY, f"data.root={images}", *WATCHED).finish().code == 0
+    return run_folder(folder)
+
+
 @pytest.mark.parametrize("moment", ["last batch", "end"])
 @pytest.mark.parametrize("epoch", [1, 3])
-def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, tiny, tmp_path, epoch, moment):
+def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, undisturbed, tiny, tmp_path, epoch, moment):
     """In the last epoch it leaves before the test set is measured."""
-    arguments = [*tiny, "trainer.max_epochs=3", "pool=blur", "callbacks.shift_measures.every_n_epochs=1"]
-    arguments += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", f"+callbacks.interrupt.moment={moment}"]
-    assert run("train.py", *arguments, "+callbacks.interrupt.epoch=99", "runs=whole").code == 0
+    arguments = [*tiny, *WATCHED, "+callbacks.interrupt._target_=tests.interrupt.Interrupt"]
+    arguments += [f"+callbacks.interrupt.moment={moment}"]
     stopped = run("train.py", *arguments, f"+callbacks.interrupt.epoch={epoch}", "runs=broken")
     assert stopped.code == 128 + signal.SIGINT
     assert "The same command continues" in stopped.err
-    (whole,), (broken,) = ((tmp_path / runs).iterdir() for runs in ("whole", "broken"))
+    (broken,) = (tmp_path / "broken").iterdir()
     assert not (broken / "metrics.json").exists()
     assert run("train.py", *arguments, f"+callbacks.interrupt.epoch={epoch}", "runs=broken").code == 0
-    assert_same_run(whole, broken)
+    assert_same_run(undisturbed, broken)
 
 
 def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes_it_anew(run, tiny, tmp_path):
@@ -213,24 +221,16 @@ def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes
     assert_same_run(whole, folder)
 
 
-def test_two_processes_stopped_within_an_epoch_continue_there(command, tiny, tmp_path):
-    """Started as torchrun would, each with its rank: forked, they need not import torch again."""
-    arguments = [*tiny, "trainer.max_epochs=2", "trainer.strategy=ddp", "trainer.devices=2"]
-    arguments += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=3"]
-
-    def run_two(*more):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-        both = [command("train.py", *arguments, *more, LOCAL_RANK=str(rank), **meeting) for rank in range(2)]
-        return [process.finish() for process in both]
-
-    assert [process.code for process in run_two("+callbacks.interrupt.epoch=99", "runs=whole")] == [0, 0]
-    stopped = run_two("+callbacks.interrupt.epoch=2", "runs=broken")
+def test_two_processes_stopped_within_an_epoch_continue_there(run_two, tiny, tmp_path):
+    command = ["train.py", *tiny, "trainer.max_epochs=2"]
+    command += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=3"]
+    assert [process.code for process in run_two(*command, "+callbacks.interrupt.epoch=99", "runs=whole")] == [0, 0]
+    stopped = run_two(*command, "+callbacks.interrupt.epoch=2", "runs=broken")
     assert [process.code for process in stopped] == [128 + signal.SIGINT] * 2
     words = "".join(process.err for process in stopped)
     assert words.count("The same command continues") == 1
     assert "Traceback" not in words
-    assert [process.code for process in run_two("+callbacks.interrupt.epoch=2", "runs=broken")] == [0, 0]
+    assert [process.code for process in run_two(*command, "+callbacks.interrupt.epoch=2", "runs=broken")] == [0, 0]
     (whole,), (broken,) = ((tmp_path / runs).iterdir() for runs in ("whole", "broken"))
     assert_same_run(whole, broken)
 
@@ -300,20 +300,19 @@ def test_a_damaged_checkpoint_is_named(run, tiny, tmp_path):
     assert "Traceback" not in finished.err
 
 
-def test_two_processes_measure_what_one_does(run, tiny, tmp_path):
-    two = ["trainer.strategy=ddp", "trainer.devices=2"]
-    finished = run("train.py", *tiny, *two, "data.eval_batch_size=6")
-    assert finished.code == 0, finished.err
+def test_two_processes_measure_what_one_does(run, run_two, tiny, tmp_path):
+    finished, other = run_two("train.py", *tiny, "data.eval_batch_size=6")
+    assert finished.code == other.code == 0, finished.err + other.err
     folder = run_folder(tmp_path)
     checkpoint = folder / "checkpoints" / "last.ckpt"
-    one = run("eval.py", f"ckpt={checkpoint}", "trainer.devices=1", "trainer.strategy=auto")
+    one = run("eval.py", f"ckpt={checkpoint}", "trainer.devices=1", "trainer.strategy=auto", "figures=false")
     assert one.code == 0, one.err
     by_two = json.loads((folder / "metrics.json").read_text())
     by_one = json.loads((folder / "eval" / "metrics.json").read_text())
     assert by_two == pytest.approx(by_one, rel=1e-5)
     assert 0.2 < by_one["test/consistency"] < 0.95  # else equal numbers say little
-    assert "Traceback" not in finished.err
-    assert finished.out.count("Rates in percent") == 1  # one table, not one from each process
+    assert "Traceback" not in finished.err + other.err
+    assert (finished.out + other.out).count("Rates in percent") == 1  # one table, not one from each process
 
 
 def test_other_boundaries_are_measured_by_sampling(run, tiny, tmp_path):
@@ -329,7 +328,7 @@ def test_bf16_training_is_measured_in_float32(run, tiny, tmp_path):
     assert run("train.py", *arguments).code == 0
     folder = run_folder(tmp_path)
     checkpoint = f"ckpt={folder / 'checkpoints' / 'last.ckpt'}"
-    assert run("eval.py", checkpoint, "trainer.precision=32-true").code == 0
+    assert run("eval.py", checkpoint, "trainer.precision=32-true", "figures=false").code == 0
     low, full = (json.loads((folder / name / "metrics.json").read_text()) for name in (".", "eval"))
     for name in ("loss", "accuracy", "accuracy_random", "consistency", "variation"):
         assert low[f"test/{name}"] == full[f"test/{name}"]
