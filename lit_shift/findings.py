@@ -128,8 +128,11 @@ def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> di
 
 
 def family(name: str) -> str:
-    """What a measure or an array belongs to: ``embed`` of ``embed/mad``."""
-    return name.partition("/")[0]
+    """What is measured with a measure or an array: ``embed`` of ``embed/mad``.
+
+    A network's accuracy is found along paths only, and apart from what else is said of the network.
+    """
+    return "network/accuracy" if name.startswith("network/accuracy") else name.partition("/")[0]
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -219,6 +219,7 @@ def test_measurements_of_one_network_on_the_same_images_add_up(run, trained):
     found = metrics(trained, "eval")
     assert found["embed/n"] == 6
     assert found["whole/n"] == 4
+    assert "no longer" not in measured(run, checkpoint(trained), "tta=2", "tta_images=4", out="").err
     model = Findings.load(trained, "run")
     assert model.protocols == ["whole", "embed"]
     assert model.metrics["embed/n"] == 6
