@@ -26,6 +26,7 @@ def trained(path, **how):
 BATCHES = 10
 
 
+@pytest.mark.rough
 def test_a_compiled_training_learns_the_same(monkeypatch, tmp_path):
     asked = []
 

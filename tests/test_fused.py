@@ -89,6 +89,7 @@ def test_pytorch_knows_the_operation(interpreted, rng):
     torch.library.opcheck(fused.max_blur_backward, (x.detach(), torch.randn(2, 3, 1, 3, generator=rng), taps))
 
 
+@pytest.mark.rough
 def test_a_network_trains_by_the_kernels_as_without(interpreted, monkeypatch, rng):
     net, x = VGG13(lambda: MaxPoolBlurDS("tri3"), width=1).eval(), torch.randn(1, 3, 32, 32, generator=rng)
 

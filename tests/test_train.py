@@ -124,7 +124,7 @@ def test_killed_at_any_moment_and_resumed_it_is_as_if_never_killed(run, command,
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, images, tmp_path, number):
-    arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=3", "data.batch_size=2", "aug=true"]
+    arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=2", "data.batch_size=4", "aug=true"]
     stop = ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=7"]
     stop += [f"+callbacks.interrupt.number={number.name}"]
     assert run("train.py", *arguments, *stop, "+callbacks.interrupt.epoch=99", "runs=whole").code == 0
@@ -134,7 +134,7 @@ def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, 
     assert "The same command continues" in stopped.err
     (broken,) = (tmp_path / "broken").iterdir()
     checkpoint = torch.load(broken / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["global_step"] == 80 + 8
+    assert checkpoint["global_step"] == 40 + 8
     assert run("train.py", *arguments, *stop, "+callbacks.interrupt.epoch=2", "runs=broken").code == 0
     assert_same_run(whole, broken)
 
