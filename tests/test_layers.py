@@ -87,6 +87,7 @@ def test_scripts_stay_short_and_start_without_torch(script):
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.rough
 def test_a_run_without_wandb_needs_no_wandb(images, tmp_path):
     arguments = ["train.py", *TINY, f"data.root={images}", "trainer.max_epochs=1", f"runs={tmp_path}"]
     code = f"import sys, runpy; sys.modules['wandb'] = None; sys.argv = {arguments}; "

@@ -75,6 +75,7 @@ def test_every_path_is_given_alike(home):
     assert not list(Path.cwd().glob("~*"))
 
 
+@pytest.mark.rough
 def test_a_run_and_a_sweep_go_to_the_home_folder(home):
     """What Hydra itself makes too. The run is refused in time, so that nothing is trained."""
     arguments = ["train.py", "-m", 'runs="~/runs"', "data=digits", "logger=csv", "seed=0,1", "data.val_size=99999"]
