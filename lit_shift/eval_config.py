@@ -16,8 +16,8 @@ from lit_shift.run import Run
 MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 
 # What only eval.py has.
-SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "figures": True, "class_of": "label"}
-SWITCHES |= {"skip_bad": False, "classes": "by_name"}  # how those of the images are matched to the network's
+SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "figures": True, "skip_bad": False}
+SWITCHES |= {"class_of": "label", "classes": "by_name"}  # how the images' classes are matched to the network's
 SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000, "tta_seed": 0}
 
 # Options of the logger that environment variables of W&B's set.

@@ -45,11 +45,11 @@ def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
     return Findings(label(cfg), config, metrics, read_history(run.history), arrays)
 
 
-def with_network(trainer: Trainer, network: Mapping[str, float]) -> dict[str, float]:
+def with_network(trainer: Trainer, network: dict[str, int | float]) -> dict[str, float]:
     """What a test has logged, and the network's own numbers, which go to its loggers too."""
     for logger in trainer.loggers:
-        logger.log_metrics(dict(network))
-    return scalars(trainer.callback_metrics) | dict(network)
+        logger.log_metrics(network)
+    return scalars(trainer.callback_metrics) | network
 
 
 def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:

@@ -92,6 +92,13 @@ class Command:
         return (self.log / "err").read_text()
 
 
+def train_tiny(folder: Path, images: Path, *arguments: str) -> Path:
+    """Train a small network by the command; the folder of its run."""
+    assert Command(folder, "train.py", *TINY, f"data.root={images}", *arguments).finish().code == 0
+    (run,) = (folder / "runs").iterdir()
+    return run
+
+
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["lit_shift.evaluation", "lit_shift.readings", "lit_shift.cli", "lit_shift.eval_config"])
 

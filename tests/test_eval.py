@@ -18,7 +18,7 @@ from lit_shift.readings import DEFINITIONS
 from lit_shift.results import gather, main
 from lit_shift.table1 import build
 from lit_shift.vgg import VGG13
-from tests.conftest import ROOT, TINY, Command, save_images
+from tests.conftest import ROOT, TINY, save_images, train_tiny
 from tests.findings import OF_ZHANG
 
 OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular"}
@@ -27,11 +27,7 @@ OPTIONS |= {"val_size": 0, "seed": 0}
 
 @pytest.fixture(scope="module")
 def once_trained(images, tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=2", "pool=blur"]
-    assert Command(folder, "train.py", *arguments).finish().code == 0
-    (run,) = (folder / "runs").iterdir()
-    return run
+    return train_tiny(tmp_path_factory.mktemp("trained"), images, "trainer.max_epochs=2", "pool=blur")
 
 
 @pytest.fixture

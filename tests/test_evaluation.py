@@ -23,7 +23,7 @@ from lit_shift.results import gather, main
 from lit_shift.shifts import roll, seeded
 from lit_shift.subject import Subject
 from lit_shift.vgg import VGG13
-from tests.conftest import ROOT, TINY, Command, save_images
+from tests.conftest import ROOT, TINY, save_images, train_tiny
 from tests.test_train import run_folder
 
 CPU = ("trainer.accelerator=cpu", "logger=csv")
@@ -126,10 +126,7 @@ def test_horizontally_the_parity_classifier_never_changes_its_mind(run, stripes,
 
 @pytest.fixture(scope="module")
 def once_trained(images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("trained")
-    assert Command(folder, "train.py", *TINY, f"data.root={images}", "trainer.max_epochs=1").finish().code == 0
-    (run,) = (folder / "runs").iterdir()
-    return run
+    return train_tiny(tmp_path_factory.mktemp("trained"), images, "trainer.max_epochs=1")
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from lit_shift.run_protocol import protocol
-from tests.conftest import HANGS, TINY, Command, save_images
+from tests.conftest import HANGS, TINY, save_images, train_tiny
 
 
 @pytest.fixture
@@ -187,9 +187,7 @@ WATCHED = ["trainer.max_epochs=3", "pool=blur", "callbacks.shift_measures.every_
 
 @pytest.fixture(scope="module")
 def undisturbed(images, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert Command(folder, "train.py", *TINY, f"data.root={images}", *WATCHED).finish().code == 0
-    return run_folder(folder)
+    return train_tiny(tmp_path_factory.mktemp("undisturbed"), images, *WATCHED)
 
 
 @pytest.mark.parametrize("moment", ["last batch", "end"])
