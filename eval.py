@@ -5,12 +5,12 @@ import sys
 import hydra
 from omegaconf import DictConfig
 
-from lit_shift.cli import plain_errors
-from lit_shift.config import settle
-from lit_shift.console import say, show
-from lit_shift.eval_config import use_config_of_subject
-from lit_shift.outcomes import Outcomes
-from lit_shift.tables import measures
+from lit_shift.cli.eval_config import use_config_of_subject
+from lit_shift.cli.explain import plain_errors
+from lit_shift.cli.outcomes import Outcomes
+from lit_shift.results.terminal import measures
+from lit_shift.runs.config import settle
+from lit_shift.utils.console import say, show
 
 outcomes = Outcomes()
 
@@ -24,11 +24,12 @@ def main(cfg: DictConfig) -> None:
 
 def evaluate(cfg: DictConfig) -> None:
     """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
-    from lit_shift.callbacks.stop import interrupted, leave_if_interrupted
-    from lit_shift.evaluation import along_paths, by_voting, chosen_protocols, of_run, out_folder, with_digest
-    from lit_shift.measurement import tell_failures
-    from lit_shift.remarks import remarks
-    from lit_shift.report import keep
+    from lit_shift.evaluation.build import chosen_protocols
+    from lit_shift.evaluation.folder import keep
+    from lit_shift.evaluation.measure import along_paths, by_voting, of_run, out_folder, with_digest
+    from lit_shift.evaluation.path_module import tell_failures
+    from lit_shift.results.remarks import remarks
+    from lit_shift.training.signals import interrupted, leave_if_interrupted
 
     cfg, out, protocols = with_digest(cfg), out_folder(cfg), chosen_protocols(cfg)
     measure = along_paths if protocols else of_run if cfg.tta is None else by_voting

@@ -3,13 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
-from lit_shift.cli import plain_errors
-from lit_shift.config import settle
-from lit_shift.console import say
-from lit_shift.jobs import BEFORE
-from lit_shift.outcomes import Outcomes
-from lit_shift.run import Run
-from lit_shift.tables import runs
+from lit_shift.cli.explain import plain_errors
+from lit_shift.cli.jobs import BEFORE
+from lit_shift.cli.outcomes import Outcomes
+from lit_shift.cli.tables import runs
+from lit_shift.runs.config import settle
+from lit_shift.runs.run import Run
+from lit_shift.utils.console import say
 
 outcomes = Outcomes()
 
@@ -17,9 +17,9 @@ outcomes = Outcomes()
 def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint where it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
-    from lit_shift.build import build_classifier, build_data, build_training, device_name
-    from lit_shift.report import finish
-    from lit_shift.tracking import logged
+    from lit_shift.evaluation.report import finish
+    from lit_shift.training.build import build_classifier, build_data, build_training, device_name
+    from lit_shift.training.wandb_logging import logged
 
     data = build_data(cfg)
     classifier = build_classifier(cfg, data)

@@ -1,7 +1,7 @@
 """Circular convolution of small maps in the Fourier basis against the direct one: ``python -m benchmarks.convolution``.
 
 Both take turns. A figure is the median, with quartiles, of the time in the Fourier basis relative to the direct one in
-the same round; below 1 it is faster, which :func:`lit_shift.fourier_conv.is_faster` goes by.
+the same round; below 1 it is faster, which :func:`lit_shift.kernels.fourier_conv.is_faster` goes by.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
-from lit_shift.fourier_conv import convolve
+from lit_shift.kernels.fourier_conv import convolve
 from lit_shift.padding import pad
 
 # Channels in and out as multiples of the width, the side of the map, and how many of its phases an orbit has.

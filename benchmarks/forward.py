@@ -13,7 +13,7 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.timing import Options, describe, network, positive, quartiles, take_turns
-from lit_shift.pool import MaxPool, MaxPoolBlurDS, Pool
+from lit_shift.pools.pool import MaxPool, MaxPoolBlurDS, Pool
 from lit_shift.published import load
 
 

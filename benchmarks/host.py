@@ -20,11 +20,11 @@ from torch import Tensor, nn
 
 from benchmarks.timing import Options, describe, positive, quartiles
 from benchmarks.train import CLASSES, Training
-from lit_shift.build import build_training
-from lit_shift.classifier import Classifier
-from lit_shift.config import composed
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.run import Run
+from lit_shift.runs.config import composed
+from lit_shift.runs.run import Run
+from lit_shift.training.build import build_training
+from lit_shift.training.classifier import Classifier
 
 SIDE = 2  # of the images, in pixels
 

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from benchmarks.plain import load_ours, plain_vgg
 from benchmarks.timing import Options, describe, network, peak_memory, quartiles, take_turns
 from lit_shift.filters import FILTERS
-from lit_shift.memory import keep_freed_memory
+from lit_shift.models.vgg import VGG13
 from lit_shift.orbit import orbit_logits, sampled_logits
-from lit_shift.pool import MaxPool, MaxPoolBlurDS
+from lit_shift.pools.pool import MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import draw_offsets, seeded
-from lit_shift.vgg import VGG13
+from lit_shift.training.memory import keep_freed_memory
 
 SIDE = 32
 ALL, EACH, PLAIN = "all shifts at once", "brute force", "plain network, brute force"

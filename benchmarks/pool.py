@@ -20,8 +20,8 @@ from torch import Tensor, nn
 
 from benchmarks.plain import literal
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
-from lit_shift.memory import keep_freed_memory
-from lit_shift.pool import MaxPool, MaxPoolBlurDS
+from lit_shift.pools.pool import MaxPool, MaxPoolBlurDS
+from lit_shift.training.memory import keep_freed_memory
 
 SHAPES = [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
-from lit_shift.pool import Pool
-from lit_shift.vgg import VGG13
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import Pool
 
 
 class Options(argparse.ArgumentParser):

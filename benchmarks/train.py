@@ -20,12 +20,12 @@ from torch.utils.data import DataLoader
 
 from benchmarks.plain import Pictures, load_ours, plain_vgg
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
+from lit_shift.classifiers.subject import full_precision
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.memory import keep_freed_memory
+from lit_shift.models.vgg import VGG13
 from lit_shift.padding import Padding
-from lit_shift.pool import MaxPoolBlurDS
-from lit_shift.subject import full_precision
-from lit_shift.vgg import VGG13
+from lit_shift.pools.pool import MaxPoolBlurDS
+from lit_shift.training.memory import keep_freed_memory
 
 SIDE, CLASSES = 32, 10
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from lit_shift.errors import InputError
 from lit_shift.functional import finite
+from lit_shift.utils.errors import InputError
 
 
 def answered(skip_bad: bool, *answers: Tensor) -> Tensor:

@@ -18,8 +18,8 @@ from xml.parsers.expat import ErrorString
 
 import ijson
 
-from lit_shift.errors import InputError
-from lit_shift.files import decode, encoding, given, hidden, read_text
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import decode, encoding, given, hidden, read_text
 
 COLUMNS = ["image", "category", "width", "height", "xmin", "ymin", "xmax", "ymax"]
 

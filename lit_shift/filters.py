@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
-from lit_shift.errors import unknown
+from lit_shift.utils.errors import unknown
 
 if TYPE_CHECKING:
     from torch import Tensor

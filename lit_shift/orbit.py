@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_shift.errors import InputError
 from lit_shift.functional import finite
-from lit_shift.pool import Pool, check_maps
+from lit_shift.pools.pool import Pool, check_maps
 from lit_shift.shifts import draw_offsets, roll, seeded
+from lit_shift.utils.errors import InputError
 
 BATCH = 128  # shifted images that go through a network at once, by brute force
 

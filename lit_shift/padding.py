@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_shift.choices import PADDINGS, Padding
-from lit_shift.errors import unknown
+from lit_shift.utils.errors import unknown
 
 
 def check_padding(padding: str) -> None:

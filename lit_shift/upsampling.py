@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from lit_shift.choices import UPSAMPLINGS, Upsampling
-from lit_shift.errors import unknown
+from lit_shift.utils.errors import unknown
 
 
 def check_upsampling(upsampling: str) -> None:

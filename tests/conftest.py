@@ -100,7 +100,14 @@ def train_tiny(folder: Path, images: Path, *arguments: str) -> Path:
 
 
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["lit_shift.evaluation", "lit_shift.readings", "lit_shift.cli", "lit_shift.eval_config"])
+SERVER.set_forkserver_preload(
+    [
+        "lit_shift.evaluation.measure",
+        "lit_shift.consistency_variants",
+        "lit_shift.cli.explain",
+        "lit_shift.cli.eval_config",
+    ]
+)
 
 
 def _script(folder: Path, log: Path, script: Path, arguments: list[str], environment: dict[str, str]) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 from omegaconf import OmegaConf
 
-from lit_shift.config import composed
-from lit_shift.findings import Findings
+from lit_shift.runs.config import composed
+from lit_shift.runs.findings import Findings
 
 SIZE = 32
 OF_ZHANG = {  # figures

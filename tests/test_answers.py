@@ -10,21 +10,21 @@ from pytorch_lightning import Trainer
 from torch import nn
 
 from lit_shift.answers import answered
-from lit_shift.augmentation import TestTimeAugmentation
 from lit_shift.callbacks import ConsistencyReadings, Equivariance, ShiftMeasures, ShownImages
-from lit_shift.classifier import Classifier
+from lit_shift.classifiers.subject import Subject, View
+from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data import Digits
-from lit_shift.data.collections import Collections
 from lit_shift.data.loader import Images
-from lit_shift.data.photographs import InMemory
-from lit_shift.errors import InputError
-from lit_shift.measurement import Measurement
-from lit_shift.path_measures import Settings
-from lit_shift.pool import MaxPool
-from lit_shift.protocols import Circular
-from lit_shift.subject import Subject, View
-from lit_shift.vgg import VGG13
-from lit_shift.voting import Voting
+from lit_shift.data.sources import InMemory
+from lit_shift.data.subset import Collections
+from lit_shift.evaluation.path_measures import Settings
+from lit_shift.evaluation.path_module import Measurement
+from lit_shift.evaluation.vote_module import Voting
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import MaxPool
+from lit_shift.protocols.roll import Circular
+from lit_shift.training.classifier import Classifier
+from lit_shift.utils.errors import InputError
 
 BAD, GOOD = [2, 5], [0, 1, 3, 4, 6]
 SENTENCE = "^The network's answers to {} of {} images are not finite numbers: .* with skip_bad=true, which leaves"

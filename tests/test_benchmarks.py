@@ -16,10 +16,10 @@ import benchmarks.train
 from benchmarks.plain import load_ours, plain_vgg
 from benchmarks.timing import peak_memory, quartiles, take_turns
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.memory import keep_freed_memory
-from lit_shift.pool import MaxPool, MaxPoolBlurDS
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import MaxPool, MaxPoolBlurDS
 from lit_shift.published import load
-from lit_shift.vgg import VGG13
+from lit_shift.training.memory import keep_freed_memory
 from tests.conftest import TINY
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]

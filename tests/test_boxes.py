@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lit_shift.boxes import COLUMNS, Box, read
-from lit_shift.errors import InputError
+from lit_shift.utils.errors import InputError
 
 BOXES = [
     Box("one.jpg", "dog", 100, 80, 0, 0, 100, 80, ""),  # the whole image

@@ -9,15 +9,16 @@ import torch
 import yaml
 from PIL import Image
 
+from lit_shift.consistency_variants import DEFINITIONS
 from lit_shift.data import ImageFolder
-from lit_shift.findings import load_arrays
 from lit_shift.functional import variation
+from lit_shift.models.vgg import VGG13
 from lit_shift.orbit import layer_names, orbit_logits
-from lit_shift.pool import MaxPoolBlurDS
-from lit_shift.readings import DEFINITIONS
-from lit_shift.results import gather, main
-from lit_shift.table1 import build
-from lit_shift.vgg import VGG13
+from lit_shift.pools.pool import MaxPoolBlurDS
+from lit_shift.results.__main__ import main
+from lit_shift.results.gather import gather
+from lit_shift.results.table1 import build
+from lit_shift.runs.findings import load_arrays
 from tests.conftest import ROOT, TINY, save_images, train_tiny
 from tests.findings import OF_ZHANG
 

@@ -6,7 +6,9 @@ import torch
 from scipy.signal import resample
 from torch import nn
 
+from lit_shift.classifiers.subject import full_precision
 from lit_shift.functional import cosine_distance, equivariance_distance, invariance_distance
+from lit_shift.models.vgg import VGG13
 from lit_shift.orbit import (
     has_exact_orbit,
     is_circular,
@@ -16,10 +18,8 @@ from lit_shift.orbit import (
     sampled_logits,
     split_phases,
 )
-from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
+from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
-from lit_shift.subject import full_precision
-from lit_shift.vgg import VGG13
 
 
 def trained(pool, padding="circular", width=4):

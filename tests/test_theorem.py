@@ -10,10 +10,10 @@ from torch import nn
 
 from lit_shift.filters import FILTERS, lowpass
 from lit_shift.functional import departures, nonshiftability
-from lit_shift.layers import Layers
-from lit_shift.pool import AvgPool, MaxPool, MaxPoolBlurDS
+from lit_shift.models.layers import Layers
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import fourier_shift
-from lit_shift.vgg import VGG13
 
 # Height, width and stride of the subsampling.
 GRIDS = [(8, 8, 2), (6, 10, 2), (12, 9, 3), (16, 16, 4), (15, 25, 5), (4, 2, 2)]

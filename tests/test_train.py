@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from lit_shift.run_protocol import protocol
+from lit_shift.runs.recipe import protocol
 from tests.conftest import HANGS, TINY, save_images, train_tiny
 
 

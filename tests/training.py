@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from pytorch_lightning import Callback, Trainer
 
-from lit_shift.callbacks import Progress
-from lit_shift.classifier import Classifier
 from lit_shift.data import Digits
 from lit_shift.data.module import ImageDataModule
-from lit_shift.pool import MaxPoolBlurDS
-from lit_shift.vgg import VGG13
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import MaxPoolBlurDS
+from lit_shift.training.classifier import Classifier
+from lit_shift.training.progress import Progress
 
 
 def train_digits(

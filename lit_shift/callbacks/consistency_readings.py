@@ -6,19 +6,19 @@ from pytorch_lightning import Callback, Trainer
 
 from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
-from lit_shift.callbacks.progress import tracked
-from lit_shift.callbacks.stop import interrupted
-from lit_shift.classifier import Classifier
-from lit_shift.console import say
-from lit_shift.errors import at_least_or_all
+from lit_shift.consistency_variants import READINGS, Predictions, crop_offsets, once_per_batch
 from lit_shift.metrics import Interval, PerImage, over_images
 from lit_shift.orbit import orbit_logits
-from lit_shift.readings import READINGS, Predictions, crop_offsets, once_per_batch
 from lit_shift.shifts import fourier_shift, shift
+from lit_shift.training.classifier import Classifier
+from lit_shift.training.progress import tracked
+from lit_shift.training.signals import interrupted
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import at_least_or_all
 
 
 class ConsistencyReadings(Callback):
-    """Logs ``consistency/<reading>`` of every reading in :mod:`lit_shift.readings`, with its interval, at the end.
+    """Logs ``consistency/<reading>`` of each of :mod:`lit_shift.consistency_variants`, with its interval, at the end.
 
     Networks that do not commute with circular shifts have no such measures.
 

@@ -7,15 +7,15 @@ from pytorch_lightning import Callback, Trainer
 
 from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
-from lit_shift.callbacks.progress import tracked
-from lit_shift.callbacks.stop import interrupted
-from lit_shift.classifier import Classifier
-from lit_shift.console import say
 from lit_shift.data.loader import Images
-from lit_shift.errors import at_least, at_least_or_all
 from lit_shift.metrics import FeatureDistance
 from lit_shift.orbit import layer_names, layer_phases
+from lit_shift.training.classifier import Classifier
+from lit_shift.training.progress import tracked
+from lit_shift.training.signals import interrupted
 from lit_shift.upsampling import Upsampling, check_upsampling
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import at_least, at_least_or_all
 
 
 class Equivariance(Callback):

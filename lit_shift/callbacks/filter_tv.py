@@ -3,8 +3,8 @@
 from pytorch_lightning import Callback, LightningModule, Trainer
 from torch import nn
 
-from lit_shift.errors import at_least
 from lit_shift.functional import total_variation
+from lit_shift.utils.errors import at_least
 
 
 class FilterTV(Callback):

@@ -10,15 +10,15 @@ from torch import Tensor
 from lit_shift import functional
 from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
-from lit_shift.callbacks.progress import tracked
-from lit_shift.classifier import Classifier
 from lit_shift.data.loader import Batch, Images
-from lit_shift.errors import at_least
 from lit_shift.figures import VARIATION_EDGES, variation_counts
 from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
+from lit_shift.protocols.trajectory import Track
 from lit_shift.shifts import draw_offsets, seeded
-from lit_shift.track import Track
-from lit_shift.tracking import log_histogram
+from lit_shift.training.classifier import Classifier
+from lit_shift.training.progress import tracked
+from lit_shift.training.wandb_logging import log_histogram
+from lit_shift.utils.errors import at_least
 
 MEASURES: dict[str, type[OverShifts]] = {
     "accuracy_random": RandomAccuracy,

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
-from lit_shift.callbacks.progress import tracked
 from lit_shift.callbacks.shift_measures import ShiftMeasures
-from lit_shift.callbacks.stop import interrupted
-from lit_shift.classifier import Classifier
-from lit_shift.errors import at_least, check_places, places
 from lit_shift.shifts import seeded
+from lit_shift.training.classifier import Classifier
+from lit_shift.training.progress import tracked
+from lit_shift.training.signals import interrupted
+from lit_shift.utils.errors import at_least, check_places, places
 
 # Many classes or large images leave room for a smaller sample: 128 MB, and by brute force 64 images of 32x32.
 MOST_PROBABILITIES = 2**25

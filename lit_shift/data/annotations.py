@@ -6,8 +6,8 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from lit_shift import boxes
-from lit_shift.data.files import some
-from lit_shift.errors import InputError
+from lit_shift.data.image_files import some
+from lit_shift.utils.errors import InputError
 
 
 class Outline(NamedTuple):

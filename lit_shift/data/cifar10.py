@@ -6,8 +6,8 @@ from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
 from torchvision.datasets.utils import check_md5
 
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
-from lit_shift.errors import InputError
-from lit_shift.files import given
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import given
 
 ALTERNATIVES = (
     "or train on images of your own with data=imagefolder data.root=FOLDER, or on bundled digits with data=digits"

@@ -13,13 +13,13 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from lit_shift import saved
-from lit_shift.console import say
-from lit_shift.data.files import DECODING, contents, decode, no_images, some
+from lit_shift.data.image_files import DECODING, contents, decode, no_images, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
-from lit_shift.errors import InputError, at_least
-from lit_shift.files import given, split_folders
+from lit_shift.utils import torch_files
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError, at_least
+from lit_shift.utils.files import given, split_folders
 
 
 class ImageFolder(ImageDataModule):
@@ -68,16 +68,16 @@ class ImageFolder(ImageDataModule):
         per_user = user_cache_path("lit_shift") / hashlib.sha256(bytes(self.root.resolve())).hexdigest()[:16]
         for cache in (self.root / name, per_user / name):
             with suppress(InputError):  # none, or a broken one
-                stored = saved.read(cache)
+                stored = torch_files.read(cache)
                 if stored["fingerprint"] == fingerprint:
                     return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes)
         decoded = dict(zip(("train", "test"), self._decode(files, labels), strict=True))
         content = {"fingerprint": fingerprint} | {split: tuple(part) for split, part in decoded.items()}
         try:
-            saved.write(self.root / name, content)
+            torch_files.write(self.root / name, content)
         except OSError:  # a read-only data folder
             try:
-                saved.write(per_user / name, content)
+                torch_files.write(per_user / name, content)
             except OSError as error:
                 say(f"The decoded images cannot be kept ({error}); the next run will decode them again.")
         return Dataset(decoded["train"], decoded["test"], classes)

@@ -11,9 +11,9 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.errors import InputError, at_least, true_or_false
 from lit_shift.padding import Padding
 from lit_shift.shifts import seeded
+from lit_shift.utils.errors import InputError, at_least, true_or_false
 
 
 class Dataset(NamedTuple):

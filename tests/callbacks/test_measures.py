@@ -12,15 +12,16 @@ from pytorch_lightning import Callback, Trainer
 from scipy.signal import resample
 
 from lit_shift import functional
-from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, KeepMeasured, ShiftMeasures, ShownImages
+from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, ShiftMeasures, ShownImages
 from lit_shift.callbacks.probe import Probe
-from lit_shift.classifier import Classifier
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
 from lit_shift.intervals import of_mean
-from lit_shift.pool import MaxPool
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import MaxPool
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
-from lit_shift.vgg import VGG13
+from lit_shift.training.classifier import Classifier
+from lit_shift.training.signals import KeepMeasured
 
 
 class FewDigits(Digits):

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
 
 from lit_shift.data import CIFAR10, Digits, ImageFolder
-from lit_shift.errors import InputError
+from lit_shift.utils.errors import InputError
 from tests.conftest import save_images
 
 OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular", "seed": 0}

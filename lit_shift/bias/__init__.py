@@ -1,0 +1,1 @@
+"""Photographer's bias: are objects placed and sized uniformly?"""

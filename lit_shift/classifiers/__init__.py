@@ -1,0 +1,1 @@
+"""Classifiers to measure, each with its normalisation, classes and input size; votes."""

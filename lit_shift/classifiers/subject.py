@@ -1,0 +1,81 @@
+"""What is measured: any network that classifies images, with what it expects of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from lit_shift.data.view import View
+
+__all__ = ["Key", "Subject", "View", "full_precision", "in_full_precision"]
+
+Key = tuple[int, ...]  # what tells a frame from all others: its image's place, and its step of the path
+
+
+class Subject(nn.Module):
+    """A network together with its normalisation, its classes and the view it expects; in eval mode.
+
+    Args:
+        net: normalised images (N, 3, H, W) -> logits (N, K).
+        mean: of each channel, for pixels in [0, 1], (3,).
+        std: likewise.
+        classes: names of the K outputs, in order.
+        view: how it is meant to see a whole image.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, net: nn.Module, mean: Sequence[float], std: Sequence[float], classes: Sequence[str], view: View
+    ) -> None:
+        super().__init__()
+        self.net = net
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32).view(3, 1, 1))
+        self.classes = list(classes)
+        self.view = view
+        self.eval()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) with values in [0, 1] -> logits (N, K)."""
+        return self.net(self.normalised(images))
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Images as the network takes them."""
+        return (images - self.mean) / self.std
+
+    def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
+        """As :meth:`forward`, for a subject that draws at random, which goes by the ``keys`` of the N images."""
+        return self(images)
+
+
+def in_full_precision(net: nn.Module) -> nn.Module:
+    """The network in float32 or better: a copy of one whose weights have 16 bits, any other as it is."""
+    half = next(net.parameters()).dtype in (torch.float16, torch.bfloat16)
+    return deepcopy(net).float() if half else net
+
+
+@contextmanager
+def full_precision(device: torch.device) -> Iterator[None]:
+    """No autocast, no TF32 and no gradients: bf16 moves logits by more than shifts of an anti-aliased network do."""
+    matmul = torch.backends.cuda.matmul
+    before, precision = matmul.allow_tf32, matmul.fp32_precision
+    matmul.allow_tf32 = False
+    with (
+        torch.no_grad(),
+        torch.autocast(device.type, enabled=False),
+        torch.backends.cudnn.flags(
+            enabled=True,
+            benchmark=torch.backends.cudnn.benchmark,
+            deterministic=torch.backends.cudnn.deterministic,
+            allow_tf32=False,
+        ),
+    ):
+        try:
+            yield
+        finally:
+            matmul.allow_tf32 = before
+            matmul.fp32_precision = precision  # which that has changed, and torch.compile would compile anew for

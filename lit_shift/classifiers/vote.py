@@ -1,0 +1,72 @@
+"""Test-time augmentation: the vote over several shifted copies of an image (Azulay & Weiss, section 5)."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lit_shift.choices import SHIFTED_BY, VOTES
+from lit_shift.classifiers.subject import Key, Subject
+from lit_shift.functional import finite
+from lit_shift.shifts import draw_offsets, seeded, shift
+from lit_shift.utils.errors import at_least, unknown
+
+
+class TestTimeAugmentation(Subject):
+    """A subject that answers by a vote over k random copies of each image, drawn anew for each of its frames.
+
+    Args:
+        subject: answers for a copy.
+        k: number of copies.
+        by: ``shift``, circular and uniform over all; or ``crop``, of the image padded by an eighth of its side with the
+            mean colour.
+        vote: ``mean`` probability, or ``majority`` of the classes that the copies get.
+        seed: of the draws, which go by it and by the frame's key, whatever the batch.
+
+    Raises:
+        InputError: no copy, or an unknown way.
+    """
+
+    __test__ = False  # pytest takes it for a test by its name
+    STREAM = 3  # of random numbers, apart from those of paths, noise and placements
+
+    def __init__(self, subject: Subject, k: int, by: str, vote: str, seed: int) -> None:
+        super().__init__(subject.net, subject.mean.tolist(), subject.std.tolist(), subject.classes, subject.view)
+        self.k = at_least(1, "tta", k)
+        if by not in SHIFTED_BY:
+            raise unknown("tta_by", by, SHIFTED_BY)
+        if vote not in VOTES:
+            raise unknown("tta_vote", vote, VOTES)
+        self.by = by
+        self.vote = vote
+        self.seed = at_least(0, "tta_seed", seed)
+
+    def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
+        """Images (N, 3, H, W) -> (N, K), the logarithm of the mean probabilities or of the shares of votes."""
+        return self.ballots(self.normalised(images), keys).mean(1).clamp(min=torch.finfo(images.dtype).tiny).log()
+
+    def ballots(self, x: Tensor, keys: Sequence[Key]) -> Tensor:
+        """What each copy says: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1.
+
+        NaN where what the network answers for a copy is not finite.
+        """
+        return torch.stack([self._ballot(copy) for copy in self.copies(x, keys, self.k)], dim=1)
+
+    def copies(self, x: Tensor, keys: Sequence[Key], number: int) -> Iterator[Tensor]:
+        """So many times, each normalised image (N, 3, H, W) randomly shifted."""
+        height, width = x.shape[2:]
+        room, middle = ((height, width), (0, 0))
+        if self.by == "crop":
+            middle = (height // 8, width // 8)
+            room = (2 * middle[0] + 1, 2 * middle[1] + 1)
+        generators = [seeded(self.seed, self.STREAM, *key) for key in keys]
+        for _ in range(number):
+            offsets = torch.stack([draw_offsets((), *room, generator) for generator in generators])
+            yield shift(x, offsets - torch.tensor(middle), SHIFTED_BY[self.by])
+
+    def _ballot(self, x: Tensor) -> Tensor:
+        logits = self.net(x)
+        votes = logits.softmax(1)
+        if self.vote == "majority":
+            votes = nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits.dtype)
+        return votes.where(finite(logits)[:, None], torch.nan)

@@ -1,0 +1,122 @@
+"""What happens before the first run of a sweep (``-m``): it is checked, and shown from then on. Needs no torch."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # which alone knows what runs overrides make
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from lit_shift.cli.explain import report
+from lit_shift.cli.live import LiveView
+from lit_shift.filters import FILTERS
+from lit_shift.runs.config import Switches, switches
+from lit_shift.utils.command import parsed
+from lit_shift.utils.errors import InputError, unknown
+from lit_shift.utils.files import given
+
+# Sweeps may start in the same second. In all processes of a sweep it is the same, as Hydra copies what is cached.
+OmegaConf.register_new_resolver("unique", lambda: uuid4().hex[:8], use_cache=True, replace=True)
+OmegaConf.register_new_resolver("given", lambda path: str(given(path)), replace=True)  # of Hydra's own folders
+
+
+class Sweep(Callback):
+    """What Hydra calls in the process that starts a sweep.
+
+    Args:
+        live: show how far its trainings are.
+    """
+
+    view: LiveView | None = None  # of the sweep that this process has started
+
+    def __init__(self, live: bool) -> None:
+        self.live = live
+
+    def on_multirun_start(self, config: DictConfig, **_: object) -> None:
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else Ray's workers run in a copy of this folder
+        if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+            return  # others choose runs as they go
+        try:
+            runs = _runs(config)
+            _check(config, runs)
+        except Exception as error:  # which Hydra would let pass with a warning
+            report(error)
+            sys.exit(2)
+        Sweep.view = LiveView(Path(config.hydra.sweep.dir).absolute(), len(runs), self.live)
+        if Sweep.view.thread.is_alive():
+            os.environ["LIT_SHIFT_VIEW"] = "sweep"  # for runs to show no bars of their own
+
+
+def _runs(config: DictConfig) -> Sequence[Sequence[str]]:
+    """The overrides of each run, as Hydra makes them of a command and its sweep.
+
+    Raises:
+        InputError: a sweep's values are a list.
+        HydraException: what Hydra says of overrides.
+    """
+    given = config.hydra.sweeper.params or {}
+    for key, value in given.items():
+        if OmegaConf.is_config(value):
+            raise InputError(f"The sweep's values of {key} are to be separated by commas, as '{key}: 0,1,2'.")
+    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    overrides = parser.parse_overrides(
+        [*(f"{key}={value}" for key, value in given.items()), *config.hydra.overrides.task]
+    )
+    (runs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return runs
+
+
+def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
+    """Say at once what would else be said of a sweep's runs when their turn comes, or never.
+
+    Raises:
+        InputError: a value that no run can have, or runs that can never be started.
+    """
+    values: dict[str, list[Any]] = {}
+    for override in parsed(sorted({word for run in runs for word in run})):
+        values.setdefault(override.key_or_group, []).append(override.value())
+    if len(values.get("runs", ())) > 1:
+        raise InputError("The runs of a sweep go into one folder: runs=... takes one value.")
+    if True in values.get("fresh", ()) and "submitit" in config.hydra.launcher._target_:
+        raise InputError(
+            "With fresh=true a job that SLURM starts again would start over: say runs=FOLDER for new runs."
+        )
+    if len(values.get("sweep", ())) > 1:
+        raise InputError("A sweep over sweeps is none: give each +sweep=NAME a command of its own.")
+    for key in values.keys() & {field.name for field in fields(Switches)}:
+        for value in values[key]:
+            switches(OmegaConf.create({key: value}))
+    for name in values.get("filter", ()):
+        if name not in (*FILTERS, None):
+            raise unknown("filter", name, FILTERS)
+    if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
+        _check_ray(config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote)
+
+
+def _check_ray(there: DictConfig, taken: DictConfig) -> None:
+    """Say that a run takes more than this machine has, for which Ray would wait."""
+    cpus = there.num_cpus or os.cpu_count() or 1
+    if taken.num_cpus > cpus:
+        raise InputError(
+            f"A run takes {taken.num_cpus} CPUs (hydra.launcher.ray.remote.num_cpus), but there are {cpus} here."
+        )
+    if taken.num_gpus and not there.num_gpus:
+        import torch
+
+        gpus = torch.cuda.device_count()
+        if not gpus:
+            raise InputError(
+                "There is no GPU here that PyTorch can use: say hydra/launcher=ray_cpu, without experiment=gpu, or "
+                "name a cluster by hydra.launcher.ray.init.address=HOST:PORT."
+            )
+        if taken.num_gpus > gpus:
+            raise InputError(
+                f"A run takes {taken.num_gpus} GPUs (hydra.launcher.ray.remote.num_gpus), but there are {gpus} here."
+            )

@@ -1,0 +1,64 @@
+"""Runs of a command, and what became of them, as tables for the terminal."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich.table import Column, Table
+
+from lit_shift.cli.jobs import FINISHED, RUNNING, STOPPED, Job, counted
+from lit_shift.runs.run import Run
+from lit_shift.units import written
+
+UNFINISHED = {
+    STOPPED: "; the same command continues it",
+    RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
+}
+
+
+RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
+
+
+def runs(folders: Iterable[Path]) -> Table:
+    """A row for each finished run."""
+    rows = []
+    for folder in folders:
+        config, metrics = Run(folder).found()
+        choices, epochs = config["choices"], config["trainer"]["max_epochs"]
+        row = {
+            "data": f"{choices['data']}, {choices['model']}, {epochs} epoch{'s' * (epochs != 1)}",
+            "pool": choices["pool"],
+            "filter": config["pool"].get("filter", "-"),
+            "aug": "yes" if config["aug"] else "no",
+            "seed": str(config["seed"]),
+            "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the end of its name
+        }
+        row |= {name: f"{100 * metrics[key]:.1f}" if key in metrics else "-" for key, name in RATES.items()}
+        variation = metrics.get("test/variation")
+        rows.append(row | {"variation": "-" if variation is None else written("variation", variation)})
+    shown = Table(caption="random: under random shifts. Rates in percent; variation is a variance.")
+    # Where all else is equal, the folder alone tells runs apart.
+    if len({tuple(row[name] for name in ("data", "pool", "filter", "aug", "seed")) for row in rows}) == len(rows):
+        rows = [{name: cell for name, cell in row.items() if name != "run"} for row in rows]
+    data = {row["data"] for row in rows}
+    if len(data) == 1:  # then it is no column but a title
+        shown.title = data.pop()
+        rows = [{name: cell for name, cell in row.items() if name != "data"} for row in rows]
+    for name in rows[0]:
+        shown.add_column(name, justify="right" if name in (*RATES.values(), "variation") else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row.values())
+    return shown
+
+
+def others(jobs: Sequence[Job], total: int) -> Table:
+    """Of a sweep of so many runs those that are not finished, by the reason that is known."""
+    columns = (Column(name, overflow="fold") for name in ("run", "what became of it"))
+    shown = Table(*columns, title=counted(jobs, total))
+    titles: dict[str, list[str]] = {}
+    for job in jobs:
+        if job.state not in FINISHED:
+            why = f": {job.reason}" if job.reason else UNFINISHED.get(job.state, "")
+            titles.setdefault(job.state + why, []).append(job.title)
+    for what, those in titles.items():
+        shown.add_row("\n".join(those), what)
+    return shown

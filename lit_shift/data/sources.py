@@ -1,0 +1,124 @@
+"""Images to be measured one by one: of any size, in files that are read when they are wanted, labelled or not."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lit_shift.data.image_files import contents, decode, no_images, size_of, some
+from lit_shift.data.loader import Images
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import at_least
+from lit_shift.utils.files import given_folder
+
+
+class Collection:
+    """Images by place, with the name of each one's class where they are labelled.
+
+    Args:
+        labels: (N,), which of ``classes`` each image is of; None where nobody knows.
+        classes: names.
+    """
+
+    def __init__(self, labels: Sequence[int] | None, classes: Sequence[str]) -> None:
+        self.labels = None if labels is None else torch.as_tensor(labels, dtype=torch.int64)
+        self.classes = list(classes)
+
+    def relabel(self, classes: Sequence[int]) -> None:
+        """Give each image the label that ``classes`` holds for its present one."""
+        self.labels = torch.tensor(classes)[self.labels]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def pixels(self, place: int) -> Tensor | None:
+        """An image (3, H, W) uint8, or None where it cannot be read."""
+        raise NotImplementedError
+
+    def size(self, place: int) -> tuple[int, int] | None:
+        """Height and width of an image, or None where it cannot be read."""
+        raise NotImplementedError
+
+    def name(self, place: int) -> str:
+        """What people call an image."""
+        return f"test image {place}"
+
+
+class InMemory(Collection):
+    """The test images of a data set that is held in memory."""
+
+    def __init__(self, images: Images, classes: Sequence[str]) -> None:
+        super().__init__(images.labels.tolist(), classes)
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images.labels)
+
+    def pixels(self, place: int) -> Tensor:
+        return self.images.pixels[place]
+
+    def size(self, place: int) -> tuple[int, int]:
+        height, width = self.images.pixels.shape[2:]
+        return height, width
+
+
+class Photographs(Collection):
+    """Image files.
+
+    Args:
+        files: of any size.
+        labels: as above.
+        classes: as above.
+        size: side of a square to which each is resized when it is read; None takes it as it is.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], labels: Sequence[int] | None, classes: Sequence[str], size: int | None = None
+    ) -> None:
+        super().__init__(labels, classes)
+        self.files = list(files)
+        self.side = None if size is None else at_least(1, "data.size", size)
+
+    @classmethod
+    def found_in(cls, root: str | Path, size: int | None = None) -> "Photographs":
+        """The images of ``root/test``, ``root/val`` or, where there is neither, ``root``.
+
+        Those in its folders, at whatever depth, are labelled by them; where it has none with images, those in it are
+        not labelled. What is left out is said.
+
+        Raises:
+            InputError: no such folder, or no image.
+        """
+        root = given_folder(root, "data.root", "images, or a folder of them per class")
+        folder = next((root / split for split in ("test", "val") if (root / split).is_dir()), root)
+        found = contents(folder)
+        by_class = {name: files for name, files in found.by_class.items() if files}
+        if empty := sorted(found.by_class.keys() - by_class.keys()):
+            say(f"{folder} has folders without an image, which are left out: {some(empty)}.")
+        if "train" in by_class and all(file.parent.parent != folder for file in by_class["train"]):
+            say(f"{folder / 'train'} holds folders of images to train on, which are left out.")
+            del by_class["train"]
+        if by_class:
+            files = [file for own in by_class.values() for file in own]
+            labels = [label for label, own in enumerate(by_class.values()) for _ in own]
+            if found.beside:
+                beside = f"{len(found.beside)} images beside its class folders"
+                say(f"{folder} holds {beside}: without a label, they are left out.")
+            return cls(files, labels, list(by_class), size)
+        if not found.beside:
+            raise no_images(folder, "neither itself nor in folders named by class")
+        return cls(found.beside, None, [], size)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def pixels(self, place: int) -> Tensor | None:
+        decoded = decode(self.files[place], self.side)
+        return None if decoded is None else torch.from_numpy(decoded.copy()).permute(2, 0, 1)
+
+    def size(self, place: int) -> tuple[int, int] | None:
+        return (self.side, self.side) if self.side else size_of(self.files[place])
+
+    def name(self, place: int) -> str:
+        return str(self.files[place])

@@ -1,0 +1,1 @@
+"""Measure a run or any classifier: at all shifts, along paths, by votes."""

@@ -1,0 +1,169 @@
+"""What is measured, from its config: images, protocols and classifiers."""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig
+
+from lit_shift.choices import CORRECT_CLASSES
+from lit_shift.classifiers.class_names import match_classes
+from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.vote import TestTimeAugmentation
+from lit_shift.data.image_files import some
+from lit_shift.data.loader import Images
+from lit_shift.data.module import ImageDataModule
+from lit_shift.data.sources import Collection, InMemory, Photographs
+from lit_shift.data.subset import Collections
+from lit_shift.data.view import View, whole
+from lit_shift.protocols.base import Protocol
+from lit_shift.protocols.video import Frames
+from lit_shift.training.build import build_data, said_of
+from lit_shift.training.checkpoint import load_weights
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError, check_places, places, unknown
+from lit_shift.utils.files import given
+
+
+def asked_top(cfg: DictConfig) -> tuple[int, ...] | None:
+    """Every k that ``protocol.top`` names, None where it leaves that to the data; of a majority there is but one."""
+    asked = cfg.protocol.top
+    top = tuple(asked) if isinstance(asked, ListConfig) else asked if asked is None else (asked,)
+    if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
+        say("Of most classes a majority vote says that none is for them, so that no order is among them: top=1 only.")
+        return (1,)
+    return top
+
+
+def by_labels(cfg: DictConfig) -> bool:
+    """Whether the correct class is the label.
+
+    Raises:
+        InputError: an unknown way to tell the correct class.
+    """
+    if cfg.class_of not in CORRECT_CLASSES:
+        raise unknown("class_of", cfg.class_of, CORRECT_CLASSES)
+    return cfg.class_of == "label"
+
+
+def build_subset(
+    cfg: DictConfig,
+    collections: list[Collection],
+    subject: Subject,
+    images: int | None,
+    seed: int,
+    batch_sizes: list[int],
+) -> Collections:
+    """The images to be measured, with the subject's labels where labels tell the correct class."""
+    if by_labels(cfg):
+        for number, collection in enumerate(collections):
+            if collection not in collections[:number]:  # protocols share theirs
+                relabel(collection, subject, cfg.classes)
+    shown = places(cfg.images)
+    check_places(shown, max(map(len, collections)))
+    return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad)
+
+
+def build_protocols(cfg: DictConfig) -> dict[str, Protocol]:
+    """The protocols of ``cfg.protocol``, by name."""
+    protocols = {}
+    for name in chosen_protocols(cfg):
+        with said_of(f"protocol.{name}"):
+            protocols[name] = instantiate(cfg.protocol[name])
+    return protocols
+
+
+def chosen_protocols(cfg: DictConfig) -> list[str]:
+    """The names of the protocols of ``cfg.protocol``, which holds options too; none where there is none."""
+    options = cfg.protocol if "protocol" in cfg else {}
+    return [str(key) for key, part in options.items() if isinstance(part, DictConfig) and "_target_" in part]
+
+
+def build_collections(cfg: DictConfig, protocols: dict[str, Protocol]) -> dict[str, Collection]:
+    """What each protocol takes its images from: the test images of ``cfg.data``, or a video."""
+    collections: dict[str, Collection] = {}
+    images: Collection | None = None
+    for name, protocol in protocols.items():
+        if isinstance(protocol, Frames):
+            known = cfg.protocol.label is not None
+            collections[name] = Photographs(protocol.files[:1], [0] if known else None, [str(cfg.protocol.label)])
+        else:
+            collections[name] = images = images or build_images(cfg)
+    return collections
+
+
+def build_images(cfg: DictConfig) -> Collection:
+    """The test images of ``cfg.data``; those of a folder are read when they are wanted, and need no training images."""
+    if cfg.data._target_ == "lit_shift.data.ImageFolder":
+        return Photographs.found_in(cfg.data.root, cfg.data.size)
+    data = build_data(cfg)
+    return InMemory(data.test, data.classes)
+
+
+def build_voters(cfg: DictConfig) -> TestTimeAugmentation:
+    """The vote of the classifier over ``cfg.tta`` shifted copies."""
+    return TestTimeAugmentation(build_subject(cfg), cfg.tta, cfg.tta_by, cfg.tta_vote, cfg.tta_seed)
+
+
+def build_subject(cfg: DictConfig) -> Subject:
+    """The classifier of a run, which sees images as large as those that it was trained on, or one from elsewhere."""
+    if cfg.ckpt is None:
+        pl.seed_everything(cfg.seed, verbose=False)  # of random weights
+        with said_of("model"):
+            return instantiate(cfg.model)
+    with said_of("model"):
+        net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.class_names))
+    # The checkpoint has the normalisation too.
+    subject = Subject(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
+    load_weights(subject, given(cfg.ckpt))
+    return subject
+
+
+def view_of_run(cfg: DictConfig) -> View:
+    """How a run sees images: the shorter side as large as those that it was trained on, then the middle."""
+    height, width = cfg.image_size
+    return View(height, width, resize=min(height, width))
+
+
+def see_as_trained(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Bring the test images of a data set to a run's classes and, in 8 bits, to its view; what that changes is said.
+
+    Raises:
+        InputError: another number of classes, other classes, or images that cannot be brought to that size.
+    """
+    known = list(cfg.class_names)
+    if len(known) != len(data.classes):
+        raise InputError(f"The run knows {len(known)} classes, but data={cfg.choices.data} has {len(data.classes)}.")
+    labels = torch.tensor(matched(data.classes, known, cfg.classes))[data.test.labels]
+    pixels, view = data.test.pixels, view_of_run(cfg)
+    height, width = pixels.shape[2:]
+    if (height, width) != (view.height, view.width):
+        say(f"The test images, of {height}x{width} pixels, are resized to {view.height}x{view.width}, as in training.")
+        parts = [whole(part / 255, view).mul(255).round().to(torch.uint8) for part in pixels.split(256)]
+        pixels = torch.cat(parts)
+    data.test, data.classes = Images(pixels, labels), known
+
+
+def relabel(images: Collection, subject: Subject, way: str) -> None:
+    """Give images the labels of the subject's classes.
+
+    Raises:
+        InputError: they have none, or of classes that are not the subject's.
+    """
+    if images.labels is None:
+        raise InputError(
+            "The images have no labels: put them into folders named by class (protocol.label=CLASS for a video), or "
+            "say class_of=top1, which takes what the network answers for the whole image as the correct class."
+        )
+    images.relabel(matched(images.classes, subject.classes, way))
+
+
+def matched(names: Sequence[str], classes: Sequence[str], way: str) -> list[int]:
+    """As :func:`~lit_shift.classifiers.class_names.match_classes`; of other names, say what is taken for what."""
+    outputs = match_classes(names, classes, way)
+    pairs = [(classes[output], name) for name, output in zip(names, outputs, strict=True)]
+    if any(ours.casefold() != theirs.casefold() for ours, theirs in pairs):
+        listed = some(f"{ours} = {theirs}" for ours, theirs in pairs)
+        say(f"The classes have other names than the network's; they are matched: {listed}.")
+    return outputs

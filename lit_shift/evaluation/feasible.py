@@ -1,0 +1,86 @@
+"""What can be known of a measurement before it begins: what it asks that cannot be, and images it cannot use."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from lit_shift.classifiers.subject import Subject
+from lit_shift.data.image_files import unreadable
+from lit_shift.data.sources import Collection
+from lit_shift.data.subset import Collections
+from lit_shift.data.view import View
+from lit_shift.protocols.base import Protocol
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError
+
+USUAL_TOP = (1, 5)
+
+
+@contextmanager
+def named(protocol: str) -> Iterator[None]:
+    """What goes wrong is a protocol's."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{protocol}: {error}") from error
+
+
+def possible_top(asked: Sequence[int] | None, classes: int) -> tuple[int, ...]:
+    """Every k for which it is asked whether the correct class is among the k most probable.
+
+    Args:
+        asked: what the user asks; None is :data:`USUAL_TOP`, or 1 alone of few classes, which is said.
+        classes: how many there are.
+
+    Raises:
+        InputError: as many classes as one k that is asked for, or fewer.
+    """
+    top = tuple(asked or USUAL_TOP)
+    few = [k for k in top if k >= classes]
+    if not few:
+        return top
+    always = f"of {classes} classes the correct one is always among the {few[0]} most probable"
+    if asked is not None or 1 in few:
+        raise InputError(f"protocol.top={list(top)}: {always}; name smaller numbers.")
+    possible = tuple(k for k in top if k < classes)
+    say(f"protocol.top is {list(possible)} only: {always}.")
+    return possible
+
+
+def try_network(subject: Subject, protocol: Protocol) -> None:
+    """Have the network see a frame of another size than its input's; an InputError where it cannot."""
+    height, width = protocol.frame_size(subject.view)
+    if (height, width) == (subject.view.height, subject.view.width):
+        return
+    black = torch.zeros(1, 3, height, width)
+    try:
+        with torch.no_grad():
+            subject.net(subject.normalised(black))
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"The network cannot see frames of {height}x{width} pixels ({error}).") from error
+
+
+def unusable(name: str, protocol: Protocol, data: Collections, images: Collection, view: View) -> set[int]:
+    """The places of images that a protocol cannot use for their size, of those that are asked for; this is said.
+
+    Raises:
+        InputError: an image that cannot be read, where such are not left out, or none that can be used.
+    """
+    chosen = data.chosen(images)
+    flaws: dict[int, str] = {}
+    for place in [*chosen, *data.asked(images)]:
+        size = images.size(place)
+        if size is None and not data.skip_bad:
+            raise unreadable(images.name(place))
+        if size is not None and (flaw := protocol.flaw(size, place, view)):
+            flaws[place] = flaw
+    unfit = [place for place in chosen if place in flaws]
+    if unfit:
+        first = f"{images.name(unfit[0])}: {flaws[unfit[0]]}"
+        if len(unfit) == len(chosen):
+            raise InputError(f"{name} can use none of the {len(chosen)} images; {first}")
+        say(f"{name} leaves out {len(unfit)} of {len(chosen)} images; {first}")
+    return set(flaws)

@@ -1,0 +1,124 @@
+"""The folder of a measurement: where it is, what it holds, and what takes the place of what."""
+
+import signal
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_shift.data.image_files import some
+from lit_shift.results import gallery
+from lit_shift.runs.config import images_of, vote
+from lit_shift.runs.findings import (
+    ARRAYS,
+    BY_LAYER,
+    Findings,
+    family,
+    first_by_layer,
+    load_arrays,
+    save_arrays,
+)
+from lit_shift.runs.records import read_config, read_metrics, write_environment, write_metrics
+from lit_shift.utils.command import typed
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import make_folder
+
+
+def keep(findings: Findings, out: Path, stopped_by: int) -> None:
+    """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one.
+
+    What was measured before of the same network on the same images stays, but for the measures that were taken again.
+
+    Args:
+        findings: nothing is written of none.
+        out: the folder.
+        stopped_by: the signal that has ended the measurement early, or 0. After a scheduler's, which kills what is not
+            gone within seconds, no figures are drawn.
+    """
+    if not findings.metrics:
+        return
+    if stopped_by and (out / "metrics.json").exists():
+        out = out.with_name(f"{out.name}-partial")
+    make_folder(out, "out")
+    before = measured_before(out)
+    if before and _subject(before.config) == _subject(findings.config):
+        metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
+        if lost := sorted(before.metrics.keys() - metrics.keys()):
+            say(f"{out} has no longer what was not measured again: {some(lost)}.")
+        findings = replace(findings, arrays=arrays, folder=out)
+        kept = {name: value for name, value in metrics.items() if family(name) not in BY_LAYER}
+        findings = replace(findings, metrics=kept | first_by_layer(kept, findings.protocols))
+    elif before:  # nothing of it is to be beside what it is not of
+        (out / "metrics.json").unlink()
+        gallery.remove([before], out / "figures")
+    OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
+    write_environment(out)
+    save_arrays(out / ARRAYS, findings.arrays)
+    write_metrics(out / "metrics.json", findings.metrics)
+    hurried = stopped_by == signal.SIGTERM
+    if hurried or not findings.config["figures"]:
+        gallery.remove([findings], out / "figures")  # those of an earlier measurement
+        why = ", without figures, for which there may be no time" if hurried else ""
+        say(f"written: metrics.json and {ARRAYS} in {out}{why}")
+        return
+    gallery.save([findings], out / "figures")
+    say(f"written: metrics.json, {ARRAYS} and figures/ in {out}")
+
+
+def measured_before(out: Path) -> Findings | None:
+    """What there is in a folder of results.
+
+    Raises:
+        InputError: it is not eval.py's, or cannot be read.
+    """
+    if not (out / "metrics.json").exists():
+        return None
+    if not (out / "config.yaml").exists():
+        raise InputError(f"{out} holds a metrics.json that eval.py has not written: say out=FOLDER for another.")
+    config = read_config(out / "config.yaml")
+    if "ckpt" not in config:
+        raise InputError(f"{out} is the folder of a run: say {typed('out', out / 'eval')} or another.")
+    if "weights_sha256" not in config:
+        raise InputError(f"{out} was written by an older version: delete it, or say out=FOLDER for another.")
+    return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS), out)
+
+
+def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> None:
+    """Before anything is measured, say what it will take the place of.
+
+    Args:
+        cfg: what is to be measured.
+        out: where it is to go.
+        protocols: under which it is to be measured, with their options in words.
+
+    Raises:
+        InputError: as :func:`measured_before`.
+    """
+    before = measured_before(out)
+    plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
+    if before and _subject(before.config) != _subject(plain):
+        say(f"{out} holds measurements of another network or of other data, of which this takes the place.")
+    elif before:
+        for name in protocols.keys() & before.protocols:
+            known = f"({before.arrays.get(f'{name}/options', 'by an older version')})"
+            now = f"({protocols[name]})"
+            images, n = cfg.protocol.images, before.metrics[f"{name}/n"]
+            if isinstance(images, int) and images < n:
+                known, now = f"{known} of {n:.0f} images", f"{now} of {images}"
+            if known != now:
+                say(f"{out} holds {name} {known}, of which this, {now}, takes the place; out=FOLDER keeps both.")
+
+
+def _subject(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a measurement is of."""
+    parts = {key: config[key] for key in ("model", "weights_sha256")}
+    return parts | {"data": images_of(config), "vote": vote(config)}
+
+
+def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """What was found before, without the families that have been measured anew, and what is found now."""
+    anew = {family(name) for name in now}
+    return {name: value for name, value in before.items() if family(name) not in anew} | dict(now)

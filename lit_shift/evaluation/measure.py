@@ -1,0 +1,165 @@
+"""What eval.py measures: a run as its training did, or any classifier along the paths of Azulay & Weiss."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+from omegaconf import DictConfig, OmegaConf
+
+from lit_shift.data.subset import Collections
+from lit_shift.evaluation.build import (
+    asked_top,
+    build_collections,
+    build_images,
+    build_protocols,
+    build_subject,
+    build_subset,
+    build_voters,
+    by_labels,
+    chosen_protocols,
+    see_as_trained,
+)
+from lit_shift.evaluation.feasible import USUAL_TOP, named, possible_top, try_network, unusable
+from lit_shift.evaluation.folder import check_folder
+from lit_shift.evaluation.path_measures import Settings
+from lit_shift.evaluation.path_module import Measurement
+from lit_shift.evaluation.report import found, log_figures, with_network
+from lit_shift.evaluation.vote_module import Voting
+from lit_shift.models.anatomy import in_numbers
+from lit_shift.runs.config import CONF_EVAL, group, label, vote
+from lit_shift.runs.findings import Findings, read_history
+from lit_shift.runs.run import Run
+from lit_shift.training.build import build_classifier, build_data, build_testing, build_trainer
+from lit_shift.training.checkpoint import load_weights
+from lit_shift.training.signals import KeepMeasured, interrupted
+from lit_shift.training.wandb_logging import logged
+from lit_shift.utils.errors import at_least, at_least_or_all, true_or_false
+from lit_shift.utils.files import given, make_folder
+
+
+def out_folder(cfg: DictConfig) -> Path:
+    """Where a measurement goes: ``out=``, the run's folder, or ``evals/<data>-<name>-<hash of model and data>``."""
+    if cfg.out:
+        return given(cfg.out)
+    folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
+    return folder.with_name(f"{folder.name}{vote(cfg)}")
+
+
+def with_digest(cfg: DictConfig) -> DictConfig:
+    """The config with a digest of the weights' file, which may be another one tomorrow; None where there is no file."""
+    file = given(cfg.ckpt or cfg.model.weights)
+    cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return cfg
+
+
+def protocols_in_words(cfg: DictConfig) -> dict[str, str]:
+    """The chosen protocols with what tells a measurement under each from another under the same."""
+    usual: Any = OmegaConf.load(CONF_EVAL / "protocol" / "shared" / "common.yaml")
+    return {name: _described(cfg, name, usual) for name in chosen_protocols(cfg)}
+
+
+def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
+    """Test a run's checkpoint as its training did."""
+    data = build_data(cfg)
+    see_as_trained(cfg, data)
+    classifier = build_classifier(cfg, data)
+    load_weights(classifier, given(cfg.ckpt))
+    classifier.skip_bad = cfg.skip_bad
+    ready_folder(cfg, out)
+    trainer = build_testing(cfg)
+    trainer.test(classifier, data, verbose=False)
+    return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
+
+
+def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
+    """Measure a classifier under the protocols of ``cfg.protocol``.
+
+    Raises:
+        InputError: no labels where they are needed, classes that are not the classifier's, images that are not there,
+            or what a part of the config raises.
+    """
+    options, top = cfg.protocol, asked_top(cfg)
+    usual = top or USUAL_TOP
+    settings = Settings(usual, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad)
+    true_or_false("protocol.layers", options.layers)
+    images = at_least_or_all(1, "protocol.images", options.images)
+    at_least(0, "protocol.seed", options.seed)
+    protocols = build_protocols(cfg)
+    collections = build_collections(cfg, protocols)
+    subject = build_subject(cfg) if cfg.tta is None else build_voters(cfg)
+    settings = replace(settings, top=possible_top(top, len(subject.classes)))
+    steps = []
+    for name, protocol in protocols.items():
+        with named(name):
+            steps.append(len(protocol.positions(subject.view)))
+            try_network(subject, protocol)
+            protocol.meet([collections[name].name(place) for place in range(len(collections[name]))])
+    batch_sizes = [-(-settings.batch // number) for number in steps]  # so that their frames fill the network's batch
+    data = build_subset(cfg, list(collections.values()), subject, images, options.seed, batch_sizes)
+    data.unfit = [
+        unusable(name, protocol, data, collections[name], subject.view) for name, protocol in protocols.items()
+    ]
+    look_into_layers = options.layers and cfg.tta is None  # of a vote over several passes there is no single map
+    module = Measurement(subject, protocols, settings, look_into_layers)
+    described = {f"{name}/options": np.array(options) for name, options in protocols_in_words(cfg).items()}
+    return test(cfg, out, module, data, described)
+
+
+def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
+    """Measure what a vote over ``cfg.tta`` shifted copies gains and costs; raises what :func:`along_paths` does."""
+    images = at_least_or_all(1, "tta_images", cfg.tta_images)
+    batch_size = at_least(1, "data.eval_batch_size", cfg.data.eval_batch_size)
+    collection = build_images(cfg)
+    voters = build_voters(cfg)
+    data = build_subset(cfg, [collection], voters, images, cfg.tta_seed, [batch_size])
+    return test(cfg, out, Voting(voters, by_labels(cfg), cfg.skip_bad), data, {})
+
+
+def test(
+    cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
+) -> tuple[pl.Trainer, Findings]:
+    """Run a measurement; what it finds, with the arrays that are given."""
+    made_of = in_numbers(module.subject.net, module.subject.view[:2])
+    ready_folder(cfg, out)
+    # Whatever the precision of the training.
+    in_full = cfg.copy()
+    in_full.trainer.precision = "32-true"
+    trainer = build_trainer(in_full, [KeepMeasured()])
+    with logged(trainer, cfg, out):
+        trainer.test(module, data, verbose=False)
+        config: Any = OmegaConf.to_container(cfg)
+        config["classes"] = module.subject.classes
+        history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
+        metrics = with_network(trainer, made_of)
+        findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)
+        if cfg.figures and not interrupted(trainer):
+            log_figures(trainer, findings)
+    return trainer, findings
+
+
+def ready_folder(cfg: DictConfig, out: Path) -> None:
+    """Make the folder, and say what in it the measurement takes the place of.
+
+    Once all is made that it needs, for nothing to be announced that then cannot be; and before it begins, for what is
+    wrong with the folder to be known before, and not after, hours of measuring.
+    """
+    check_folder(cfg, out, protocols_in_words(cfg))
+    make_folder(out, "out")
+
+
+def _described(cfg: DictConfig, name: str, usual: DictConfig) -> str:
+    no_matter = ("_target_", "skip_bad")
+    options = {key: value for key, value in cfg.protocol[name].items() if key not in no_matter and value is not None}
+    if options.get("path") != "random":
+        options.pop("draws", None)
+    options |= {key: cfg.protocol[key] for key in ("tolerance", "threshold") if cfg.protocol[key] != usual[key]}
+    if name != "frames" and cfg.protocol.images != "all" and cfg.protocol.seed != usual.seed:
+        options["seed"] = cfg.protocol.seed  # which is of other images
+    if cfg.class_of != "label":
+        options["class_of"] = cfg.class_of
+    elif name == "frames":
+        options["label"] = cfg.protocol.label
+    return ", ".join(f"{key}={value}" for key, value in options.items())

@@ -1,0 +1,261 @@
+"""A classifier along the frames of one protocol: its measures, and what the pictures need."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from lit_shift.answers import answered, check_any
+from lit_shift.classifiers.subject import Key, Subject, full_precision
+from lit_shift.data.loader import Batch
+from lit_shift.functional import correct_probability
+from lit_shift.metrics import (
+    MAD,
+    Accuracy,
+    AccuracyByStep,
+    Departures,
+    Interval,
+    JaggedFraction,
+    Jaggedness,
+    NonShiftability,
+    PerImage,
+)
+from lit_shift.models.layers import Layers
+from lit_shift.protocols.base import Protocol
+from lit_shift.protocols.canvas import Scale
+from lit_shift.runs.findings import BY_LAYER
+from lit_shift.utils.errors import InputError, at_least
+
+SHOWN_FRAMES = 8
+SHOWN_LAYERS = 5
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of every protocol.
+
+    Args:
+        top: every k for which it is asked whether the correct class is among the k most probable.
+        tolerance: of non-shiftability, see :func:`lit_shift.functional.nonshiftability`.
+        threshold: likewise.
+        batch: how many frames go through the network at once.
+        by_label: the correct class is the label; otherwise what the network answers for the whole image.
+        skip_bad: leave out images that the network does not answer with finite numbers.
+    """
+
+    top: Sequence[int]
+    tolerance: float
+    threshold: float
+    batch: int
+    by_label: bool
+    skip_bad: bool = False
+
+    @property
+    def rate(self) -> str:
+        """What the share of frames is called whose class is the correct one."""
+        return "accuracy" if self.by_label else "agreement"
+
+    def __post_init__(self) -> None:
+        at_least(1, "protocol.batch", self.batch)
+        for k in self.top:
+            at_least(1, "protocol.top", k)
+        for name in ("tolerance", "threshold"):
+            if not isinstance(getattr(self, name), int | float):
+                raise InputError(f"protocol.{name}={getattr(self, name)} must be a number.")
+        if not self.tolerance >= 0:
+            raise InputError(f"protocol.tolerance={self.tolerance} must be at least 0.")
+        if not 0 <= self.threshold < 1:
+            raise InputError(f"protocol.threshold={self.threshold} must be at least 0 and below 1.")
+
+
+class PathMeasures:
+    """Measures a subject along the frames of a protocol.
+
+    Args:
+        protocol: makes the frames.
+        subject: the classifier, in eval mode.
+        settings: what is asked.
+        layers: into which to look; None looks into none.
+    """
+
+    def __init__(self, protocol: Protocol, subject: Subject, settings: Settings, layers: Layers | None) -> None:
+        self.protocol = protocol
+        self.subject = subject
+        self.settings = settings
+        self.positions = protocol.positions(subject.view)
+        self.steps = len(self.positions)
+        moving = protocol.ordered and self.steps > 1
+        self.watched = layers if moving and layers and layers.names else None
+        self.rates = {1: settings.rate} | {k: f"{settings.rate}_top{k}" for k in settings.top if k > 1}
+        self.metrics: dict[str, Metric] = {name: Accuracy(k) for k, name in self.rates.items()}
+        self.on_whole_images = {name: Accuracy(k) for k, name in self.rates.items() if settings.by_label}
+        if moving:
+            for k in settings.top:
+                self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
+            self.metrics["mad"] = MAD()
+        names = self.watched.names if self.watched else ()
+        self.layers = {
+            (kind, name): metric(settings.tolerance, settings.threshold)
+            for kind, metric in (("nonshiftability", NonShiftability), ("departures", Departures))
+            for name in names
+        }
+        by_size = settings.top if isinstance(protocol, Scale) else ()
+        self.by_step = {f"{settings.rate}_top{k}": AccuracyByStep(k) for k in by_size}
+        self.per_image = {name: PerImage() for name in ("probability", "places", "labels", "answers")}
+        if self.watched:
+            self.per_image["nonshiftability_by_image"] = PerImage()
+        for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
+            for metric in part.values():
+                metric.to(subject.mean.device)
+
+    def update(self, batch: Batch) -> list[int]:
+        """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject.
+
+        Returns:
+            The places of those that are left out, as the network does not answer them with finite numbers.
+
+        Raises:
+            InputError: there are such images, and they are not to be skipped.
+        """
+        images, places = self._images(batch.pixels), batch.places
+        with full_precision(images.device):
+            at_first = self._whole(images, batch)
+            labels = batch.labels if self.settings.by_label else at_first.argmax(1)
+            logits, sums, maxima = self._along(images, places.tolist())
+        good = answered(self.settings.skip_bad, logits, at_first)
+        logits, at_first, labels, kept = logits[good], at_first[good], labels[good], places[good]
+        for metric in (*self.metrics.values(), *self.by_step.values()):
+            metric.update(logits, labels)
+        for metric in self.on_whole_images.values():
+            metric.update(at_first[:, None], labels)
+        for (_, name), layer in self.layers.items():
+            layer.update(sums[name][good], maxima[name][good])
+        self.per_image["probability"].update(kept, correct_probability(logits, labels).float())
+        for name, values in (("places", kept), ("labels", batch.labels[good]), ("answers", at_first.argmax(1))):
+            self.per_image[name].update(kept, values)
+        if self.watched:
+            counts = [
+                self.layers["nonshiftability", name].measure(sums[name][good], maxima[name][good])
+                for name in self.watched.names
+            ]
+            self.per_image["nonshiftability_by_image"].update(kept, torch.stack(counts, dim=1).half())
+        return places[~good].tolist()
+
+    def _images(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.subject.mean) / 255
+
+    def _whole(self, images: Tensor, batch: Batch) -> Tensor:
+        """Logits (N, K) of the whole images."""
+        keys = [(place, 0) for place in batch.places.tolist()]
+        return self.subject.answer(self.protocol.seen(images, self.subject.view), keys)
+
+    def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+        """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""
+        n = len(images)
+        sums: dict[str, list[Tensor]] = {}
+        maxima: dict[str, Tensor] = {}
+
+        def see(name: str, maps: Tensor) -> None:
+            summed = maps.sum((2, 3), dtype=torch.float64)
+            sums.setdefault(name, []).append(summed.unflatten(0, (-1, n)))
+            # On channels_last maps of few channels amax takes a quarter of all time on a CPU.
+            largest = F.adaptive_max_pool2d(maps, 1).unflatten(0, (-1, n)).amax((0, 3, 4))
+            maxima[name] = torch.maximum(maxima[name], largest) if name in maxima else largest
+
+        with self.watched.watch(see) if self.watched else nullcontext():
+            logits = [self.subject.answer(*some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
+        # One by one, as those of a grid path are gigabytes.
+        summed = {name: torch.cat(sums.pop(name)).transpose(0, 1) for name in list(sums)}
+        return torch.cat(logits).transpose(0, 1), summed, maxima
+
+    def _chunks(self, images: Tensor, places: Sequence[int]) -> Iterator[tuple[Tensor, list[Key]]]:
+        """The frames of all steps, as many at once as go through the network: (s N, 3, h, w), step by step."""
+        frames = enumerate(self.protocol.frames(images, places, self.subject.view), start=1)  # 0 is the whole image
+        at_once = max(1, self.settings.batch // len(images))
+        while some := list(islice(frames, at_once)):
+            yield torch.cat([frame for _, frame in some]), [(place, step) for step, _ in some for place in places]
+
+    @property
+    def started(self) -> bool:
+        """Whether any image has been measured."""
+        return self.metrics[self.settings.rate].update_called
+
+    def pictures(self, batch: Batch) -> dict[str, np.ndarray]:
+        """A few frames of a single image, the probability of its correct class, and maps that respond to it.
+
+        Returns:
+            Nothing of an image without good answers; else
+            ``frames`` (T, 3, h, w) uint8, ``curve`` (S,), and where there are layers, for a few of them the map that
+            responds most, ``maps/<layer>`` (T, h, w), and the ``sums`` (S, C) of the last one's maps.
+        """
+        image, places = self._images(batch.pixels), batch.places.tolist()
+        names = self.watched.names if self.watched else []
+        evenly = np.linspace(0, max(0, len(names) - 1), SHOWN_LAYERS).round().astype(int)
+        found: dict[str, np.ndarray] = {}
+
+        def see(name: str, maps: Tensor) -> None:
+            if names.index(name) in evenly:
+                found[f"maps/{name}"] = maps[:, maps.amax((0, 2, 3)).argmax()].float().cpu().numpy()
+
+        with full_precision(image.device):
+            every = self.protocol.frames(image, places, self.subject.view)
+            frames = torch.cat([frame for step, frame in enumerate(every) if step in self._shown_steps()])
+            if self.watched:
+                with self.watched.watch(see):
+                    self.subject(frames)
+                found = {key: found[key] for name in names if (key := f"maps/{name}") in found}  # in their order
+            logits, sums, _ = self._along(image, places)
+            at_first = self._whole(image, batch)
+        if not answered(self.settings.skip_bad, logits, at_first).all():
+            return {}
+        curve = correct_probability(logits, batch.labels if self.settings.by_label else at_first.argmax(1))[0]
+        found["frames"] = frames.mul(255).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        found["curve"] = curve.float().cpu().numpy()
+        if names:
+            found["sums"] = sums[names[-1]][0].float().cpu().numpy()
+        return found
+
+    def _shown_steps(self) -> np.ndarray:
+        return np.unique(np.linspace(0, self.steps - 1, SHOWN_FRAMES).round().astype(int))
+
+    def of_whole_images(self) -> dict[str, float]:
+        """Accuracy on the images as they are, with its intervals; nothing where there are no labels."""
+        found: dict[str, float] = {}
+        for name, metric in self.on_whole_images.items():
+            found |= metric.compute().named(name)
+        return found
+
+    def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        """Scalars, and arrays for the figures; see :class:`~lit_shift.evaluation.path_module.Measurement` for names."""
+        measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
+        found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
+        check_any(found[self.settings.rate].images)
+        for k in self.settings.top if "mad" in found else ():
+            changes = found[f"jaggedness_top{k}"]
+            mean, low, high = (ends / (self.steps - 1) for ends in changes[:3])
+            found[f"jaggedness_rate_top{k}"] = Interval(mean, low, high, changes.images)
+        scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
+        for name, interval in found.items():
+            scalars |= interval.named(name)
+        arrays = {
+            **{name: metric.compute() for name, metric in self.per_image.items()},
+            "positions": self.positions,
+            "frame_positions": self.positions[self._shown_steps()],
+            "along": np.array(self.protocol.along),
+        }
+        for name, by_step in self.by_step.items():
+            arrays[name] = np.stack(by_step.compute()[:3], axis=1)
+        if self.watched:
+            arrays |= {"layers": np.array(self.watched.names), "depths": np.array(self.watched.depths)}
+            arrays["pools"] = np.array(self.watched.pools)
+            for kind in BY_LAYER:
+                arrays[kind] = np.array([found[f"{kind}/{name}"][:3] for name in self.watched.names])
+            arrays["tolerance"] = np.array(float(self.settings.tolerance))
+        return scalars, arrays

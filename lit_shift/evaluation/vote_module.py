@@ -1,0 +1,89 @@
+"""What a vote over several shifted copies of an image gains, and what it costs (Azulay & Weiss, section 5)."""
+
+import time
+from statistics import median
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule
+
+from lit_shift.answers import answered, check_any
+from lit_shift.classifiers.subject import full_precision
+from lit_shift.classifiers.vote import TestTimeAugmentation
+from lit_shift.data.loader import Batch
+from lit_shift.data.view import whole
+from lit_shift.metrics import ElectedAccuracy, ElectedConsistency, Interval
+
+COPIES = 2  # of each image, randomly shifted before the vote: as many as consistency compares
+
+
+class Voting(LightningModule):
+    """Measures a subject whose network votes: accuracy and consistency under random shifts by number of passes.
+
+    Logs for 1, 2, 4 ... and all passes ``tta/accuracy_<passes>``, which where no label tells the correct class is
+    ``tta/agreement_<passes>`` with the answer on the whole image, and ``tta/consistency_<passes>``, each with the ends
+    ``_ci95_low`` and ``_ci95_high`` of its 95% interval over images, and ``tta/milliseconds_<passes>`` for an
+    image; ``tta/n`` images, ``tta/skipped`` that cannot be read or answered with finite numbers, and ``tta/complete``,
+    1 where all are measured. Leaves in ``arrays`` ``tta/passes`` (P,), ``tta/accuracy`` or ``tta/agreement``, and
+    ``tta/consistency`` (P, 3).
+
+    Args:
+        voters: the subject.
+        by_label: as for :class:`lit_shift.evaluation.path_measures.Settings`.
+        skip_bad: likewise.
+    """
+
+    def __init__(self, voters: TestTimeAugmentation, by_label: bool, skip_bad: bool = False) -> None:
+        super().__init__()
+        self.subject = voters
+        self.by_label = by_label
+        self.skip_bad = skip_bad
+        k = voters.k
+        self.passes = sorted({2**i for i in range(k.bit_length())} | {k})
+        self.accuracy, self.consistency = ElectedAccuracy(self.passes), ElectedConsistency(self.passes)
+        self.milliseconds: list[float] = []  # for an image and a pass, by batch
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def test_step(self, batches: list[Batch], batch_idx: int) -> None:
+        (loader,) = self.trainer.test_dataloaders  # type: ignore[misc]
+        for batch in batches:
+            images = whole(batch.pixels.to(self.subject.mean) / 255, self.subject.view)
+            places = batch.places.tolist()
+            with full_precision(images.device):
+                x = self.subject.normalised(images)
+                answers = [] if self.by_label else [self.subject.net(x)]
+                labels = batch.labels if self.by_label else answers[0].argmax(1)
+                began = self._now()
+                copies = self.subject.copies(x, [(place, 0) for place in places], COPIES)
+                ballots = [
+                    self.subject.ballots(copy, [(place, number) for place in places])
+                    for number, copy in enumerate(copies, start=1)
+                ]
+                self.milliseconds.append(1000 * (self._now() - began) / (COPIES * self.subject.k * len(x)))
+            good = answered(self.skip_bad, *ballots, *answers)
+            loader.skipped += batch.places[~good].tolist()
+            for metric in (self.accuracy, self.consistency):
+                metric.update(torch.stack(ballots, dim=1)[good], labels[good])
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+    def on_test_epoch_end(self) -> None:
+        if not self.milliseconds:  # the test was interrupted before
+            return
+        rate = "accuracy" if self.by_label else "agreement"
+        found = {rate: self.accuracy.compute(), "consistency": self.consistency.compute()}
+        n = found[rate].images
+        check_any(n)
+        for i, passes in enumerate(self.passes):
+            for name, interval in found.items():
+                mean, low, high = (values[i] for values in interval[:3])
+                self.log_dict(Interval(mean, low, high, n).logged(f"tta/{name}_{passes}"))
+            self.log(f"tta/milliseconds_{passes}", passes * median(self.milliseconds))
+        (loader,) = self.trainer.test_dataloaders  # type: ignore[misc]
+        completeness = {"n": float(n)} | loader.completeness(n, self.trainer.strategy)
+        self.log_dict({f"tta/{key}": value for key, value in completeness.items()})
+        self.arrays = {"tta/passes": np.array(self.passes)}
+        self.arrays |= {f"tta/{name}": np.stack(interval[:3], axis=1) for name, interval in found.items()}

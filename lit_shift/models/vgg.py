@@ -1,0 +1,86 @@
+"""VGG13 for 32x32 images, its pools passed in (Zhang, section 4.1)."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_shift.kernels import fourier_conv
+from lit_shift.padding import Padding, check_padding, pad
+from lit_shift.pools.pool import Pool
+from lit_shift.utils.errors import InputError, at_least
+
+
+class ConvNormReLU(nn.Conv2d):
+    """3x3 convolution at stride 1 whose border follows ``padding``, batch norm, ReLU; what Fig. 4 calls ``conv1_1``.
+
+    With ``fourier`` it goes by :func:`lit_shift.kernels.fourier_conv.convolve` where that is faster.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, padding: Padding, fourier: bool = True) -> None:
+        check_padding(padding)
+        # No bias: the batch norm has one.
+        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+        self.fourier = fourier and padding == "circular"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.convolve(x)), inplace=True)
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """The convolution alone."""
+        if self.padding_mode == "zeros":
+            return super().forward(x)
+        if self.fourier and fourier_conv.is_faster(x, self.weight):
+            return fourier_conv.convolve(x, self.weight)
+        return F.conv2d(pad(x, 1, 1, self.padding_mode), self.weight)  # type: ignore[arg-type]
+
+
+class VGG13(nn.Module):
+    """Five blocks of two (3x3 convolution, batch norm, ReLU) and a pool, then one linear layer on the mean of the map.
+
+    On a 32x32 image the last map is 1x1 and its mean is itself. Layers are named as in Zhang's Fig. 4: ``conv1_1``,
+    ``conv1_2`` (each with its batch norm and ReLU), ``pool1``, ... ``pool5`` in ``features``, then ``classifier``.
+
+    Args:
+        pool: called without arguments for each of the five pools.
+        num_classes: number of outputs.
+        width: channels of the first block; the others have 2, 4, 8 and 8 times as many. The paper's is 64.
+        padding: what the convolutions see beyond the border.
+        fourier: convolve small circular maps in their Fourier basis where that is faster, with the same result.
+
+    Shapes: (N, 3, H, W) -> (N, num_classes), H and W multiples of 32; ValueError otherwise.
+    """
+
+    def __init__(
+        self,
+        pool: Callable[[], Pool],
+        num_classes: int = 10,
+        width: int = 64,
+        padding: Padding = "circular",
+        fourier: bool = True,
+    ) -> None:
+        super().__init__()
+        at_least(1, "model.width", width)
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
+        channels = 3
+        for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):
+            for i in (1, 2):
+                layers[f"conv{block}_{i}"] = ConvNormReLU(channels, multiple * width, padding, fourier)
+                channels = multiple * width
+            layers[f"pool{block}"] = pool()
+        self.features = nn.Sequential(layers)
+        self.classifier = nn.Linear(channels, num_classes)
+        self.to(memory_format=torch.channels_last)  # on a CPU, pools and convolutions are several times faster
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """Logits from the last maps: (N, C, h, w) -> (N, num_classes)."""
+        return self.classifier(maps.mean((2, 3)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, w = x.shape[-2:]
+        if h % 32 or w % 32 or not h * w:
+            raise InputError(f"VGG13 halves the image five times, so its sides must be multiples of 32, not {h}x{w}.")
+        return self.classify(self.features(x.contiguous(memory_format=torch.channels_last)))

@@ -1,0 +1,146 @@
+"""Pooling in three steps: a dense operation at stride 1, a blur, a subsampling by 2 (Zhang, section 3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_shift.filters import lowpass
+from lit_shift.kernels import cpu_pool, gpu_pool
+from lit_shift.kernels.constant import constant
+from lit_shift.padding import Padding, check_padding, pad, source
+from lit_shift.utils.errors import InputError
+
+
+class Pool(nn.Module):
+    """A dense operation, then a blur, then every second sample: (N, C, H, W) -> (N, C, H/2, W/2).
+
+    A new pool overrides :meth:`dense`, or names its filter. Nothing is saved in checkpoints, so all pools share them.
+
+    Args:
+        filter: one of :data:`lit_shift.filters.FILTERS`.
+        padding: what lies beyond the border, for the dense operation and the blur alike.
+
+    Raises:
+        ValueError: unknown filter or padding; in the forward pass, what is not a batch of maps of floating-point
+            numbers, and an odd height or width.
+    """
+
+    def __init__(self, filter: str, padding: Padding = "circular") -> None:
+        super().__init__()
+        check_padding(padding)
+        self.filter = filter
+        self.taps: tuple[float, ...] = tuple(lowpass(filter).tolist())
+        self.padding = padding
+
+    def dense(self, x: Tensor) -> Tensor:
+        """The operation at stride 1: (N, C, H, W) -> (N, C, H, W)."""
+        raise NotImplementedError
+
+    def blur(self, x: Tensor, stride: int) -> Tensor:
+        """Low-pass filter and keep every ``stride``-th sample: (N, C, H, W) -> (N, C, H/stride, W/stride).
+
+        Filter, border and subsampling of an axis are one small matrix, applied from each side. Two matrix products on
+        channels_last maps are several times faster on a CPU than padding and a depthwise convolution. (Of large maps
+        :mod:`lit_shift.kernels.cpu_pool` makes less work still.)
+        """
+        n, c, h, w = x.shape
+        rows, cols = (decimation_matrix(self.taps, size, stride, self.padding, x.dtype, x.device) for size in (h, w))
+        y = rows @ x.permute(0, 2, 3, 1).reshape(n, h, w * c)
+        y = cols @ y.view(n * (h // stride), w, c)
+        return y.view(n, h // stride, w // stride, c).permute(0, 3, 1, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_maps(x)
+        return self.blur(self.dense(x), stride=2)
+
+    def extra_repr(self) -> str:
+        return f"filter={self.filter!r}, padding={self.padding!r}"
+
+
+class MaxPool(Pool):
+    """Plain 2x2 max pooling: dense max, no blur. The baseline of Zhang's Table 1 (its row ``delta``)."""
+
+    def __init__(self, padding: Padding = "circular") -> None:
+        super().__init__("delta", padding)
+
+    def dense(self, x: Tensor) -> Tensor:
+        return dense_max(x, self.padding)
+
+    def blur(self, x: Tensor, stride: int) -> Tensor:
+        return x[:, :, ::stride, ::stride]
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_maps(x)
+        return F.max_pool2d(x, 2)  # the dense max, evaluated only where it is kept
+
+
+class MaxPoolBlurDS(Pool):
+    """Anti-aliased max pooling: dense max, low-pass filter, subsampling (Zhang, eq. 3)."""
+
+    def __init__(self, filter: str = "tri5", padding: Padding = "circular") -> None:
+        super().__init__(filter, padding)
+
+    def dense(self, x: Tensor) -> Tensor:
+        return dense_max(x, self.padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_maps(x)
+        # Of another class we do not know that its steps are these.
+        if type(self) is MaxPoolBlurDS and self.padding == "circular":
+            for fast in (gpu_pool, cpu_pool):
+                if fast.applies(x):
+                    return fast.max_blur(x, self.taps)
+        return super().forward(x)
+
+
+class AvgPool(Pool):
+    """6x6 average pooling: a rect6 blur and nothing before it (Azulay & Weiss, section 3)."""
+
+    def __init__(self, padding: Padding = "circular") -> None:
+        super().__init__("rect6", padding)
+
+    def dense(self, x: Tensor) -> Tensor:
+        return x
+
+
+def dense_max(x: Tensor, padding: Padding) -> Tensor:
+    """Max over each 2x2 window at stride 1, the window reaching down and right: (N, C, H, W) -> (N, C, H, W).
+
+    The result cannot be modified in place.
+    """
+    if padding == "circular":
+        return cpu_pool.dense_max(x)
+    return F.max_pool2d(pad(x, 0, 1, padding), 2, stride=1)
+
+
+def check_maps(x: Tensor) -> None:
+    """Raise a ValueError where ``x`` is not maps (N, C, H, W) of floating-point numbers that can be halved."""
+    if x.dim() != 4:
+        raise InputError(f"A pool takes maps (N, C, H, W), but these have the shape {tuple(x.shape)}.")
+    if not x.is_floating_point():
+        raise InputError(f"A pool takes maps of floating-point numbers, not of {x.dtype}.")
+    h, w = x.shape[2:]
+    if h % 2 or w % 2 or not h * w:
+        raise InputError(
+            f"Pooling halves a map, so its height and width must be even, not {h}x{w}; those of an image that n pools "
+            "halve must be multiples of 2 to the power of n."
+        )
+
+
+@constant
+def decimation_matrix(
+    taps: tuple[float, ...], size: int, stride: int, padding: Padding, dtype: torch.dtype, device: torch.device
+) -> Tensor:
+    """Blur and subsampling of one axis as a matrix: (size / stride, size).
+
+    An n-tap window reaches ``(n - 1) // 2`` before its sample and ``n // 2`` after. Taps beyond the border land where
+    ``padding`` says, as often as they must: 7 taps on a map of 2 are no special case.
+    """
+    weights = torch.tensor(taps, dtype=torch.float64)
+    samples = torch.arange(0, size, stride)
+    reach = torch.arange(len(taps)) - (len(taps) - 1) // 2
+    seen = source(samples[:, None] + reach, size, padding)
+    # One column too many collects the taps that see zeros.
+    matrix = torch.zeros(len(samples), size + 1, dtype=torch.float64)
+    matrix.scatter_add_(1, seen % (size + 1), weights.expand(seen.shape).contiguous())
+    return matrix[:, :size].to(device, dtype)

@@ -1,0 +1,79 @@
+"""What is filled in around an image that does not cover its canvas, before any normalisation."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lit_shift.choices import FILLS
+from lit_shift.shifts import seeded
+from lit_shift.utils.errors import unknown
+
+LEAST = 1 / 512  # half of what a single known corner of 5x5 neighbours weighs; not every device gives exact zeros
+
+
+class Fill:
+    """What is around an image on a larger canvas.
+
+    Args:
+        fill: ``black``; ``mean``, the image's own mean colour; ``noise``, independent and uniform; or ``inpaint``,
+            see :func:`inpaint`.
+        seed: of the noise, which is the same for an image whatever its size.
+
+    Raises:
+        InputError: an unknown fill.
+    """
+
+    STREAM = 1  # of random numbers, apart from those of random places
+
+    def __init__(self, fill: str, seed: int) -> None:
+        if fill not in FILLS:
+            raise unknown("fill", fill, FILLS)
+        self.fill = fill
+        self.seed = seed
+
+    def around(self, images: Tensor, height: int, width: int, corners: Tensor, places: Sequence[int]) -> Tensor:
+        """Images (N, 3, h, w) with their upper left corners at ``corners`` (N, 2) of canvases (N, 3, height, width)."""
+        n, c, h, w = images.shape
+        if self.fill == "noise":
+            drawn = [torch.rand(c, height, width, generator=seeded(self.seed, self.STREAM, place)) for place in places]
+            canvas = torch.stack(drawn).to(images)
+        elif self.fill == "mean":
+            canvas = images.mean((2, 3), keepdim=True).repeat(1, 1, height, width)
+        else:
+            canvas = images.new_zeros(n, c, height, width)
+        known = torch.zeros(n, 1, height, width, dtype=torch.bool, device=images.device)
+        for number, (row, col) in enumerate(corners.tolist()):
+            canvas[number, :, row : row + h, col : col + w] = images[number]
+            known[number, :, row : row + h, col : col + w] = True
+        return inpaint(canvas, known) if self.fill == "inpaint" else canvas
+
+
+def inpaint(images: Tensor, known: Tensor) -> Tensor:
+    """Fill the unknown pixels from the known ones, ring by ring.
+
+    Again and again, an unknown pixel that has known ones among its 5x5 neighbours becomes their mean with binomial
+    weights, and counts as known from then on.
+
+    Args:
+        images: (N, C, H, W)
+        known: (N, 1, H, W) bool, at least one pixel of each image.
+
+    Returns:
+        (N, C, H, W); known pixels are as they were.
+
+    Source: Azulay & Weiss, the simple inpainting of section 2.
+    """
+    if not known.flatten(1).any(1).all():
+        raise ValueError("There is no known pixel to inpaint from.")
+    taps = torch.tensor([1.0, 4, 6, 4, 1]).to(images) / 16
+    kernel = taps[:, None] * taps
+    while not known.all():
+        weights = known.to(images.dtype)
+        seen = torch.cat([images.where(known, 0), weights], dim=1)
+        blurred = F.conv2d(seen.flatten(0, 1)[:, None], kernel[None, None], padding=2).view_as(seen)
+        reached = ~known & (blurred[:, -1:] > LEAST)
+        images = torch.where(reached, blurred[:, :-1] / blurred[:, -1:], images)
+        known = known | reached
+    return images

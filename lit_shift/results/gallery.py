@@ -1,0 +1,228 @@
+"""Every figure of the papers for one model or several, from what was found of them. Needs no torch."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import combinations, zip_longest
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import track
+
+from lit_shift import figures
+from lit_shift.figures import LayerDistance, Point
+from lit_shift.filters import family, taps
+from lit_shift.results import path_gallery, table1
+from lit_shift.results.path_gallery import Drawing
+from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.recipe import CIFAR10, of_cifar10
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import atomic_write
+
+MOST_IMAGES = 8
+
+
+def draw(models: Sequence[Findings]) -> dict[str, Figure]:
+    """Figures by name, those for which anything was found.
+
+    Raises:
+        InputError: models of other image sizes, or measured on other test images; see :func:`by_images`.
+    """
+    check_comparable(models)
+    return {name: figure for name, figure in _drawn(models, drawings(models).items()) if figure}
+
+
+def save(models: Sequence[Findings], folder: Path) -> None:
+    """Draw every figure into ``<folder>/<name>.png``, in place of those there; raises what :func:`draw` does."""
+    check_comparable(models)
+    console = Console(stderr=True)
+    makers = track(
+        drawings(models).items(), "drawing", console=console, disable=not console.is_terminal, transient=True
+    )
+    for name, figure in _drawn(models, makers):
+        if figure:
+            atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
+        else:
+            (folder / f"{name}.png").unlink(missing_ok=True)
+
+
+def _drawn(models: Sequence[Findings], makers: Iterable[tuple[str, Drawing]]) -> Iterator[tuple[str, Figure | None]]:
+    for name, make in makers:
+        figure = None
+        with without_old():
+            figure = make(models)
+        yield name, figure
+
+
+def remove(models: Sequence[Findings], folder: Path) -> None:
+    """Every figure of the models that may be in a folder."""
+    for name in drawings(models):
+        (folder / f"{name}.png").unlink(missing_ok=True)
+
+
+def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
+    """How to draw every figure that there may be of the models, by name."""
+    return FIGURES | path_gallery.drawings(models)
+
+
+def by_images(models: Iterable[Findings]) -> dict[str, list[Findings]]:
+    """Models by the test images that they were measured on, under a name that is fit for a folder.
+
+    Images are the same where those that two models keep are, by labels and pixels; of models that keep none in common,
+    where their data are the same by name, folder and size.
+    """
+    groups: list[list[Findings]] = []
+    for model in models:
+        known = (group for group in groups if any(_same_images(model, other) for other in group))
+        group = next(known, None)
+        if group is None:
+            groups.append(group := [])
+        group.append(model)
+    counts: Counter[str] = Counter()
+    named = {}
+    for group in groups:
+        name, folder, _ = _data(group[0])
+        name = f"{name}-{Path(folder).name}" if folder else name
+        counts[name] += 1
+        named[name if counts[name] == 1 else f"{name}-{counts[name]}"] = group
+    return named
+
+
+def check_comparable(models: Sequence[Findings]) -> None:
+    """That models can share pictures.
+
+    Raises:
+        InputError: images of other sizes, or other test images; names two models.
+    """
+    for one, other in combinations(models, 2):
+        if what := _difference(one, other):
+            raise InputError(f"{one.name} and {other.name} were measured on {what}: compare runs of one data set.")
+
+
+def _same_images(one: Findings, other: Findings) -> bool:
+    return not _difference(one, other) and (bool(_common(one, other)) or _data(one) == _data(other))
+
+
+def _difference(one: Findings, other: Findings) -> str | None:
+    """In what the test images of two models differ, as far as they keep these."""
+    if all("pixels" in model.arrays for model in (one, other)):
+        if one.arrays["pixels"].shape[2:] != other.arrays["pixels"].shape[2:]:
+            return "images of other sizes"
+        if any((show([one], place)[0] != show([other], place)[0]).any() for place in _common(one, other)):
+            return "other test images"
+    labels = (model.arrays.get("labels", np.array([])).tolist() for model in (one, other))
+    if any(a != b for a, b in zip(*labels, strict=False)):  # one may have seen fewer images
+        return "other test images"
+    return None
+
+
+def _common(one: Findings, other: Findings) -> set[int]:
+    """The test images that both keep."""
+    first, second = (set(model.arrays.get("shown", np.array([])).tolist()) for model in (one, other))
+    return first & second
+
+
+def _data(model: Findings) -> tuple[str, str, str]:
+    """Name, folder and size of a model's data, as far as these tell images."""
+    data = model.config.get("data", {})
+    folder = "" if data.get("_target_") == CIFAR10 else data.get("root", "")
+    return model.config["choices"]["data"], str(folder), str(data.get("size", ""))
+
+
+def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
+    """The models in the plane of accuracy and consistency, those of CIFAR-10 among the paper's."""
+    points = [
+        Point(filter, family(filter), taps(filter), aug, rates["accuracy"], rates["consistency"], published=True)
+        for (filter, aug), rates in table1.PUBLISHED.items()
+        if any(of_cifar10(model.config) for model in models)
+    ]
+    for model in models:
+        accuracy, consistency = (table1.rate(model.metrics, measure) for measure in ("accuracy", "consistency"))
+        if accuracy is not None and consistency is not None:
+            filter, aug = table1.filter_of(model.config), model.config["aug"]
+            points.append(Point(model.name, family(filter), taps(filter), aug, accuracy, consistency, published=False))
+    return figures.accuracy_consistency(points) if any(not point.published for point in points) else None
+
+
+def layer_distances(model: Findings, to: str = "equivariance") -> dict[str, LayerDistance]:
+    """The distances of each measured layer to ``equivariance`` or ``invariance``, in the network's order."""
+    layers = [key.removeprefix(f"{to}/") for key in model.arrays if key.startswith(f"{to}/")]
+    return {
+        layer: LayerDistance(
+            model.arrays[f"{to}/{layer}"],
+            float(model.arrays[f"between_images/{layer}"]),
+            tuple(model.arrays[f"resolution/{layer}"].tolist()),
+        )
+        for layer in layers
+    }
+
+
+def filter_tv_course(model: Findings) -> dict[str, np.ndarray]:
+    """``epoch`` and each layer's total variation, at the epochs at which it was measured."""
+    rows = [row for row in model.history if any(key.startswith("tv/") for key in row)]
+    keys = [key for key in (rows[0] if rows else ()) if key == "epoch" or key.startswith("tv/")]
+    return {key.removeprefix("tv/"): np.array([row[key] for row in rows]) for key in keys}
+
+
+def chosen_images(models: Sequence[Findings], most: int = MOST_IMAGES) -> list[int]:
+    """Test images for stability curves: each model's choice in turn."""
+    choices = [model.arrays["chosen"].tolist() for model in models if {"chosen", "diagonal"} <= model.arrays.keys()]
+    turns = [place for turn in zip_longest(*choices) for place in turn if place is not None]
+    return list(dict.fromkeys(turns))[:most]
+
+
+def stability(models: Sequence[Findings], images: Sequence[int]) -> Figure:
+    """Probability of the correct class along a diagonal shift of some test images, models overlaid.
+
+    Raises:
+        InputError: an image that no model keeps.
+    """
+    shown = [show(models, place) for place in images]
+    classes = models[0].config["classes"]
+    last = max(images)
+    return figures.stability(
+        {m.name: m.arrays["diagonal"][list(images)] for m in models if len(m.arrays.get("diagonal", ())) > last},
+        np.stack([pixels for pixels, _ in shown]),
+        [f"test image {place}: {classes[label]}" for place, (_, label) in zip(images, shown, strict=True)],
+    )
+
+
+def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
+    """A test image, (3, H, W) uint8, and its label; an InputError where no model keeps it."""
+    for model in models:
+        shown = model.arrays.get("shown", np.array([])).tolist()
+        if place in shown:
+            kept = shown.index(place)
+            return model.arrays["pixels"][kept], int(model.arrays["shown_labels"][kept])
+    raise InputError(
+        f"Test image {place} was not kept: python eval.py ckpt=RUN/checkpoints/last.ckpt 'images=[{place}]'."
+    )
+
+
+def _of_each(find: Callable[[Findings], Any], draw: Callable[[dict[str, Any]], Figure]) -> Drawing:
+    """A figure that shows what is found of each model by its name; models of which nothing is found are left out."""
+
+    def drawing(models: Sequence[Findings]) -> Figure | None:
+        found = {model.name: data for model in models if len(data := find(model))}
+        return draw(found) if found else None
+
+    return drawing
+
+
+def _stability(models: Sequence[Findings]) -> Figure | None:
+    chosen = chosen_images(models)
+    return stability(models, chosen) if chosen else None
+
+
+FIGURES: dict[str, Drawing] = {
+    "accuracy_consistency": accuracy_consistency,
+    "equivariance": _of_each(layer_distances, figures.equivariance),
+    "invariance": _of_each(partial(layer_distances, to="invariance"), figures.equivariance),
+    "variation": _of_each(lambda model: model.arrays.get("variation", ()), figures.variation),
+    "filter_tv": _of_each(lambda model: model.under("tv"), figures.filter_tv),
+    "filter_tv_course": _of_each(filter_tv_course, figures.filter_tv_course),
+    "stability": _stability,
+}

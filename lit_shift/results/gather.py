@@ -1,0 +1,80 @@
+"""Find finished runs in folders."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from lit_shift.runs.findings import Findings, read_history
+from lit_shift.runs.records import read_config
+from lit_shift.runs.run import Run
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import given, hidden
+
+
+def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
+    """Finished runs in the order in which they ended, and the name and state of each unfinished one.
+
+    What eval.py has measured along paths counts as a finished run too, where it is of a classifier from elsewhere, of a
+    vote, or of a run in a folder other than its ``eval``, which belongs to the run.
+
+    Args:
+        paths: folders of them, or folders that hold such at whatever depth.
+
+    Raises:
+        InputError: a path that does not exist or holds no run, or no finished run at all.
+    """
+    folders = [folder for path in paths for folder in _runs_in(given(path))]
+    folders = sorted({folder.resolve() for folder in folders}, key=lambda folder: (Run(folder).ended, folder))
+    names = _names(folders)
+    finished, unfinished = [], []
+    for folder in folders:
+        if (folder / "metrics.json").exists():
+            model = Findings.load(folder, names[folder])
+            finished.append(model if model.trained else model.along_paths())
+        else:
+            unfinished.append((names[folder], f"unfinished: {_progress(folder)}"))
+    finished = [model for model in finished if model.metrics]
+    if not finished:
+        states = "; ".join(f"{name} is {state}" for name, state in unfinished)
+        raise InputError(f"There is no finished run yet: {states}.")
+    return finished, unfinished
+
+
+def _runs_in(path: Path) -> list[Path]:
+    """The run folders at or below a path: those that hold a config and the environment that it was run in."""
+    if path.is_file():
+        raise InputError(f"{path} is a file: type the folder of a run, or one that holds runs.")
+    if not path.is_dir():
+        raise InputError(f"There is no folder {str(path)!r}: type the folder of a run, or one that holds runs.")
+    noted = sorted(
+        file for file in path.rglob("environment.json") if not any(map(hidden, file.relative_to(path).parts))
+    )
+    found = [file.parent for file in noted if (file.parent / "config.yaml").exists()]
+    # A whole one is beside a partial one.
+    found = [folder for folder in found if not folder.name.endswith("-partial") or folder == path]
+    if not found:
+        raise InputError(f"{path} holds no run: a run's folder has a config.yaml and an environment.json.")
+    return [folder for folder in found if folder.name != "eval" or folder.parent not in found]
+
+
+def _progress(folder: Path) -> str:
+    config = read_config(folder / "config.yaml")
+    if "ckpt" in config:
+        return "measure it again"
+    return f"epoch {len(read_history(folder / 'history.csv'))} of {config['trainer']['max_epochs']}"
+
+
+def _names(folders: Sequence[Path]) -> dict[Path, str]:
+    """The shortest form of the folders' names that tells them apart; a measurement in a run's folder bears that's."""
+    full = {
+        folder: f"{folder.parent.name}-{folder.name}" if (folder.parent / "config.yaml").exists() else folder.name
+        for folder in folders
+    }
+    hashed = r"^([^-]+-)(.+)-[0-9a-f]{8}(?=$|-)(-eval(?=-))?"
+    short, of_data = (
+        {folder: re.sub(hashed, kept, name) for folder, name in full.items()} for kept in (r"\2", r"\1\2")
+    )
+    for names in (short, of_data, full):  # without data and hash, and without hash
+        if len(set(names.values())) == len(folders):
+            return names
+    return {folder: str(folder) for folder in folders}

@@ -1,0 +1,227 @@
+"""The figures of Azulay & Weiss for one model or several, from what was found of them. Needs no torch."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lit_shift import figures
+from lit_shift.figures import azulay_weiss
+from lit_shift.runs.findings import Findings
+
+MEASURES = tuple(azulay_weiss.MEASURES)  # that are drawn
+ALL = ("accuracy", "accuracy_top5", "agreement", "agreement_top5", *MEASURES[2:])
+
+# From models to a figure, or to None where nothing was found that it could show.
+Drawing = Callable[[Sequence[Findings]], Figure | None]
+
+
+def interval(model: Findings, key: str) -> figures.Interval:
+    """A measure and the ends of its interval; NaN for one that is not known."""
+    return figures.Interval(*(model.metrics.get(name, np.nan) for name in (key, f"{key}_ci95_low", f"{key}_ci95_high")))
+
+
+def by_answer(model: Findings, protocol: str) -> bool:
+    """Whether the correct class is what the model answers for the whole image, as nobody knows the label."""
+    return f"{protocol}/agreement" in model.metrics
+
+
+def correct_class(models: Sequence[Findings], protocol: str) -> str:
+    """What the correct class is to be called where these models' is spoken of."""
+    names = ("answer on the whole image" if by_answer(model, protocol) else "correct class" for model in models)
+    return " or ".join(dict.fromkeys(names))
+
+
+def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
+    """Every figure that there may be of the models, by name: those over protocols, then those of each."""
+    names = list(dict.fromkeys(name for model in models for name in model.protocols))
+    drawn: dict[str, Drawing] = {"jaggedness": jaggedness, "sums": sums}
+    drawn |= {"cost": partial(cost, rate="accuracy"), "cost_agreement": partial(cost, rate="agreement")}
+    for name in names:
+        drawn |= {f"{name}_{kind}": partial(draw, protocol=name) for kind, draw in BY_PROTOCOL.items()}
+        shown = [model.arrays[f"{name}/shown"].tolist() for model in models if f"{name}/shown" in model.arrays]
+        for place in dict.fromkeys(place for places in shown for place in places):
+            drawn[f"{name}_film_{place}"] = partial(film, protocol=name, place=place)
+        for model in models:
+            of_whom = f"_{model.name}" if len(models) > 1 else ""
+            drawn[f"{name}_maps{of_whom}"] = partial(feature_maps, protocol=name, of=model.name)
+    return drawn
+
+
+def jaggedness(models: Sequence[Findings]) -> Figure | None:
+    """Their Fig. 2B and 7-9: how often and how much answers change, model by model and protocol by protocol.
+
+    Changes are counted where all paths are as long, else they are given per step.
+    """
+    titles = _titles(models)
+    compared = comparable([(model, protocol) for model in models for protocol in model.protocols])
+    found: dict[str, dict[str, dict[str, figures.Interval]]] = {}
+    for (name, protocol), title in titles.items():
+        (model,) = (model for model in models if model.name == name)
+        measured = [measure for measure in MEASURES if measure in compared and f"{protocol}/{measure}" in model.metrics]
+        by_protocol = found.setdefault(name, {})
+        by_protocol[title] = {measure: interval(model, f"{protocol}/{measure}") for measure in measured}
+    return figures.jaggedness(found) if found else None
+
+
+def comparable(measured: Sequence[tuple[Findings, str]]) -> list[str]:
+    """Of :data:`ALL` those in which models and protocols can be compared: no counts along paths of unlike lengths."""
+    ordered = [(model, protocol) for model, protocol in measured if f"{protocol}/mad" in model.metrics]
+    lengths = {len(model.arrays[f"{protocol}/positions"]) for model, protocol in ordered}
+    left_out = "jaggedness_top" if len(lengths) > 1 else "jaggedness_rate"
+    return [measure for measure in ALL if not measure.startswith(left_out)]
+
+
+def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:
+    """What each model's protocol is called: by its options too, where models were measured with different ones."""
+    options = {
+        (model.name, protocol): str(model.arrays[f"{protocol}/options"])
+        for model in models
+        for protocol in model.protocols
+    }
+    several = {
+        protocol for _, protocol in options if len({text for (_, of), text in options.items() if of == protocol}) > 1
+    }
+    return {
+        (name, protocol): f"{protocol}\n{text.replace(', ', chr(10))}" if protocol in several else protocol
+        for (name, protocol), text in options.items()
+    }
+
+
+def sums(models: Sequence[Findings]) -> Figure | None:
+    """Their Fig. 4 and 11-13: the sums of the last layer's maps of an image along each path."""
+    found: dict[str, dict[str, figures.SumCurves]] = {}
+    for model in models:
+        for protocol in model.protocols:
+            if f"{protocol}/sums" in model.arrays:
+                positions, maps = (model.arrays[f"{protocol}/{name}"] for name in ("positions", "sums"))
+                curves = figures.SumCurves(positions, maps[0], _along(model, protocol), tolerance(model, protocol))
+                found.setdefault(model.name, {})[protocol] = curves
+    return figures.sums(found) if found else None
+
+
+def cost(models: Sequence[Findings], rate: str) -> Figure | None:
+    """Section 5: what test-time augmentation gains and costs; the rate is accuracy or agreement."""
+    found = {
+        model.name: {
+            "passes": model.arrays["tta/passes"],
+            "rate": model.arrays[f"tta/{rate}"],
+            "consistency": model.arrays["tta/consistency"],
+        }
+        for model in models
+        if f"tta/{rate}" in model.arrays
+    }
+    return figures.cost(found, rate) if found else None
+
+
+def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | None:
+    """Their Fig. 2A: the probability of the correct class along the path, a row for each image."""
+    found = {
+        model.name: figures.Probabilities(
+            model.arrays[f"{protocol}/positions"], model.arrays[f"{protocol}/probability"], _along(model, protocol)
+        )
+        for model in _moving(models, protocol)
+    }
+    return figures.correct_probability(found, correct_class(_moving(models, protocol), protocol)) if found else None
+
+
+def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
+    """Their Fig. 10: non-shiftability by depth."""
+    found = {
+        model.name: figures.NonShiftabilityByDepth(
+            layers(model, protocol),
+            len(model.arrays[f"{protocol}/positions"]) - 1,
+            tolerance(model, protocol),
+            model.arrays[f"{protocol}/nonshiftability_by_image"],
+        )
+        for model in models
+        if f"{protocol}/layers" in model.arrays
+    }
+    return figures.nonshiftability(found) if found else None
+
+
+def layers(model: Findings, protocol: str) -> list[figures.LayerNonShiftability]:
+    """The layers that were looked into, in the network's order."""
+    names, depths, pools, intervals = (
+        model.arrays[f"{protocol}/{name}"].tolist() for name in ("layers", "depths", "pools", "nonshiftability")
+    )
+    rows = zip(names, depths, pools, intervals, strict=True)
+    return [
+        figures.LayerNonShiftability(name, depth, pool, figures.Interval(*ends)) for name, depth, pool, ends in rows
+    ]
+
+
+def tolerance(model: Findings, protocol: str) -> float:
+    """By more than which share of its mean over the path the sum of a feature map that changes or departs does so."""
+    return float(model.arrays[f"{protocol}/tolerance"])
+
+
+def rate_by_size(models: Sequence[Findings], protocol: str, rate: str) -> Figure | None:
+    """Their Fig. 6: accuracy, or agreement with the answer on the whole image, as a function of size."""
+    found = {
+        model.name: figures.SizeAccuracy(
+            model.arrays[f"{protocol}/positions"],
+            model.arrays[f"{protocol}/{rate}_top1"],
+            model.arrays.get(f"{protocol}/{rate}_top5"),
+        )
+        for model in models
+        if f"{protocol}/{rate}_top1" in model.arrays
+    }
+    return figures.accuracy_by_size(found, rate) if found else None
+
+
+def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None:
+    """Their Fig. 1: frames of an image, and the probability of its correct class below."""
+    known = [model for model in _moving(models, protocol) if place in model.arrays[f"{protocol}/shown"]]
+    if not known:
+        return None
+    frames, positions = _frames(known[0], protocol, place), known[0].arrays[f"{protocol}/positions"]
+    curves = {}
+    for model in known:
+        on_path = np.array_equal(model.arrays[f"{protocol}/positions"], positions)
+        if on_path and np.array_equal(_frames(model, protocol, place), frames):  # else it is another image
+            number = model.arrays[f"{protocol}/shown"].tolist().index(place)
+            curves[model.name] = model.arrays[f"{protocol}/curve"][number]
+    return figures.film(
+        frames,
+        known[0].arrays[f"{protocol}/frame_positions"],
+        curves,
+        positions,
+        _along(known[0], protocol),
+        f"{protocol}: test image {place}",
+        correct_class([model for model in known if model.name in curves], protocol),
+        ordered=f"{protocol}/mad" in known[0].metrics,  # which is measured where frames come in small steps
+    )
+
+
+def _frames(model: Findings, protocol: str, place: int) -> np.ndarray:
+    return model.arrays[f"{protocol}/frames"][model.arrays[f"{protocol}/shown"].tolist().index(place)]
+
+
+def feature_maps(models: Sequence[Findings], protocol: str, of: str) -> Figure | None:
+    """Their Fig. 3: for some layers of one model, the map that responds most to an image, frame by frame."""
+    (model,) = (model for model in models if model.name == of)
+    prefix = f"{protocol}/maps/"
+    maps = {key.removeprefix(prefix): values[0] for key, values in model.arrays.items() if key.startswith(prefix)}
+    if not maps:
+        return None
+    frames, positions = (model.arrays[f"{protocol}/{name}"] for name in ("frames", "frame_positions"))
+    return figures.feature_maps(maps, frames[0], positions, _along(model, protocol), tolerance(model, protocol))
+
+
+def _moving(models: Sequence[Findings], protocol: str) -> list[Findings]:
+    """The models measured at several frames; along a single one there is no path to draw."""
+    return [model for model in models if len(model.arrays.get(f"{protocol}/positions", ())) > 1]
+
+
+def _along(model: Findings, protocol: str) -> str:
+    return str(model.arrays[f"{protocol}/along"])
+
+
+BY_PROTOCOL: dict[str, Callable[..., Figure | None]] = {
+    "probability": correct_probability,
+    "nonshiftability": nonshiftability,
+    "accuracy": partial(rate_by_size, rate="accuracy"),
+    "agreement": partial(rate_by_size, rate="agreement"),
+}

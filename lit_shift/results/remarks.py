@@ -1,0 +1,41 @@
+"""What a reader of findings along paths must know to read their numbers right. Needs no torch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lit_shift.runs.findings import Findings, without_old
+
+ENOUGH_IMAGES = 20
+NEARLY_ALL = 0.9
+
+
+def remarks(models: Sequence[Findings]) -> list[str]:
+    """A sentence on each model whose answers hardly vary, which alone makes it stable."""
+    found: dict[str, None] = {}
+    for model in models:
+        for protocol in model.protocols:
+            with without_old():
+                found[_hardly_vary(model, protocol)] = None
+    return [sentence for sentence in found if sentence]
+
+
+def _hardly_vary(model: Findings, protocol: str) -> str:
+    """Said where whole images of several classes nearly all get one answer; empty otherwise."""
+    answers, labels = model.arrays[f"{protocol}/answers"], model.arrays[f"{protocol}/labels"]
+    if len(answers) < ENOUGH_IMAGES:
+        return ""
+    answer, share = _commonest(answers)
+    known = labels[labels >= 0]
+    if share <= NEARLY_ALL or (len(known) and _commonest(known)[1] > NEARLY_ALL):
+        return ""
+    return (
+        f"{model.name} answers {model.config['classes'][answer]} for {100 * share:.0f}% of {len(answers)} whole "
+        "images. What answers all alike hardly changes its mind: low jaggedness is no good news here."
+    )
+
+
+def _commonest(classes: np.ndarray) -> tuple[int, float]:
+    """The class that is there most often, and its share."""
+    values, counts = np.unique(classes, return_counts=True)
+    return int(values[counts.argmax()]), counts.max() / len(classes)

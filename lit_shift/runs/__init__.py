@@ -1,0 +1,1 @@
+"""A run's folder: its config, name, hash and files. Needs no torch."""

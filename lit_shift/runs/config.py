@@ -1,0 +1,159 @@
+"""The switches at the top of the config: their types, and how they settle into the groups below. Needs no torch."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lit_shift.runs.checks import check_files, check_values, path
+from lit_shift.utils.errors import InputError
+
+CONF = Path(__file__).parents[2] / "conf"
+CONF_EVAL = CONF.with_name("conf_eval")  # what eval.py alone has: protocols, and classifiers from elsewhere
+
+# What does not change what a run computes, but for rounding.
+NOT_IDENTITY = ("logger", "runs", "fresh", "data.eval_batch_size", "model.fourier", "trainer.accelerator")
+
+
+def composed(name: str, overrides: list[str]) -> DictConfig:
+    """A config of ``conf/`` as a command with these overrides would have it, unresolved; raises what Hydra does.
+
+    A command that is running keeps its own.
+    """
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONF), version_base="1.3"):
+            return compose(name, overrides)
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+@dataclass
+class Switches:
+    """Types of the top-level switches of train.py and eval.py."""
+
+    filter: str | None
+    aug: bool
+    padding: str
+    seed: int
+    runs: str
+    fresh: bool
+    compile: bool
+
+    ckpt: str | None
+    out: str | None
+    class_of: str
+    skip_bad: bool
+    figures: bool
+    tta: int | None
+    tta_by: str
+    tta_vote: str
+    tta_seed: int
+
+
+def settle(cfg: DictConfig) -> DictConfig:
+    """Check the switches and resolve the config: ``filter`` goes into the pool that takes one.
+
+    Raises:
+        InputError: a switch of the wrong type or value, a filter for a pool that has none, or what
+            :mod:`lit_shift.runs.checks` finds.
+    """
+    if "sweep" in cfg:
+        raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
+    cfg = OmegaConf.merge(cfg, switches(cfg))  # type: ignore[assignment]
+    if cfg.get("filter") is not None:
+        pool = cfg.choices.pool
+        if "filter" not in cfg.pool:
+            raise InputError(
+                f"pool={pool} takes no filter. Type pool=blur filter={cfg.filter} for max pooling with that "
+                f"low-pass filter, or pool={pool} alone. (A pool takes one where its YAML has a line 'filter: ...'.)"
+            )
+        cfg.pool.filter = cfg.filter
+    if "filter" in cfg and "pool" in cfg:
+        cfg.filter = cfg.pool.get("filter")  # a pool's own filter is the same one where it is said
+    plain: Any = OmegaConf.to_container(cfg, resolve=True)
+    check_values(plain)
+    resolved: Any = OmegaConf.create(plain)
+    check_files(resolved)
+    return resolved
+
+
+def switches(cfg: DictConfig) -> DictConfig:
+    """The switches that a config has, typed.
+
+    Raises:
+        InputError: one of the wrong type or value.
+    """
+    names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
+    for name in ("runs", "ckpt", "out"):
+        if name in names:
+            path(name, cfg[name])
+    try:
+        typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
+    if "seed" in names and not 0 <= typed.seed < 2**32:
+        raise InputError(f"seed={typed.seed} is none: seeds start at 0 and end below 2^32.")
+    if "runs" in names and not typed.runs:
+        raise InputError("runs= names no folder: say runs=FOLDER.")
+    return OmegaConf.masked_copy(typed, names)
+
+
+def label(cfg: DictConfig) -> str:
+    """What tells a run from its neighbours: pool, filter, augmentation, seed; or the name of a classifier; its vote."""
+    seed = f"-s{cfg.seed}" if "pool" in cfg else ""
+    return f"{_label(cfg)}{seed}{vote(cfg)}"
+
+
+def vote(config: Mapping[str, Any] | DictConfig) -> str:
+    """Of a classifier that votes, which makes another one of it, how it does: ``-tta<k>-<by>-<vote>-s<seed>``."""
+    if "protocol" not in config or config["tta"] is None:  # without a protocol the gain is measured by number of votes
+        return ""
+    return "-tta{tta}-{tta_by}-{tta_vote}-s{tta_seed}".format_map(config)
+
+
+def group(cfg: DictConfig) -> str:
+    """What a run shares with those that differ from it by seed alone; what tells classifiers and their data apart."""
+    if "pool" not in cfg:
+        plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
+        return f"{_label(cfg)}-{identity(OmegaConf.create({'model': plain['model'], 'data': images_of(plain)}))}"
+    alike = cfg.copy()
+    alike.seed = alike.data.seed = None
+    return f"{_label(cfg)}-{identity(alike)}"
+
+
+def _label(cfg: DictConfig) -> str:
+    if "pool" not in cfg:  # a classifier from elsewhere
+        # A missing value is a key all the same, and asking for it says so.
+        name = cfg.model.target.replace(":", ".") if "target" in cfg.model.keys() else cfg.model.name  # noqa: SIM118
+        weights = str(cfg.model.weights)
+        return f"{name}-{Path(weights).stem}" if weights == "random" or Path(weights).suffix else name
+    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug"]
+    return "-".join(part for part in parts if part)
+
+
+def images_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a config tells its images: the data, whatever the batches."""
+    return {key: value for key, value in config["data"].items() if key != "eval_batch_size"}
+
+
+def identity(cfg: DictConfig) -> str:
+    """Eight hexadecimal digits of everything in the config but :data:`NOT_IDENTITY`."""
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    for name in NOT_IDENTITY:
+        group, _, key = name.rpartition(".")
+        (content.get(group, {}) if group else content).pop(key, None)
+    return digest(content)
+
+
+def digest(content: Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that tell contents apart."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

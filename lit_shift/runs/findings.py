@@ -1,0 +1,164 @@
+"""What one model's measurement found: numbers for tables, arrays for pictures. Needs no torch."""
+
+import csv
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from lit_shift.runs.records import read_config, read_metrics
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import atomic_write, read_text
+
+ARRAYS = "arrays.npz"
+BY_LAYER = ("nonshiftability", "departures")  # measured under protocols
+
+
+class OldArrays(InputError):
+    """Arrays ``where`` an older version has written them, without what is asked for."""
+
+    def __init__(self, where: Path | str, name: str) -> None:
+        super().__init__(f"{where} was measured by an older version, which left no {name}: measure it again.")
+        self.where = where
+
+
+class Arrays(dict[str, np.ndarray]):
+    """Arrays by name, of a folder; one that is asked for and not there raises :class:`OldArrays`."""
+
+    def __init__(self, where: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self.where = where
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise OldArrays(self.where, name)
+
+
+@contextmanager
+def without_old() -> Iterator[None]:
+    """Leave out what needs arrays that an older version has not written, and say so, once of a folder."""
+    try:
+        yield
+    except OldArrays as error:
+        _tell(error.where)
+
+
+@cache
+def _tell(where: Path | str) -> None:
+    say(f"{where} was measured by an older version: measure it again. What needs arrays that it lacks is left out.")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A model's measurement.
+
+    ``name`` tells it from others; ``config`` is that of its run; ``metrics`` are those of ``metrics.json``; ``history``
+    has a row of numbers for each epoch; ``arrays`` are what the callbacks leave (see
+    :class:`lit_shift.callbacks.ShiftMeasures`, ``Equivariance`` and ``ShownImages``), from ``folder``.
+    """
+
+    name: str
+    config: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    history: list[dict[str, float]]
+    arrays: Mapping[str, np.ndarray]
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arrays", Arrays(self.folder or self.name, self.arrays))
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "Findings":
+        """What is in the folder of a run, or in that of a measurement of a classifier from elsewhere.
+
+        A run's ``eval/`` has what eval.py alone measures, and its other arrays come before those of the training where
+        eval.py has measured the whole test set again.
+
+        Raises:
+            InputError: a file that cannot be read.
+        """
+        metrics, arrays = read_metrics(folder / "metrics.json"), load_arrays(folder / ARRAYS)
+        if (folder / "eval" / "metrics.json").exists():
+            again, more = read_metrics(folder / "eval" / "metrics.json"), load_arrays(folder / "eval" / ARRAYS)
+            known, whole = {family(key) for key in (*metrics, *arrays)}, again.get("test/complete") == 1
+            metrics |= {key: value for key, value in again.items() if family(key) not in known}
+            arrays |= {key: values for key, values in more.items() if whole or family(key) not in known}
+        config, history = read_config(folder / "config.yaml"), read_history(folder / "history.csv")
+        return cls(name, config, metrics, history, arrays, folder)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it is of a run of train.py, rather than of a measurement by eval.py."""
+        return "ckpt" not in self.config
+
+    def along_paths(self) -> "Findings":
+        """What was measured under protocols or by votes alone."""
+        kept = {*self.protocols, *BY_LAYER, "tta"}
+        return replace(
+            self,
+            metrics={key: value for key, value in self.metrics.items() if family(key) in kept},
+            arrays={key: value for key, value in self.arrays.items() if family(key) in kept},
+        )
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols under which the model was measured, in order."""
+        return [key.removesuffix("/positions") for key in self.arrays if key.endswith("/positions")]
+
+    def under(self, prefix: str) -> dict[str, float]:
+        """The metrics ``<prefix>/<name>``, by name."""
+        return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
+
+
+def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
+    """``nonshiftability/<layer>`` and ``departures/<layer>``, which are those of the first protocol that has them."""
+    for protocol in protocols:
+        prefixes = tuple(f"{protocol}/{kind}/" for kind in BY_LAYER)
+        found = (key for key in metrics if key.startswith(prefixes) and "_ci95" not in key)
+        if first := {key.removeprefix(f"{protocol}/"): metrics[key] for key in found}:
+            return first
+    return {}
+
+
+def family(name: str) -> str:
+    """What is measured with a measure or an array: ``embed`` of ``embed/mad``.
+
+    A network's accuracy is found along paths only, and apart from what else is said of the network.
+    """
+    return "network/accuracy" if name.startswith("network/accuracy") else name.partition("/")[0]
+
+
+def read_history(path: Path) -> list[dict[str, float]]:
+    """The rows of a ``history.csv``, empty cells left out; none where there is no file."""
+    if not path.exists():
+        return []
+    try:
+        rows = csv.DictReader(read_text(path).splitlines())
+        return [{key: float(cell) for key, cell in row.items() if cell} for row in rows]
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}).") from error
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a compressed ``.npz``, whole or not at all."""
+    content = BytesIO()
+    np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
+    atomic_write(path, lambda file: file.write(content.getbuffer()))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read them, none where there is no file; an InputError where that cannot be."""
+    if not path.exists():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
+        raise InputError(f"{path} is damaged: delete the folder, or measure into another, and anew.") from error

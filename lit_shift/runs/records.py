@@ -1,0 +1,99 @@
+"""What is noted of a training or a measurement: ``config.yaml``, ``metrics.json``, ``environment.json``.
+
+Needs no torch.
+"""
+
+import json
+import math
+import os
+import platform
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import atomic_text, read_text
+
+NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
+PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A ``config.yaml``.
+
+    Raises:
+        InputError: there is none, or it holds something else.
+    """
+    try:
+        config: Any = OmegaConf.to_container(OmegaConf.create(read_text(path)))
+    except InputError:  # which says more
+        raise
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
+    if not isinstance(config, dict) or not config.keys() >= NEEDED:
+        raise InputError(f"{path} is not a config that train.py or eval.py has written.")
+    return config
+
+
+def read_metrics(path: Path) -> dict[str, float]:
+    """What is in a ``metrics.json``; an InputError where that cannot be read."""
+    try:
+        metrics = json.loads(read_text(path))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}).") from error
+    if not isinstance(metrics, dict):
+        raise InputError(f"{path} holds no measures by name.")
+    return metrics
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Lightning's metrics as a flat JSON object of numbers, in order of its keys."""
+    atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2, allow_nan=False) + "\n")
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN).
+
+    Whole numbers that come as such stay what they are.
+    """
+    numbers = {
+        name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()
+    }
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}
+
+
+def write_environment(folder: Path) -> None:
+    """Note in the folder of a measurement what has measured it and where."""
+    atomic_text(folder / "environment.json", json.dumps(environment() | {"finished": now()}, indent=2) + "\n")
+
+
+def environment() -> dict[str, object]:
+    """What begins now, where and with which versions."""
+    return {
+        "command": _command(),
+        "started": now(),
+        "host": platform.node(),
+        "machine": platform.platform(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "versions": {package: version(package) for package in PACKAGES},
+    }
+
+
+def _command() -> str:
+    """What would run this alone, also where it is one of a sweep's, in a process that has a command of its own."""
+    hydra = HydraConfig.get()
+    return shlex.join([f"{hydra.job.name}.py", *hydra.overrides.task])
+
+
+def now() -> str:
+    """The time, as text that sorts."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

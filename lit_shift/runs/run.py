@@ -1,0 +1,169 @@
+"""A run's folder: where it is, what is in it, whether it is finished. Needs no torch."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from lit_shift.runs.config import digest, identity, images_of, label
+from lit_shift.runs.records import environment, now, read_config, read_metrics, write_metrics
+from lit_shift.utils.command import typed
+from lit_shift.utils.errors import InputError
+from lit_shift.utils.files import atomic_text, given, make_folder
+
+NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
+
+
+class Busy(Exception):
+    """Another process trains the run."""
+
+
+class Run:
+    """The folder ``runs/<data>-<pool>-<filter>-<aug>-<seed>-<hash of the config>`` of one training.
+
+    It holds ``config.yaml``, ``checkpoints/last.ckpt``, ``history.csv``, ``environment.json`` and, once the run is
+    finished, ``metrics.json``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.metrics = folder / "metrics.json"
+        self.history = folder / "history.csv"
+        self.checkpoint = folder / "checkpoints" / "last.ckpt"
+        self.environment = folder / "environment.json"
+
+    @classmethod
+    def locate(cls, cfg: DictConfig) -> "Run":
+        """The newest run of this config, or where it is to be; with ``fresh`` always a new folder."""
+        if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_SHIFT_RUN" in os.environ:
+            return cls(Path(os.environ["LIT_SHIFT_RUN"]))  # a process that joins the first one's run
+        first = given(cfg.runs) / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
+        folder = first
+        for attempt in count(2):
+            following = first.with_name(f"{first.name}-{attempt}")
+            if not (folder.exists() if cfg.fresh else following.exists()):
+                break
+            folder = following
+        os.environ["LIT_SHIFT_RUN"] = str(folder)
+        return cls(folder)
+
+    @classmethod
+    def of(cls, checkpoint: str | Path) -> "Run":
+        """The run that a checkpoint is of.
+
+        Raises:
+            InputError: there is no such file.
+        """
+        path = given(checkpoint)
+        if not path.is_file():
+            inside = (path / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
+            file = next((file for file in inside if file.is_file()), "RUN/checkpoints/last.ckpt")
+            raise InputError(f"There is no checkpoint {str(path)!r}: type {typed('ckpt', file)}")
+        if path.suffix != ".ckpt":
+            raise InputError(f"{path} is no checkpoint: type ckpt=RUN/checkpoints/last.ckpt")
+        return cls(path.absolute().parents[1])
+
+    def config(self) -> dict[str, Any]:
+        """The run's config.
+
+        Raises:
+            InputError: there is none.
+        """
+        config = read_config(self.folder / "config.yaml")
+        if missing := NEEDED_OF_A_RUN - config.keys():
+            raise InputError(
+                f"{self.folder / 'config.yaml'} has no {', '.join(sorted(missing))}: it is not the config of a run, or "
+                "of one of an older version, which lacks a line such as 'image_size: [32, 32]'."
+            )
+        return config
+
+    def evaluation(self, cfg: DictConfig) -> Path:
+        """Where a measurement with this config goes: ``eval``; ``eval-<data>-<hash>`` for other data than the run's.
+
+        Of a run that is not finished it is ``...-epoch<n>``, for nothing to be taken for the finished one's.
+        """
+        theirs = images_of(cfg)
+        name = "eval" if images_of(self.config()) == theirs else f"eval-{cfg.choices.data}-{digest(theirs)}"
+        if not self.finished:
+            epochs = len(self.history.read_text().splitlines()) - 1 if self.history.exists() else 0
+            name += f"-epoch{epochs}"
+        return self.folder / name
+
+    @property
+    def finished(self) -> bool:
+        return self.metrics.exists()
+
+    def found(self) -> tuple[dict[str, Any], dict[str, float]]:
+        """Config and metrics of a finished run.
+
+        Raises:
+            InputError: one cannot be read.
+        """
+        try:
+            return read_config(self.folder / "config.yaml"), read_metrics(self.metrics)
+        except InputError as error:
+            raise InputError(f"{error} Where the run's folder is deleted, the same command trains it again.") from error
+
+    @property
+    def ended(self) -> str:
+        """When the run was finished, as text that sorts; empty for one that is not."""
+        try:
+            return str(json.loads(self.environment.read_text())["finished"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+    @property
+    def resume_from(self) -> Path | None:
+        """The checkpoint of an unfinished run."""
+        return self.checkpoint if self.checkpoint.exists() else None
+
+    @property
+    def state(self) -> str:
+        """A word for people."""
+        return "finished" if self.finished else "resuming" if self.resume_from else "new run"
+
+    @contextmanager
+    def alone(self, first: bool) -> Iterator[None]:
+        """Keep other commands from training this run meanwhile; one that has died keeps nobody from it.
+
+        Args:
+            first: of the processes that share the run, that which speaks for all.
+
+        Raises:
+            Busy: another one trains it.
+            InputError: the folder cannot be written.
+        """
+        if not first:
+            yield
+            return
+        make_folder(self.checkpoint.parent, "runs")
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise Busy(f"another process trains it: {self.folder}") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
+        """Note in the folder what runs, on which classes and images (height and width) and where."""
+        for folder in (self.folder, self.checkpoint.parent):  # not in eval/, which another process may be writing
+            for part in folder.glob("*.part"):  # left by a kill in the middle of a write
+                part.unlink()
+        learned = {"classes": classes, "image_size": image_size}
+        atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, learned)))
+        atomic_text(self.environment, json.dumps({"device": device, **environment()}, indent=2) + "\n")
+
+    def finish(self, metrics: Mapping[str, Any]) -> None:
+        """Write ``metrics.json``, which makes the run a finished one."""
+        noted = json.loads(self.environment.read_text()) | {"finished": now()}
+        atomic_text(self.environment, json.dumps(noted, indent=2) + "\n")
+        write_metrics(self.metrics, metrics)

@@ -1,0 +1,1 @@
+"""Train and test a network with Lightning, safely and resumably."""

@@ -1,0 +1,203 @@
+"""The LightningModule: loss, accuracy, optimizer. It knows no shift measure."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import MultiStepLR
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy
+
+from lit_shift.answers import answered
+from lit_shift.classifiers.subject import full_precision, in_full_precision
+from lit_shift.data.loader import Batch
+from lit_shift.metrics import Accuracy
+
+
+class Classifier(LightningModule):
+    """Trains a network on uint8 images, and tests it in float32 or better, whatever the training's precision.
+
+    Args:
+        net: normalised images (N, 3, H, W) -> logits (N, K).
+        num_classes: K.
+        mean: of the training pixels in [0, 1], (3,); saved with the weights, so that other data meet the same network.
+        std: likewise.
+        optimizer: called with the parameters.
+        milestones: fractions of the training after which the learning rate is multiplied by ``gamma``.
+        gamma: that factor.
+        compile: train through ``torch.compile``, on a GPU with CUDA graphs.
+
+    Attributes:
+        skip_bad: leave out of a test the images that the network does not answer with finite numbers.
+        bad: their places among the test images, to which what measures a test adds what it finds.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        num_classes: int,
+        mean: Tensor,
+        std: Tensor,
+        optimizer: Callable[..., Optimizer],
+        milestones: Sequence[float],
+        gamma: float,
+        compile: bool,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("mean", mean[:, None, None])
+        self.register_buffer("std", std[:, None, None])
+        self.make_optimizer = optimizer
+        self.milestones = milestones
+        self.gamma = gamma
+        self.compiled = compile
+        self.skip_bad = False
+        self.bad: set[int] = set()
+        self.train_forward = self.forward
+        # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch.
+        self.train_loss = MeanLoss()
+        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
+        self.eval_loss = MeanLoss()
+
+    def setup(self, stage: str) -> None:
+        if self.compiled and stage == "fit":
+            torch.compiler.reset()  # what earlier runs of a sweep have compiled, which counts towards a limit
+            # Training alone keeps nothing that a CUDA graph returns until its next run writes over it, unless
+            # gradients are added up.
+            graphs = self.trainer.accumulate_grad_batches == 1
+            mode = "reduce-overhead" if graphs else "default"
+            self.train_forward = torch.compile(self.forward, mode=mode, dynamic=False)
+
+    def normalize(self, pixels: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+        """uint8 images to the network's input: zero mean and unit variance over the training pixels."""
+        mean, std = self.mean.to(dtype or self.mean.dtype), self.std.to(dtype or self.std.dtype)
+        return (pixels.to(mean.dtype) / 255 - mean) / std
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """uint8 images (N, 3, H, W) -> logits (N, K)."""
+        return self.net(self.normalize(pixels))
+
+    def on_train_start(self) -> None:
+        self.logged = False
+
+    def on_train_epoch_start(self) -> None:
+        self.logged = False
+        # A training resumed within an epoch does not come here, and continues the running means it has saved.
+        self.train_loss.reset()
+        self.train_accuracy.reset()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
+        logits = self.train_forward(batch.pixels)
+        loss = F.cross_entropy(logits, batch.labels)
+        self.train_loss.update(loss.detach(), len(batch.labels))
+        self.train_accuracy.update(logits.detach(), batch.labels)
+        # Once an epoch, as what a metric has at its end is logged. To log takes a quarter of a millisecond, which is
+        # long for a GPU, and a number that is brought to one is waited for.
+        if not self.logged:
+            self.logged = True
+            self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
+            self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
+            self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, reduce_fx="max")  # type: ignore[union-attr]
+        correct = (logits.detach().argmax(1) == batch.labels).float().mean()
+        return {"loss": loss, "accuracy": correct}
+
+    def on_validation_epoch_start(self) -> None:
+        self._start_evaluation()
+
+    def on_test_start(self) -> None:
+        self.bad = set()
+
+    def on_test_epoch_start(self) -> None:
+        self._start_evaluation()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._evaluate(batch, "test")
+
+    def _start_evaluation(self) -> None:
+        net = in_full_precision(self.net)
+        self.evaluated, self.evaluated_dtype = net.forward, next(net.parameters()).dtype  # no module beside the net
+        self.right = Accuracy().to(self.device)  # here, where no precision of the training's reaches its sums
+
+    def _evaluate(self, batch: Batch, stage: str) -> None:
+        with full_precision(self.device):
+            logits = self.evaluated(self.normalize(batch.pixels, self.evaluated_dtype))
+        good = answered(self.skip_bad, logits)
+        if self.bad:
+            good &= torch.tensor([place not in self.bad for place in batch.places.tolist()], device=good.device)
+        self.bad |= set(batch.places[~good].tolist())
+        if not good.any():
+            return
+        logits, labels = logits[good], batch.labels[good]
+        self.eval_loss.update(F.cross_entropy(logits, labels), len(labels))
+        self.right.update(logits[:, None], labels)
+        self.log(f"{stage}/loss", self.eval_loss, on_step=False, on_epoch=True)
+
+    def on_validation_epoch_end(self) -> None:
+        self._end_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._end_evaluation("test")
+
+    def _end_evaluation(self, stage: str) -> None:
+        if self.right.update_called:  # not where it is interrupted before
+            self.log_dict(self.right.compute().logged(f"{stage}/accuracy"))
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.make_optimizer(self.parameters())
+        epochs = self.trainer.max_epochs or 0
+        return [optimizer], [MultiStepLR(optimizer, milestone_epochs(self.milestones, epochs), self.gamma)]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in ("train_loss", "train_accuracy"):
+            metric = getattr(self, name)
+            with metric.sync_context():  # of all processes
+                checkpoint[name] = {state: value.clone() for state, value in metric.metric_state.items()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        for name in ("train_loss", "train_accuracy"):
+            metric = getattr(self, name)
+            for state, value in checkpoint[name].items():
+                # What was saved is the sum over processes, so only one of them may go on from it.
+                setattr(metric, state, value.to(metric.device) * self.trainer.is_global_zero)
+
+
+def milestone_epochs(fractions: Sequence[float], epochs: int) -> list[int]:
+    """The epochs that fractions of a training end with; rounded up, as no short one should start at a lower rate."""
+    return [math.ceil(round(fraction * epochs, 6)) for fraction in fractions]
+
+
+class MeanLoss(Metric):
+    """Mean over images of the losses of batches.
+
+    Its sums go where its module goes, but keep their precision: of many images bfloat16 loses count.
+    """
+
+    full_state_update = False
+    total: Tensor
+    images: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, images: int) -> None:
+        self.total += loss.double() * images
+        self.images += images
+
+    def compute(self) -> Tensor:
+        return self.total / self.images
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], exclude_state: Sequence[str] = "") -> nn.Module:
+        return super()._apply(lambda tensor: tensor.to(fn(tensor).device), exclude_state)

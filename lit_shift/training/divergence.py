@@ -1,0 +1,46 @@
+"""A training whose loss is no longer a number."""
+
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from lit_shift.training.look import may_look
+from lit_shift.utils.errors import InputError
+
+
+class StopOnDivergence(Callback):
+    """Stops a training whose loss or weights have become NaN or infinite, before a checkpoint is made of it."""
+
+    def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
+        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # which the schedule moves on with the epoch's last batch
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if may_look(trainer):  # the epoch's mean misses nothing
+            self._look_at_loss(trainer, outputs["loss"])
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._look_at_loss(trainer, trainer.callback_metrics["train/loss"])
+        self._look_at_weights(trainer, pl_module)  # whose last update comes after the last loss
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: Any) -> None:
+        self._look_at_weights(trainer, pl_module)  # of a training that is stopped within an epoch
+
+    def _look_at_loss(self, trainer: Trainer, loss: Tensor) -> None:
+        if not loss.isfinite():
+            self._stop(trainer, f"loss became {loss.item()}")
+
+    def _look_at_weights(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        sums = [value.sum() for value in pl_module.state_dict().values() if value.is_floating_point()]
+        if not all(value.isfinite() for value in sums):
+            self._stop(trainer, "weights are no longer finite")
+
+    def _stop(self, trainer: Trainer, what: str) -> None:
+        epoch, start = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["initial_lr"]
+        kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
+        raise InputError(
+            f"The {what} in epoch {epoch} at lr {self.lr:g}; {kept}. "
+            f"A lower rate may help: optimizer.lr={start / 10:g}."
+        )

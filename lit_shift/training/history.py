@@ -1,0 +1,52 @@
+"""The scalars of every epoch as a CSV file."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from lit_shift.runs.records import scalars
+from lit_shift.training.wandb_logging import log_again
+from lit_shift.utils.files import atomic_text
+
+
+class History(Callback):
+    """Writes what was logged in each epoch to ``path``, one row an epoch; a cell is empty where nothing was logged.
+
+    Its rows travel in the checkpoint, so the file of a resumed run is that of one never interrupted. It must come
+    after every callback that logs.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, float]] = []
+        self._before: list[dict[str, float]] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        log_again(trainer, self._before)
+        self._before = []
+
+    # A training that was killed after its last epoch is not started again.
+    on_test_start = on_train_start
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        trainer.callback_metrics.clear()  # Lightning keeps old values, which this epoch's row would repeat
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.rows.append({"epoch": trainer.current_epoch + 1, **scalars(trainer.callback_metrics)})
+        if trainer.is_global_zero:
+            columns = list(dict.fromkeys(key for row in self.rows for key in row))
+            text = StringIO()
+            writer = csv.DictWriter(text, columns, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows)
+            atomic_text(self.path, text.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+        self._before = list(self.rows)

@@ -1,0 +1,1 @@
+"""Errors in one sentence, printing, files written whole."""

@@ -1,0 +1,98 @@
+"""A command line in Hydra's grammar: what its words say, and how a value is to be typed. Needs no torch."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.utils import get_args_parser  # which alone knows Hydra's own options
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Quote, QuotedString, ValueType
+from hydra.errors import HydraException
+
+from lit_shift.utils.errors import InputError
+
+FORM = "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]'"
+
+
+def words_of(arguments: Sequence[str]) -> list[str]:
+    """The words ``name=value`` of a command, without Hydra's own options."""
+    words: list[str] = get_args_parser().parse_args(arguments).overrides
+    return words
+
+
+def parsed(words: Sequence[str]) -> list[Override]:
+    """What words ``name=value`` say.
+
+    Raises:
+        InputError: one that is not in the grammar; says what is to be typed.
+    """
+    parser = OverridesParser.create()
+    overrides = []
+    for word in words:
+        try:
+            overrides.append(parser.parse_override(word))
+        except HydraException as error:
+            raise misspelt(word, words, str(error)) from error
+    return overrides
+
+
+def each(override: Override) -> list[str]:
+    """The word as it is, or of a sweep that of each run; none of a glob, which is the config's to know."""
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+        return []
+    if not override.is_discrete_sweep():
+        return [str(override.input_line)]
+    return [f"{override.get_key_element()}={text}" for text in override.sweep_string_iterator()]
+
+
+def values(override: Override) -> list[Any]:
+    """What a word gives its name, in each run of a sweep."""
+    return [run.value() for run in parsed(each(override))]
+
+
+def typed(key: str, value: str | Path) -> str:
+    """The word to type in a shell for a key to have a text as its value, quoted where the grammar or a shell wants it.
+
+    >>> print(typed("ckpt", "runs/a/last.ckpt"), typed("ckpt", "lr=0.1/last.ckpt"))
+    ckpt=runs/a/last.ckpt 'ckpt="lr=0.1/last.ckpt"'
+    """
+    plain = f"{key}={value}"
+    try:
+        as_it_is = OverridesParser.create().parse_override(plain).value() == str(value)
+    except HydraException:
+        as_it_is = False
+    return shlex.quote(plain if as_it_is else f"{key}={QuotedString(str(value), Quote.double).with_quotes()}")
+
+
+def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
+    """The error of a word that is not in the grammar.
+
+    Args:
+        word: as it was typed.
+        words: of the whole command: a shell may have parted this one from the one before, at a space.
+        reason: what Hydra says of it.
+    """
+    if word.startswith("-"):
+        return InputError(f"{word}: there is no dash before a switch, type {shlex.quote(word.lstrip('-'))}")
+    key, equal, value = word.partition("=")  # the grammar tells no more of a word that is not in it
+    before = words[words.index(word) - 1] if word in words[1:] else ""
+    if equal and value.strip(" ,") == value and not value.startswith(("[", "{")) and _is_key(key):
+        return InputError(
+            f"{word}: not all of its characters stand for themselves, so that the value needs quotes of its own: type "
+            f"{typed(key, value)}"
+        )
+    key, equal_before, value = before.partition("=")
+    if not equal and equal_before and value and _is_key(key) and "=" not in words:  # as in a = b
+        return InputError(
+            f"{word!r} is not of the form name=value: where it belongs to what is before it, type "
+            f"{typed(key, f'{value} {word}')}"
+        )
+    return InputError(f"{FORM} ({reason.splitlines()[0]}).")
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return OverridesParser.create().parse_override(f"{key}=0").key_or_group != ""
+    except HydraException:
+        return False

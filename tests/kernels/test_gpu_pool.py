@@ -1,0 +1,178 @@
+import importlib.util
+import re
+import sys
+from itertools import product
+
+import pytest
+import torch
+
+from lit_shift.kernels import gpu_pool
+from lit_shift.models.vgg import VGG13
+from lit_shift.pools.pool import MaxPoolBlurDS
+from tests.definition import max_blur, with_gradient
+
+pytest.importorskip("triton", reason="Triton is not made for this machine")
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+
+from lit_shift.kernels import triton_pool
+
+FILTERS = ["delta", "rect2", "pascal5", "rect6", "ls7"]
+SHAPES = [(2, 3, 2, 2), (1, 2, 4, 6), (1, 1, 8, 2), (1, 130, 2, 8)]  # the last is wider than one program
+
+
+@pytest.fixture
+def interpreted(monkeypatch):
+    """The kernels as Triton's interpreter runs them on a CPU, in the place of those that need a GPU."""
+    spec = importlib.util.spec_from_file_location("lit_shift.kernels.triton_pool", triton_pool.__file__)
+    module = importlib.util.module_from_spec(spec)
+    with monkeypatch.context() as patch:
+        patch.setenv("TRITON_INTERPRET", "1")
+        spec.loader.exec_module(module)
+    monkeypatch.setattr("lit_shift.kernels.triton_pool", module)
+    monkeypatch.setattr("lit_shift.kernels.gpu_pool.applies", lambda x: True)
+    return module
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("filter", FILTERS)
+def test_the_kernels_are_the_definition(filter, shape, interpreted, rng):
+    x = torch.randn(shape, generator=rng)
+    grad = torch.randn(max_blur(x, filter).shape, generator=rng)
+    result, gradient = with_gradient(MaxPoolBlurDS(filter), x, grad)
+    expected, expected_gradient = with_gradient(lambda x: max_blur(x, filter), x.double(), grad)
+    torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=0, atol=1e-6)
+
+
+def test_of_equal_samples_the_first_has_the_gradient(interpreted, rng):
+    x = torch.randint(0, 2, (2, 3, 8, 6), generator=rng).float()
+    grad = torch.randn(2, 3, 4, 3, generator=rng)
+    _, gradient = with_gradient(MaxPoolBlurDS("tri5"), x, grad)
+    torch.testing.assert_close(gradient, with_gradient(lambda x: max_blur(x, "tri5"), x, grad)[1])
+    torch.testing.assert_close(gradient.sum(), grad.sum())
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_what_is_not_finite_is_seen_where_it_is_seen_step_by_step(value, interpreted, rng):
+    x = torch.randn(1, 2, 8, 8, generator=rng)
+    x[0, 1, 3, 4] = value
+    torch.testing.assert_close(MaxPoolBlurDS()(x), max_blur(x, "tri5"), equal_nan=True)
+
+
+# Triton's interpreter cuts a bfloat16 off where a GPU rounds it.
+@pytest.mark.parametrize(("dtype", "within"), [(torch.bfloat16, 2**-7), (torch.float16, 0)])
+def test_half_precision_is_rounded_once(dtype, within, interpreted, rng):
+    x, grad = torch.randn(1, 2, 8, 8, generator=rng).to(dtype), torch.randn(1, 2, 4, 4, generator=rng).to(dtype)
+    result, gradient = with_gradient(MaxPoolBlurDS("rect3"), x, grad)
+    exact, exact_gradient = with_gradient(MaxPoolBlurDS("rect3"), x.float(), grad)
+    torch.testing.assert_close(result, exact.to(dtype), rtol=within, atol=0)
+    torch.testing.assert_close(gradient, exact_gradient.to(dtype), rtol=within, atol=0)
+
+
+@pytest.mark.parametrize("grad_of", ["each", "the sum"])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_any_layout_is_taken(memory_format, grad_of, interpreted, rng):
+    x = torch.randn(2, 3, 4, 6, generator=rng).contiguous(memory_format=memory_format).requires_grad_()
+    y = MaxPoolBlurDS()(x)
+    assert y.is_contiguous(memory_format=torch.channels_last)
+    grad = torch.ones(()).expand(y.shape) if grad_of == "the sum" else torch.randn(y.shape, generator=rng)
+    y.backward(grad)
+    torch.testing.assert_close(x.grad, with_gradient(lambda x: max_blur(x, "tri5"), x, grad)[1])
+
+
+def test_pytorch_knows_the_operation(interpreted, rng):
+    """Its schema, what its result looks like, its gradient, and that ``torch.compile`` can trace both."""
+    x = torch.randn(2, 3, 2, 6, generator=rng, requires_grad=True)
+    taps = MaxPoolBlurDS("rect2").taps
+    torch.library.opcheck(gpu_pool.max_blur, (x, taps))
+    torch.library.opcheck(gpu_pool.max_blur_backward, (x.detach(), torch.randn(2, 3, 1, 3, generator=rng), taps))
+
+
+@pytest.mark.rough
+def test_a_network_trains_by_the_kernels_as_without(interpreted, monkeypatch, rng):
+    net, x = VGG13(lambda: MaxPoolBlurDS("tri3"), width=1).eval(), torch.randn(1, 3, 32, 32, generator=rng)
+
+    def logits_and_gradients():
+        logits = net(x)
+        return [logits.detach(), *torch.autograd.grad(logits.logsumexp(1).sum(), list(net.parameters()))]
+
+    by_kernels = logits_and_gradients()
+    monkeypatch.setattr("lit_shift.kernels.gpu_pool.applies", lambda x: False)
+    for found, expected in zip(by_kernels, logits_and_gradients(), strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("capability", [75, 90])
+@pytest.mark.parametrize(("dtype", "words"), [("fp32", 4), ("bf16", 2), ("fp16", 2)])
+def test_a_sample_is_loaded_once_by_a_lane(dtype, words, capability):
+    """Compiled for a GPU, which need not be there, the loops load each sample once, and four lanes' at a time."""
+    taps = MaxPoolBlurDS("pascal5").taps
+
+    def loads_and_stores(way, maps, rows):
+        constants = {
+            "SHAPE": (32, 32, 64),
+            "HALVED": (16, 16, 64),
+            "TAPS": taps,
+            "ROWS": rows,
+            "LANES": triton_pool.LANES,
+        }
+        signature = dict.fromkeys(maps, f"*{dtype}") | dict.fromkeys(constants, "constexpr")
+        aligned = {(i,): [["tt.divisibility", 16]] for i in range(len(maps))}  # as PyTorch's memory is
+        source, target = ASTSource(way, signature, constants, aligned), GPUTarget("cuda", capability, 32)
+        program = compile(source, target=target, options={"enable_fp_fusion": True}).asm["ptx"]
+        accesses = re.findall(r"(ld|st)\.global(\S*)", program)
+        assert {how for _, how in accesses} == {f".v{words}.b32"}
+        return [sum(what == access for access, _ in accesses) for what in ("ld", "st")]
+
+    rows, most = triton_pool.ROWS, triton_pool.BACKWARD_ROWS
+    assert loads_and_stores(triton_pool._forward, ("x", "y"), rows) == [(2 * rows + 4) * 6, rows]
+    seen = (2 * most + 2) * 4 + (most + 2) * 3  # of the input, and of the result's gradient
+    assert loads_and_stores(triton_pool._backward, ("x", "grad", "out"), most) == [seen, 4 * most]
+
+
+def test_without_its_kernels_a_gpu_pools_step_by_step_and_says_why(monkeypatch):
+    monkeypatch.setitem(sys.modules, "lit_shift.kernels.triton_pool", None)
+    monkeypatch.delattr("lit_shift.kernels.triton_pool")
+    with pytest.warns(
+        UserWarning,
+        match=r"pools step by step, which is slower: its kernels do not run here \(ModuleNotFoundError: .+\)",
+    ):
+        assert not gpu_pool.runs_on.__wrapped__(torch.device("cuda", 0))
+
+
+def test_a_cpu_and_what_the_kernels_do_not_take_pool_step_by_step(monkeypatch, rng):
+    x = torch.randn(1, 1, 2, 2, generator=rng)
+    assert not gpu_pool.applies(x)
+    monkeypatch.setattr(gpu_pool, "runs_on", lambda device: True)
+
+    class OnGPU:
+        is_cuda, device = True, torch.device("cuda", 0)
+
+        def __init__(self, dtype):
+            self.dtype = dtype
+
+    assert gpu_pool.applies(OnGPU(torch.float32))
+    assert not gpu_pool.applies(OnGPU(torch.float64))
+
+
+def test_a_pool_that_overrides_a_step_is_not_pooled_by_the_kernels(monkeypatch, rng):
+    class Halves(MaxPoolBlurDS):
+        def dense(self, x):
+            return x / 2
+
+    x = torch.ones(1, 1, 2, 2)
+    monkeypatch.setattr("lit_shift.kernels.gpu_pool.applies", lambda x: True)
+    assert Halves()(x).item() == pytest.approx(0.5)
+
+
+@pytest.mark.gpu
+def test_a_gpu_computes_what_a_cpu_does(rng):
+    assert gpu_pool.runs_on(torch.device("cuda", torch.cuda.current_device()))
+    for filter, shape in product(FILTERS, [(128, 64, 32, 32), (7, 512, 2, 2), *SHAPES]):
+        x = torch.randn(shape, generator=rng)
+        grad = torch.randn(max_blur(x, filter).shape, generator=rng)
+        result, gradient = with_gradient(MaxPoolBlurDS(filter), x.cuda(), grad.cuda())
+        expected, expected_gradient = with_gradient(MaxPoolBlurDS(filter), x.double(), grad)
+        torch.testing.assert_close(result.cpu().double(), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(gradient.cpu().double(), expected_gradient, rtol=0, atol=1e-5)
