@@ -24,7 +24,7 @@ def constant(make: Callable[..., Made]) -> Callable[..., Made]:
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(make, *arguments).result()
 
-    @torch.compiler.assume_constant_result
+    @torch.compiler.allow_in_graph
     @wraps(make)
     def taken(*arguments: Any) -> Made:
         return _lifted(made(*arguments))
