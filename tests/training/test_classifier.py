@@ -12,7 +12,7 @@ from lit_shift.training.classifier import Classifier
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.heartbeat import Heartbeat
 from lit_shift.training.progress import Progress
-from tests.training import train_digits
+from tests.small_training import train_digits
 
 torch_compile = torch.compile
 

@@ -13,7 +13,7 @@ from lit_shift.training.heartbeat import Heartbeat
 from lit_shift.training.look import may_look
 from lit_shift.training.progress import Progress
 from lit_shift.utils.errors import InputError
-from tests.training import train_digits
+from tests.small_training import train_digits
 
 
 class Waits(TorchDispatchMode):

@@ -20,7 +20,7 @@ from lit_shift.evaluation.vote_module import Voting
 from lit_shift.protocols.roll import Circular
 from lit_shift.runs.findings import Findings
 from lit_shift.training.signals import KeepMeasured, StopOnSignal, Stopped, leave_if_interrupted
-from tests.training import train_digits
+from tests.small_training import train_digits
 
 IMAGES, SIZE, LAYERS = 4, 8, 3
 CHUNK = 4  # frames that go through the network at once
