@@ -3,7 +3,6 @@
 import math
 import os
 import re
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -163,15 +162,14 @@ def _function(target: str) -> Callable[[], Any]:
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
         raise InputError(f"model.target={target} must be of the form module:function.")
     module, _, name = target.partition(":")
-    folder = os.getcwd()
-    if folder not in sys.path:  # the folder of the script is
-        sys.path.insert(0, folder)
     try:
         function = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):  # a module of theirs that the user's imports
             raise
-        raise InputError(f"model.target={target}: there is no module {module!r} in {folder}, nor installed.") from error
+        raise InputError(
+            f"model.target={target}: there is no module {module!r} in {os.getcwd()}, nor installed."
+        ) from error
     if not callable(function):
         raise InputError(f"model.target={target}: module {module!r} has no function {name!r}.")
     return function

@@ -1,4 +1,4 @@
-"""What eval.py measures, and with which config: that of a run, or one made for a classifier from elsewhere."""
+"""What ``conf/eval.yaml`` takes from the config of the run that is measured."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,41 +7,44 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
 
-from lit_shift.runs.config import CONF, CONF_EVAL
 from lit_shift.runs.run import Run
-from lit_shift.utils.command import parsed, typed, values, words_of
+from lit_shift.utils.command import parsed, split, typed, values
 from lit_shift.utils.errors import InputError
 
 # Groups of a run's config that do not change the network that was trained.
 MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 
-# What only eval.py has.
-SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "figures": True, "skip_bad": False}
-SWITCHES |= {"class_of": "label", "classes": "by_name"}  # how the images' classes are matched to the network's
-SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000, "tta_seed": 0}
-
 # Options of the logger that environment variables of W&B's set.
 WANDB = {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
 
-HYDRA = {
-    "searchpath": [f"file://{CONF_EVAL}"],
-    "output_subdir": None,
-    "run": {"dir": "."},
-    "sweep": {"dir": "evals/.sweep/${now:%Y-%m-%d_%H-%M-%S}-${unique:}", "subdir": "."},
-    "callbacks": {"sweep": {"_target_": "lit_shift.cli.sweep.Sweep", "live": False}},
-}
 
+def add_measured(arguments: Sequence[str]) -> None:
+    """Give ``conf/eval.yaml`` its default ``measured``: the config of the run of ``ckpt=``, or ``classifier.yaml``.
 
-def use_config_of_subject(arguments: Sequence[str]) -> None:
-    """Make Hydra's config ``eval`` that of the run that ``ckpt=`` names, or one for the classifier of ``model=``.
+    Args:
+        arguments: those of the command, as typed.
 
     Raises:
-        InputError: neither or both, no such checkpoint, no config.yaml of a run, a switch that the training settled, a
-            network that is to be trained first, or an option of a protocol without one.
+        InputError: both or neither of ckpt and model, no such checkpoint, a run without config.yaml, a switch that the
+            training settled, a network that must be trained first, or an option of a protocol without a protocol.
     """
-    given = {override.key_or_group: override for override in parsed(words_of(arguments))}
-    sweep = bool({"-m", "--multirun"} & set(arguments))
-    config: dict[str, Any] = SWITCHES | {"hydra": HYDRA}
+    options, words = split(arguments)
+    given = {override.key_or_group: override for override in parsed(words)}
+    protocol = _first_protocol(given, options.multirun)
+    if "ckpt" in given:
+        config = {"defaults": [{"data": None}, {"logger": None}, {"callbacks": "default"}, protocol, "_self_"]}
+        config |= _of_run(given)
+    elif "model" in given:
+        config = {"defaults": ["classifier", protocol]}
+    elif options.shows:  # the help needs neither
+        config = {}
+    else:
+        raise InputError("ckpt or model must be given: type ckpt=RUN/checkpoints/last.ckpt, or model=resnet50.")
+    ConfigStore.instance().store("measured", config)
+
+
+def _first_protocol(given: Mapping[str, Override], sweep: bool) -> dict[str, Any]:
+    """The protocol whose options the command may set: the one given, the first one of a sweep, else the default one."""
     options = [key for key in given if key.startswith("protocol.")]
     if options and "protocol" not in given and ("model" not in given or "tta" in given):
         raise InputError(f"{options[0]} is an option of a protocol: say which, as protocol=embed.")
@@ -51,39 +54,20 @@ def use_config_of_subject(arguments: Sequence[str]) -> None:
             raise InputError(f"{given['protocol'].input_line} names no protocol: say one, as protocol=embed.")
     if len(protocols) > 1 and not sweep:
         raise InputError(f"Type 'protocol=[{','.join(map(str, protocols))}]', quoted, for several protocols.")
-    if "ckpt" in given:
-        if given["ckpt"].is_sweep_override():
-            name = typed("ckpt", given["ckpt"].get_value_string())
-            raise InputError(
-                "ckpt takes one run, whose config the others would not have: measure them one by one, or type "
-                f"{name} for a name with a comma in it."
-            )
-        if "model" in given:
-            raise InputError("Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both.")
-        groups: list[Any] = [{"data": None}, {"logger": None}, {"callbacks": "default"}]
-        config = _of_run(given) | config
-    elif "model" in given:
-        first_model = next(iter(values(given["model"])), None)
-        if (CONF / "model" / f"{first_model}.yaml").exists():
-            raise InputError(f"model={first_model} is to be trained first: give ckpt=RUN/checkpoints/last.ckpt.")
-        groups = [{"data": "imagefolder"}, {"model": first_model}, {"trainer": "default"}, {"logger": "wandb"}]
-        config |= {"filter": None, "aug": False, "padding": "circular", "seed": 0, "compile": False}
-        config["choices"] = {group: f"${{hydra:runtime.choices.{group}}}" for group in ("data", "model")}
-    elif any(argument.startswith("-") for argument in arguments):  # --help needs neither
-        groups = []
-    else:
-        raise InputError("ckpt or model must be given: type ckpt=RUN/checkpoints/last.ckpt, or model=resnet50.")
-    # Of a sweep the first, for its options to be known.
-    usual = None if "tta" in given or "model" not in given else "embed"
-    groups += [{"protocol": protocols[0] if sweep and protocols else usual}, "_self_"]
-    overriding = [{f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")]
-    ConfigStore.instance().store(
-        "eval", {"defaults": [*groups, *overriding, {"override hydra/help": "eval"}], **config}
-    )
+    default = None if "tta" in given or "model" not in given else "embed"
+    return {"protocol": protocols[0] if sweep and protocols else default}
 
 
 def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
-    """The config of the run that ``ckpt=`` names, without what is chosen anew."""
+    """The config of the run of ``ckpt=``, without the groups that the command chooses anew."""
+    if given["ckpt"].is_sweep_override():
+        name = typed("ckpt", given["ckpt"].get_value_string())
+        raise InputError(
+            "ckpt takes one run, whose config the others would not have: measure them one by one, or type "
+            f"{name} for a name with a comma in it."
+        )
+    if "model" in given:
+        raise InputError("Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both.")
     run = Run.of(str(given["ckpt"].value())).config()
     run["class_names"] = run.pop("classes")  # for classes= to say how those of the images are matched to them
     for key in given:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 import traceback
 from collections.abc import Container, Iterator, Sequence
@@ -13,8 +12,8 @@ from hydra.errors import CompactHydraException, MissingConfigException, Override
 from omegaconf import DictConfig
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
-from lit_shift.runs.config import CONF, CONF_EVAL, composed
-from lit_shift.utils.command import each, misspelt, parsed, typed, words_of
+from lit_shift.runs.config import CONF, composed
+from lit_shift.utils.command import each, misspelt, parsed, split, typed
 from lit_shift.utils.console import is_first_process, say
 from lit_shift.utils.errors import InputError, unknown
 
@@ -31,9 +30,7 @@ def plain_errors(config_name: str) -> Iterator[None]:
     # Else Hydra reports errors itself and exits before we see them. Processes that join this one's run inherit both.
     os.environ |= {"HYDRA_FULL_ERROR": "1", "LIT_SHIFT_ERRORS": "plain"}
     try:
-        for argument in sys.argv[1:]:
-            if dashed := re.match(r"-(?!(?:cd|cn|cp)=)(\w[\w./@]+=.*)", argument):  # -pool=... is -p ool=... to Hydra
-                raise InputError(f"{argument}: there is no dash before a switch, type {shlex.quote(dashed[1])}")
+        split(sys.argv[1:])
         yield
     except (KeyboardInterrupt, SystemExit) as error:
         # Lightning turns a Ctrl-C outside of the training loop into a silent exit.
@@ -43,6 +40,9 @@ def plain_errors(config_name: str) -> Iterator[None]:
             "Interrupted." + (" The same command continues from the last checkpoint." if config_name == "train" else "")
         )
         sys.exit(130)
+    except BrokenPipeError:  # as of --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for Python not to complain at exit
+        sys.exit(1)
     except Exception as error:
         report(error, config_name)
         sys.exit(2)
@@ -127,8 +127,7 @@ def _explain_choice(missing: str, choices: Sequence[str] | None) -> str:
         return (
             f"The launcher {name} is not installed: 'uv sync --extra {extra}' or \"pip install 'lit-shift[{extra}]'\"."
         )
-    files = [file for conf in (CONF, CONF_EVAL) for file in (conf / group).glob("*.yaml")]
-    return str(unknown(group, name, choices or sorted(file.stem for file in files)))
+    return str(unknown(group, name, choices or sorted(file.stem for file in (CONF / group).glob("*.yaml"))))
 
 
 def _explain_machine(error: BaseException) -> str | None:
@@ -148,10 +147,11 @@ def _explain_key(key: str, config_name: str) -> str:
     """The sentence for a config key that does not exist: its nearest neighbour in the part of the config it names."""
     if key == "sweep":
         return "A sweep is an addition to the config: type -m +sweep=NAME."
-    groups = [folder.name for conf in (CONF, CONF_EVAL) for folder in conf.iterdir() if folder.is_dir()]
-    overrides = parsed(words_of(sys.argv[1:]))
+    options, words = split(sys.argv[1:])
+    groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
+    overrides = parsed(words)
     chosen = [word for override in overrides if override.key_or_group in groups for word in each(override)[:1]]
-    node: Any = composed(config_name, chosen)
+    node: Any = composed(config_name, chosen, options.config_dir)
     known, part = "", key
     for part in key.split("."):
         if not isinstance(node, DictConfig) or part not in node:

@@ -51,6 +51,8 @@ class Outcomes:
                 f"The folder {hydra.runtime.cwd}, in which the command was given, is not there on {platform.node()}: "
                 "the machines of a cluster must share it."
             ) from error
+        if hydra.runtime.cwd not in sys.path:
+            sys.path.insert(0, hydra.runtime.cwd)  # for pools and networks of the user's own
         job = Job.of(sorted(hydra.overrides.task), record)
         self.jobs.append(job)
         try:

@@ -4,11 +4,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # which alone knows what runs overrides make
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -18,12 +18,13 @@ from lit_shift.cli.explain import report
 from lit_shift.cli.live import LiveView
 from lit_shift.filters import FILTERS
 from lit_shift.runs.config import Switches, switches
-from lit_shift.utils.command import parsed
+from lit_shift.utils.command import called, each, parsed
 from lit_shift.utils.errors import InputError, unknown
 from lit_shift.utils.files import given
 
 # Sweeps may start in the same second. In all processes of a sweep it is the same, as Hydra copies what is cached.
 OmegaConf.register_new_resolver("unique", lambda: uuid4().hex[:8], use_cache=True, replace=True)
+OmegaConf.register_new_resolver("command", called, replace=True)  # of the help
 OmegaConf.register_new_resolver("given", lambda path: str(given(path)), replace=True)  # of Hydra's own folders
 
 
@@ -41,7 +42,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else Ray's workers run in a copy of this folder
-        if config.hydra.sweeper._target_ != f"{BasicSweeper.__module__}.{BasicSweeper.__name__}":
+        if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
             return  # others choose runs as they go
         try:
             runs = _runs(config)
@@ -69,8 +70,10 @@ def _runs(config: DictConfig) -> Sequence[Sequence[str]]:
     overrides = parser.parse_overrides(
         [*(f"{key}={value}" for key, value in given.items()), *config.hydra.overrides.task]
     )
-    (runs,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return runs
+    for override in overrides:
+        if override.is_sweep_override() and not override.is_discrete_sweep():
+            raise InputError(f"{override.input_line}: a sweep takes values with commas between them, or range(...).")
+    return list(product(*{override.get_key_element(): each(override) for override in overrides}.values()))
 
 
 def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:

@@ -29,9 +29,9 @@ from lit_shift.evaluation.path_module import Measurement
 from lit_shift.evaluation.report import found, log_figures, with_network
 from lit_shift.evaluation.vote_module import Voting
 from lit_shift.models.anatomy import in_numbers
-from lit_shift.runs.config import CONF_EVAL, group, label, vote
+from lit_shift.runs.config import CONF, group, label, vote
 from lit_shift.runs.findings import Findings, read_history
-from lit_shift.runs.run import Run
+from lit_shift.runs.run import Run, checkpoint_at
 from lit_shift.training.build import build_classifier, build_data, build_testing, build_trainer
 from lit_shift.training.checkpoint import load_weights
 from lit_shift.training.signals import KeepMeasured, interrupted
@@ -48,8 +48,13 @@ def out_folder(cfg: DictConfig) -> Path:
     return folder.with_name(f"{folder.name}{vote(cfg)}")
 
 
-def with_digest(cfg: DictConfig) -> DictConfig:
-    """The config with a digest of the weights' file, which may be another one tomorrow; None where there is no file."""
+def with_weights(cfg: DictConfig) -> DictConfig:
+    """The config with the checkpoint's path, where ckpt names a run's folder, and a digest of the weights' file.
+
+    The file may be another one tomorrow; the digest is None where there is no file.
+    """
+    if cfg.ckpt:
+        cfg.ckpt = str(checkpoint_at(cfg.ckpt))
     file = given(cfg.ckpt or cfg.model.weights)
     cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
     return cfg
@@ -57,7 +62,7 @@ def with_digest(cfg: DictConfig) -> DictConfig:
 
 def protocols_in_words(cfg: DictConfig) -> dict[str, str]:
     """The chosen protocols with what tells a measurement under each from another under the same."""
-    usual: Any = OmegaConf.load(CONF_EVAL / "protocol" / "shared" / "common.yaml")
+    usual: Any = OmegaConf.load(CONF / "protocol" / "shared" / "common.yaml")
     return {name: _described(cfg, name, usual) for name in chosen_protocols(cfg)}
 
 

@@ -15,18 +15,27 @@ from omegaconf.errors import OmegaConfBaseException
 from lit_shift.runs.checks import check_files, check_values, path
 from lit_shift.utils.errors import InputError
 
-CONF = Path(__file__).parents[2] / "conf"
-CONF_EVAL = CONF.with_name("conf_eval")  # what eval.py alone has: protocols, and classifiers from elsewhere
+PACKAGE = Path(__file__).parents[1]
+# In an installed package, or beside it in the repository.
+CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.with_name("conf")) if folder.is_dir())
 
 # What does not change what a run computes, but for rounding.
 NOT_IDENTITY = ("logger", "runs", "fresh", "data.eval_batch_size", "model.fourier", "trainer.accelerator")
 
 
-def composed(name: str, overrides: list[str]) -> DictConfig:
-    """A config of ``conf/`` as a command with these overrides would have it, unresolved; raises what Hydra does.
+def composed(name: str, overrides: list[str], config_dir: str | None = None) -> DictConfig:
+    """Compose a config of ``conf/`` as a command with these overrides would, without resolving it.
 
     A command that is running keeps its own.
+
+    Args:
+        config_dir: a folder of the user's own groups, as of ``--config-dir``.
+
+    Raises:
+        HydraException: whatever Hydra finds wrong.
     """
+    if config_dir is not None:
+        overrides = [f"hydra.searchpath=['file://{Path(config_dir).absolute()}']", *overrides]
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -68,6 +77,11 @@ def settle(cfg: DictConfig) -> DictConfig:
     """
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
+    name, is_trained = cfg.choices.model, cfg.model._target_.startswith("lit_shift.classifiers.")
+    if "pool" in cfg and is_trained:
+        raise InputError(f"model={name} is a trained classifier: measure it by eval.py.")
+    if "pool" not in cfg and cfg.model._target_.startswith("lit_shift.models."):
+        raise InputError(f"model={name} is to be trained first: give ckpt=RUN/checkpoints/last.ckpt.")
     cfg = OmegaConf.merge(cfg, switches(cfg))  # type: ignore[assignment]
     if cfg.get("filter") is not None:
         pool = cfg.choices.pool

@@ -13,7 +13,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.runs.config import digest, identity, images_of, label
 from lit_shift.runs.records import environment, now, read_config, read_metrics, write_metrics
-from lit_shift.utils.command import typed
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_text, given, make_folder
 
@@ -55,16 +54,14 @@ class Run:
 
     @classmethod
     def of(cls, checkpoint: str | Path) -> "Run":
-        """The run that a checkpoint is of.
+        """The run of a checkpoint.
 
         Raises:
             InputError: there is no such file.
         """
-        path = given(checkpoint)
+        path = given(checkpoint_at(checkpoint))
         if not path.is_file():
-            inside = (path / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
-            file = next((file for file in inside if file.is_file()), "RUN/checkpoints/last.ckpt")
-            raise InputError(f"There is no checkpoint {str(path)!r}: type {typed('ckpt', file)}")
+            raise InputError(f"There is no checkpoint {str(path)!r}: type ckpt=RUN, the folder of a run.")
         if path.suffix != ".ckpt":
             raise InputError(f"{path} is no checkpoint: type ckpt=RUN/checkpoints/last.ckpt")
         return cls(path.absolute().parents[1])
@@ -167,3 +164,9 @@ class Run:
         noted = json.loads(self.environment.read_text()) | {"finished": now()}
         atomic_text(self.environment, json.dumps(noted, indent=2) + "\n")
         write_metrics(self.metrics, metrics)
+
+
+def checkpoint_at(path: str | Path) -> Path:
+    """The checkpoint at a path: the file itself, or the last one in the folder of a run."""
+    inside = (Path(path) / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
+    return next((file for file in inside if given(file).is_file()), Path(path))

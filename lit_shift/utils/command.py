@@ -1,24 +1,54 @@
 """A command line in Hydra's grammar: what its words say, and how a value is to be typed. Needs no torch."""
 
+import argparse
+import re
 import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.utils import get_args_parser  # which alone knows Hydra's own options
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Quote, QuotedString, ValueType
 from hydra.errors import HydraException
 
 from lit_shift.utils.errors import InputError
 
+# Options of Hydra's that take a value, and their short forms.
+WITH_VALUE = {"--config-dir": "-cd", "--config-path": "-cp", "--config-name": "-cn", "--package": "-p", "--cfg": "-c"}
 FORM = "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]'"
 
 
-def words_of(arguments: Sequence[str]) -> list[str]:
-    """The words ``name=value`` of a command, without Hydra's own options."""
-    words: list[str] = get_args_parser().parse_args(arguments).overrides
-    return words
+def called(name: str) -> str:
+    """How to call a command: ``lit-shift train`` where the package is installed, ``python train.py`` in a checkout."""
+    if Path(sys.argv[0]).parent.name == "commands":  # where lit_shift.commands.main points it
+        return f"lit-shift {name}"
+    return f"python {name}.py" if name in ("train", "eval") else f"python -m lit_shift.{name}"
+
+
+def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Split a command's arguments into Hydra's own options and the words ``name=value``.
+
+    Returns:
+        The options: ``config_dir`` (a path or None), ``multirun``, and ``shows``, true of a command that only prints,
+        such as ``--help``; and the words.
+
+    Raises:
+        InputError: a word with a dash before it.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for flag, short in WITH_VALUE.items():
+        parser.add_argument(flag, short)
+    parser.add_argument("--info", "-i", nargs="?", const="all")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    for argument in arguments:
+        dashed = re.match(r"(-+[\w./@-]+)=", argument)
+        if dashed and dashed[1] not in {*WITH_VALUE, *WITH_VALUE.values(), "--info", "-i"}:
+            raise InputError(f"{argument}: a switch has no dash, type {shlex.quote(argument.lstrip('-'))}")
+    options, rest = parser.parse_known_args(arguments)
+    words = [word for word in rest if not word.startswith("-")]
+    options.shows = bool(options.cfg or options.info or len(words) < len(rest))
+    return options, words
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
@@ -38,8 +68,8 @@ def parsed(words: Sequence[str]) -> list[Override]:
 
 
 def each(override: Override) -> list[str]:
-    """The word as it is, or of a sweep that of each run; none of a glob, which is the config's to know."""
-    if override.value_type == ValueType.GLOB_CHOICE_SWEEP:
+    """The word as it is, or of a sweep the word of each run; none of a glob parsed without a config to look into."""
+    if override.value_type == ValueType.GLOB_CHOICE_SWEEP and override.config_loader is None:
         return []
     if not override.is_discrete_sweep():
         return [str(override.input_line)]
@@ -74,7 +104,7 @@ def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
         reason: what Hydra says of it.
     """
     if word.startswith("-"):
-        return InputError(f"{word}: there is no dash before a switch, type {shlex.quote(word.lstrip('-'))}")
+        return InputError(f"{word}: a switch has no dash, type {shlex.quote(word.lstrip('-'))}")
     key, equal, value = word.partition("=")  # the grammar tells no more of a word that is not in it
     before = words[words.index(word) - 1] if word in words[1:] else ""
     if equal and value.strip(" ,") == value and not value.startswith(("[", "{")) and _is_key(key):

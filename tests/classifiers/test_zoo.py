@@ -19,7 +19,7 @@ from lit_shift.classifiers.zoo import from_python, from_timm, from_torchvision
 from lit_shift.data.view import View
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPool
-from lit_shift.runs.config import CONF_EVAL
+from lit_shift.runs.config import CONF
 from lit_shift.utils.errors import InputError
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -316,7 +316,7 @@ def test_an_error_in_ones_own_module_is_ones_own(module):
 
 
 def model_config(overrides):
-    with initialize_config_dir(str(CONF_EVAL), version_base="1.3"):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
         return compose(overrides=[f"+{overrides[0]}", *overrides[1:]]).model
 
 

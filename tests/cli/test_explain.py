@@ -66,7 +66,8 @@ MISTAKES = [
     ("-m +sweep=table1,quick", "A sweep over sweeps is none: give each +sweep=NAME a command of its own."),
     ("-m hydra/launcher=slurm pool=max,blur fresh=true", "With fresh=true a job that SLURM starts again would start"),
     ("-m pool=max,blur hydra/launcher=ray_cpu hydra.launcher.ray.remote.num_cpus=1000", "A run takes 1000 CPUs"),
-    ("-pool=max", "-pool=max: there is no dash before a switch, type pool=max"),
+    ("-pool=max", "-pool=max: a switch has no dash, type pool=max"),
+    ("--pool=blur", "--pool=blur: a switch has no dash, type pool=blur"),
     ("runs=", "runs= names no folder: say runs=FOLDER."),
     ("trainer.accelerator=gpu", "There is no GPU here that PyTorch can use: leave out experiment=gpu"),
     ("model.width=sixteen", "model.width=sixteen must be a whole number, 1 or more."),
@@ -104,7 +105,7 @@ def test_help_lists_every_switch_with_its_choices(run):
     for line in (
         "data: cifar10, digits, imagefolder",
         f"pool: {', '.join(sorted(file.stem for file in (ROOT / 'conf' / 'pool').glob('*.yaml')))}",
-        "model: vgg13, vgg13_slim",
+        "vgg13, vgg13_slim",
         "logger: csv, wandb",
         "experiment: gpu, paper, quickstart",
         "circular, zeros, reflect [circular]",

@@ -16,7 +16,7 @@ from lit_shift.classifiers.class_names import read_names
 from lit_shift.classifiers.zoo import _file
 from lit_shift.data import CIFAR10, ImageFolder
 from lit_shift.data.sources import Photographs
-from lit_shift.evaluation.measure import out_folder, with_digest
+from lit_shift.evaluation.measure import out_folder, with_weights
 from lit_shift.protocols.video import Frames
 from lit_shift.results import __main__ as results
 from lit_shift.runs.run import Run
@@ -67,7 +67,7 @@ def test_every_path_is_given_alike(home):
     assert _file("~/weights.pth", "net", []) == home / "weights.pth"
     assert Run.of("~/lr=0.1/run/checkpoints/last.ckpt").folder == run.folder
     assert out_folder(OmegaConf.create({"out": "~/out"})) == home / "out"
-    digest = with_digest(OmegaConf.create({"ckpt": "~/lr=0.1/run/checkpoints/last.ckpt", "weights_sha256": None}))
+    digest = with_weights(OmegaConf.create({"ckpt": "~/lr=0.1/run/checkpoints/last.ckpt", "weights_sha256": None}))
     assert digest.weights_sha256
     assert [box.category for box in boxes.read(Path("~/boxes.csv"))] == ["b"]
     options = bias.parse(['boxes="~/boxes.csv"', 'out="~/bias"'])

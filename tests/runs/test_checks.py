@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lit_shift.runs.checks import PARTS, PLAIN, check_values
-from lit_shift.runs.config import CONF, CONF_EVAL, composed, settle, switches
+from lit_shift.runs.config import CONF, composed, settle, switches
 from lit_shift.utils.errors import InputError
 from tests.conftest import ROOT
 
@@ -67,7 +67,7 @@ def test_what_works_passes(word):
 def test_every_default_passes_and_every_rule_is_of_an_option_that_there_is():
     """A rule for an option that has been renamed would never speak again."""
     found = {}
-    for file in [*CONF.glob("*/*.yaml"), *CONF_EVAL.glob("*/*.yaml")]:
+    for file in CONF.glob("*/*.yaml"):
         content = OmegaConf.to_container(OmegaConf.load(file))
         for part in (content, *content.values()) if isinstance(content, dict) else ():
             if isinstance(part, dict) and "_target_" in part:
@@ -81,9 +81,7 @@ def test_every_default_passes_and_every_rule_is_of_an_option_that_there_is():
         assert target in found
         assert rules.keys() <= found[target] | {"filter"}
     check_values(OmegaConf.to_container(settled()))
-    protocol = set().union(
-        *(OmegaConf.load(file) for file in (CONF_EVAL / "protocol").rglob("*.yaml")),
-    )
+    protocol = set().union(*(OmegaConf.load(file) for file in (CONF / "protocol").rglob("*.yaml")))
     for key in PLAIN:
         group, _, name = key.rpartition(".")
         assert group != "protocol" or name in protocol, key

@@ -14,7 +14,7 @@ from pytorch_lightning import Trainer
 from wandb import wandb_agent
 from wandb.proto import wandb_internal_pb2
 
-from lit_shift.cli.eval_config import use_config_of_subject
+from lit_shift.cli.eval_config import add_measured
 from lit_shift.runs.config import composed
 from lit_shift.runs.run import Run
 from lit_shift.training.wandb_logging import log_histogram, logged, wandb_logger
@@ -125,7 +125,7 @@ def test_what_a_run_was_trained_with_is_a_default_too(monkeypatch, tmp_path, wan
         ("disabled", ["offline"], "offline"),
     ):
         monkeypatch.setenv("WANDB_MODE", mode) if mode else monkeypatch.delenv("WANDB_MODE", raising=False)
-        use_config_of_subject([f"ckpt={run.checkpoint}"])
+        add_measured([f"ckpt={run.checkpoint}"])
         made = composed("eval", [f"ckpt={run.checkpoint}", *(f"logger.mode={word}" for word in typed)])
         assert made.logger.mode == expected
 

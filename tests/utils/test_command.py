@@ -6,12 +6,12 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from lit_shift.cli.eval_config import use_config_of_subject
+from lit_shift.cli.eval_config import add_measured
 from lit_shift.cli.explain import explain
 from lit_shift.runs.config import CONF
 from lit_shift.runs.records import NEEDED
-from lit_shift.runs.run import NEEDED_OF_A_RUN, Run
-from lit_shift.utils.command import each, parsed, typed, values, words_of
+from lit_shift.runs.run import NEEDED_OF_A_RUN, Run, checkpoint_at
+from lit_shift.utils.command import each, parsed, split, typed, values
 from lit_shift.utils.errors import InputError
 
 # Names that folders have, whatever they mean to a shell or to Hydra.
@@ -55,7 +55,8 @@ def test_values_of_a_sweep_are_those_of_its_runs():
     assert values(*parsed(["+a=\"x,y\",'z=1'"])) == ["x,y", "z=1"]
     assert values(*parsed(["seed=range(1,4)"])) == [1, 2, 3]
     assert each(*parsed(["pool=glob(*)"])) == []
-    assert words_of(["-m", "seed=0,1", "--cfg", "job"]) == ["seed=0,1"]
+    options, words = split(["-m", "seed=0,1", "--cfg", "job", "-cd", "mine"])
+    assert (words, options.config_dir, options.multirun, options.shows) == (["seed=0,1"], "mine", True, True)
 
 
 @pytest.fixture
@@ -71,42 +72,45 @@ def run(tmp_path):
 
 def test_a_checkpoint_in_a_folder_of_any_name_can_be_named(run, monkeypatch):
     (word,) = shlex.split(typed("ckpt", run.checkpoint))
-    use_config_of_subject([word])  # raises where it cannot be
+    add_measured([word])  # raises where it cannot be
     monkeypatch.setenv("HOME", str(run.folder.parents[1]))
-    use_config_of_subject([typed_at_home := 'ckpt="~/lr=0.1/it\'s, (mine)/checkpoints/last.ckpt"'])
+    add_measured([typed_at_home := 'ckpt="~/lr=0.1/it\'s, (mine)/checkpoints/last.ckpt"'])
     with pytest.raises(InputError, match="pool is settled by the training"):
-        use_config_of_subject([typed_at_home, "pool=max"])
+        add_measured([typed_at_home, "pool=max"])
 
 
-def test_messages_about_a_checkpoint_say_a_word_that_works(run):
+def test_a_message_about_a_checkpoint_says_a_word_that_works(run):
     with pytest.raises(InputError) as error:
-        use_config_of_subject([f"ckpt={run.checkpoint}"])
+        add_measured([f"ckpt={run.checkpoint}"])
     assert shlex.split(str(error.value).partition(": type ")[2])[0] == f'ckpt="{run.checkpoint}"'
-    with pytest.raises(InputError) as error:
-        use_config_of_subject([f'ckpt="{run.folder}"'])
-    (word,) = shlex.split(str(error.value).partition(": type ")[2])
-    use_config_of_subject([word])
+
+
+@pytest.mark.parametrize("named", ["", "checkpoints", "checkpoints/last.ckpt"])
+def test_a_run_is_named_by_its_folder_too(run, named):
+    add_measured([typed("ckpt", run.folder / named)])
+    assert checkpoint_at(run.folder / named) == run.checkpoint
+    assert Run.of(run.folder / named).folder == run.folder
 
 
 def test_a_name_with_a_comma_is_not_several():
     with pytest.raises(InputError, match="ckpt takes one run") as error:
-        use_config_of_subject(["ckpt=runs/a,b/last.ckpt"])
+        add_measured(["ckpt=runs/a,b/last.ckpt"])
     assert "'ckpt=\"runs/a,b/last.ckpt\"'" in str(error.value)
     with pytest.raises(InputError, match=r"There is no checkpoint 'runs/a,b/last\.ckpt'"):
-        use_config_of_subject(['ckpt="runs/a,b/last.ckpt"'])
+        add_measured(['ckpt="runs/a,b/last.ckpt"'])
 
 
 @pytest.mark.parametrize("word", ["protocol=[]", "protocol=null", "protocol=", "protocol=shared/common"])
 def test_a_protocol_that_is_none(word):
     with pytest.raises(InputError, match="names no protocol"):
-        use_config_of_subject(["model=resnet50", word])
+        add_measured(["model=resnet50", word])
 
 
 def test_several_protocols_are_a_list_or_a_sweep():
     with pytest.raises(InputError, match=r"Type 'protocol=\[embed,scale\]', quoted"):
-        use_config_of_subject(["model=resnet50", "protocol=embed,scale"])
-    use_config_of_subject(["-m", "model=resnet50", "protocol=embed,scale"])
-    use_config_of_subject(["model=resnet50", "protocol=[embed,scale]"])
+        add_measured(["model=resnet50", "protocol=embed,scale"])
+    add_measured(["-m", "model=resnet50", "protocol=embed,scale"])
+    add_measured(["model=resnet50", "protocol=[embed,scale]"])
 
 
 def test_hydra_s_own_errors_end_with_a_word_that_works():
