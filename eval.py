@@ -1,51 +1,6 @@
 """Measure a run, or any classifier: ``python eval.py ckpt=RUN/checkpoints/last.ckpt``; see ``--help``."""
 
-import sys
-
-import hydra
-from omegaconf import DictConfig
-
-from lit_shift.cli.eval_config import use_config_of_subject
-from lit_shift.cli.explain import plain_errors
-from lit_shift.cli.outcomes import Outcomes
-from lit_shift.results.terminal import measures
-from lit_shift.runs.config import settle
-from lit_shift.utils.console import say, show
-
-outcomes = Outcomes()
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="eval")
-def main(cfg: DictConfig) -> None:
-    with outcomes.one_run() as job:
-        job.check_deaths()
-        evaluate(settle(cfg))
-
-
-def evaluate(cfg: DictConfig) -> None:
-    """Measure the classifier, show what is found and write it to the ``out`` folder, with the config behind it."""
-    from lit_shift.evaluation.build import chosen_protocols
-    from lit_shift.evaluation.folder import keep
-    from lit_shift.evaluation.measure import along_paths, by_voting, of_run, out_folder, with_digest
-    from lit_shift.evaluation.path_module import tell_failures
-    from lit_shift.results.remarks import remarks
-    from lit_shift.training.signals import interrupted, leave_if_interrupted
-
-    cfg, out, protocols = with_digest(cfg), out_folder(cfg), chosen_protocols(cfg)
-    measure = along_paths if protocols else of_run if cfg.tta is None else by_voting
-    with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):
-        trainer, findings = measure(cfg, out)
-        if trainer.is_global_zero:
-            for table in measures(findings.metrics):
-                show(table)
-            for remark in remarks([findings]):
-                say(remark)
-            keep(findings, out, stopped_by=interrupted(trainer))
-        leave_if_interrupted(trainer)
-        tell_failures(trainer)
-
+from lit_shift.commands.eval import main
 
 if __name__ == "__main__":
-    with outcomes.told(), plain_errors("eval"):
-        use_config_of_subject(sys.argv[1:])
-        main()
+    main()

@@ -1,5 +1,9 @@
 """lit_shift: why CNNs are not shift-invariant, and the low-pass cure, measured exactly."""
 
+from importlib.metadata import version
+
 from lit_shift.utils.threads import wait_briefly
 
 wait_briefly()  # here, as it must come before torch
+
+__version__ = version("lit-shift")

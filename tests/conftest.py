@@ -106,6 +106,8 @@ SERVER.set_forkserver_preload(
         "lit_shift.consistency_variants",
         "lit_shift.cli.explain",
         "lit_shift.cli.eval_config",
+        "lit_shift.commands.train",
+        "lit_shift.commands.eval",
     ]
 )
 

@@ -14,7 +14,19 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     *("utils", "published", "boxes", "choices", "units", "filters", "padding", "shifts", "upsampling", "intervals"),
     *("functional", "answers", "kernels", "pools", "consistency_variants", "metrics", "models", "data", "figures"),
-    *("protocols", "orbit", "classifiers", "runs", "training", "callbacks", "results", "cli", "evaluation", "bias"),
+    *(
+        "protocols",
+        "orbit",
+        "classifiers",
+        "runs",
+        "training",
+        "callbacks",
+        "results",
+        "cli",
+        "evaluation",
+        "bias",
+        "commands",
+    ),
 ]
 PACKAGE = ROOT / "lit_shift"
 MOST_MODULES = 13

@@ -1,0 +1,1 @@
+"""The commands: compose the config, build, run."""

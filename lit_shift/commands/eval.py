@@ -1,0 +1,57 @@
+"""Measure a run, or any classifier: ``eval ckpt=RUN/checkpoints/last.ckpt``; see ``--help``."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig
+
+from lit_shift.cli.eval_config import add_measured
+from lit_shift.cli.explain import plain_errors
+from lit_shift.cli.outcomes import Outcomes
+from lit_shift.results.terminal import measures
+from lit_shift.runs.config import CONF, settle
+from lit_shift.utils.console import say, show
+
+outcomes = Outcomes()
+
+
+def main() -> None:
+    """Run the command of ``sys.argv``."""
+    with outcomes.told(), plain_errors("eval"):
+        add_measured(sys.argv[1:])
+        measure_once()
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="eval")
+def measure_once(cfg: DictConfig) -> None:
+    """Measure the classifier of a config."""
+    with outcomes.one_run() as job:
+        job.check_deaths()
+        evaluate(settle(cfg))
+
+
+def evaluate(cfg: DictConfig) -> None:
+    """Measure the classifier of a settled config, show the numbers, and write them and the config to ``out``."""
+    from lit_shift.evaluation.build import chosen_protocols
+    from lit_shift.evaluation.folder import keep
+    from lit_shift.evaluation.measure import along_paths, by_voting, of_run, out_folder, with_weights
+    from lit_shift.evaluation.path_module import tell_failures
+    from lit_shift.results.remarks import remarks
+    from lit_shift.training.signals import interrupted, leave_if_interrupted
+
+    cfg, out, protocols = with_weights(cfg), out_folder(cfg), chosen_protocols(cfg)
+    measure = along_paths if protocols else of_run if cfg.tta is None else by_voting
+    with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):
+        trainer, findings = measure(cfg, out)
+        if trainer.is_global_zero:
+            for table in measures(findings.metrics):
+                show(table)
+            for remark in remarks([findings]):
+                say(remark)
+            keep(findings, out, stopped_by=interrupted(trainer))
+        leave_if_interrupted(trainer)
+        tell_failures(trainer)
+
+
+if __name__ == "__main__":
+    main()
