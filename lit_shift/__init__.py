@@ -2,4 +2,4 @@
 
 from lit_shift.utils.threads import wait_briefly
 
-wait_briefly()  # here, as it must come before torch
+wait_briefly()  # must run before torch is imported
