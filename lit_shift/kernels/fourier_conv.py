@@ -29,7 +29,7 @@ class Basis(NamedTuple):
 
 @constant
 def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Basis:
-    """Real Fourier basis of a torus, with three factors per pair of conjugate frequencies and one per other frequency."""
+    """Real Fourier basis of a torus: three factors per pair of conjugate frequencies, one per other frequency."""
     pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width)).double()
     taps = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).double()
     maps, kernels, products = [], [], []
