@@ -34,7 +34,7 @@ WRONG = [
     ("padding=circle", "Unknown padding 'circle'. Did you mean 'circular'?"),
     ("filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
     ("logger.mode=offlin", "Unknown mode 'offlin'. Did you mean 'offline'?"),
-    ("runs=1.50", "runs=1.5 is no path: one that looks like a number is quoted, as 'runs=\"1.50\"'."),
+    ("runs=1.50", "runs=1.5 is not a path: quote one that looks like a number, as 'runs=\"1.50\"'."),
 ]
 
 
@@ -115,5 +115,5 @@ def test_what_is_not_there_is_said_before_torch_is_loaded(tmp_path):
 
 def test_switches_keep_the_path_that_was_typed():
     assert switches(OmegaConf.create({"runs": 2024})).runs == "2024"
-    with pytest.raises(InputError, match="is no path"):
+    with pytest.raises(InputError, match="is not a path"):
         switches(OmegaConf.create({"out": 1.5}))
