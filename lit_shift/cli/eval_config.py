@@ -1,4 +1,4 @@
-"""What eval.py measures, and with which config: that of a run, or one made for a classifier from elsewhere."""
+"""The config of eval.py: that of the run it measures, or one for a classifier from elsewhere."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -12,15 +12,15 @@ from lit_shift.runs.run import Run
 from lit_shift.utils.command import parsed, typed, values, words_of
 from lit_shift.utils.errors import InputError
 
-# Groups of a run's config that do not change the network that was trained.
+# Groups of a run's config that can change without changing the trained network.
 MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 
-# What only eval.py has.
+# Switches that only eval.py has.
 SWITCHES: dict[str, Any] = {"ckpt": None, "out": None, "images": None, "figures": True, "skip_bad": False}
 SWITCHES |= {"class_of": "label", "classes": "by_name"}  # how the images' classes are matched to the network's
 SWITCHES |= {"tta": None, "tta_by": "shift", "tta_vote": "mean", "tta_images": 1000, "tta_seed": 0}
 
-# Options of the logger that environment variables of W&B's set.
+# Options of the logger that W&B's environment variables set.
 WANDB = {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
 
 HYDRA = {
@@ -33,11 +33,11 @@ HYDRA = {
 
 
 def use_config_of_subject(arguments: Sequence[str]) -> None:
-    """Make Hydra's config ``eval`` that of the run that ``ckpt=`` names, or one for the classifier of ``model=``.
+    """Make Hydra's config ``eval`` that of the run named by ``ckpt=``, or one for the classifier of ``model=``.
 
     Raises:
-        InputError: neither or both, no such checkpoint, no config.yaml of a run, a switch that the training settled, a
-            network that is to be trained first, or an option of a protocol without one.
+        InputError: neither or both are given, the checkpoint or its config.yaml is missing, a switch that the training
+            has settled is given, the network is yet to be trained, or a protocol's option is given without a protocol.
     """
     given = {override.key_or_group: override for override in parsed(words_of(arguments))}
     sweep = bool({"-m", "--multirun"} & set(arguments))
@@ -73,7 +73,7 @@ def use_config_of_subject(arguments: Sequence[str]) -> None:
         groups = []
     else:
         raise InputError("ckpt or model must be given: type ckpt=RUN/checkpoints/last.ckpt, or model=resnet50.")
-    # Of a sweep the first, for its options to be known.
+    # In a sweep, take the first protocol, so that its options are known.
     usual = None if "tta" in given or "model" not in given else "embed"
     groups += [{"protocol": protocols[0] if sweep and protocols else usual}, "_self_"]
     overriding = [{f"override hydra/{name}": "none"} for name in ("job_logging", "hydra_logging")]
@@ -83,18 +83,18 @@ def use_config_of_subject(arguments: Sequence[str]) -> None:
 
 
 def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
-    """The config of the run that ``ckpt=`` names, without what is chosen anew."""
+    """Return the config of the run named by ``ckpt=``, without the parts that the command replaces."""
     run = Run.of(str(given["ckpt"].value())).config()
-    run["class_names"] = run.pop("classes")  # for classes= to say how those of the images are matched to them
+    run["class_names"] = run.pop("classes")  # eval.py's classes= is the way of matching the images' classes to these
     for key in given:
         if key.split(".")[0] in run.keys() - MAY_CHANGE:
             raise InputError(f"{key} is settled by the training; {', '.join(sorted(MAY_CHANGE))} can be changed.")
     for group in ("data", "logger"):
         if group in given:
-            del run[group]  # nothing of the run's own is to mix with the other's
+            del run[group]  # or the run's options would be merged with those of the new choice
     for option, variable in WANDB.items():
         if variable in os.environ and option in (run.get("logger") or {}):
-            run["logger"][option] = f"${{oc.env:{variable}}}"  # the day's environment, not that of the training
+            run["logger"][option] = f"${{oc.env:{variable}}}"  # today's environment, not that of the training
     if "data" in given:
         run["choices"]["data"] = given["data"].value()
     shown = run["callbacks"].get("shown_images", {})
