@@ -80,7 +80,7 @@ def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tupl
     height, width = x.shape[-2:]
     if height % stride or width % stride:
         raise InputError(
-            f"Pools halve an image again and again, so its sides must be multiples of {stride}, not {height}x{width}."
+            f"Each pool halves the image, so its sides must be multiples of {stride}, not {height}x{width}."
         )
     n = len(x)
     maps = x.contiguous(memory_format=torch.channels_last)
@@ -101,7 +101,7 @@ def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tupl
         if name in layers:
             yield name, _by_phase(maps, n, pools)
     if (maps.shape[-2] * 2**pools, maps.shape[-1] * 2**pools) != x.shape[-2:]:
-        raise ValueError("A layer that is no Pool changes the size of the map; sample shifts instead.")
+        raise ValueError("A layer other than a Pool changes the size of the map; sample shifts instead.")
     logits = model.classify(maps)[:, :, None, None]
     if "classifier" in layers:
         yield "classifier", _by_phase(logits, n, pools)

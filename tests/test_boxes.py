@@ -261,7 +261,7 @@ def test_incomplete_coco(tmp_path, change, sentence):
             '<?xml version="1.0" encoding="klingon"?><annotation>',
             " says that its encoding is 'klingon'",
         ),
-        ("<annotation>", '<?xml version="1.0" encoding="base64"?><annotation>', " says that its encoding is 'base64'"),
+        ("<annotation>", '<?xml version="1.0" encoding="base64"?><annotation>', " declares the encoding 'base64'"),
         ("<width>50</width>", "", ": size/width is missing"),
         ("<height>60<", "<height>sixty<", ": size/height is 'sixty', which is not a number"),
         ("<name>dog</name>", "", ", object 2: name is missing"),

@@ -11,7 +11,7 @@ from lit_shift.utils.errors import InputError
 
 
 class View(NamedTuple):
-    """How an image is brought to a network's input: resize the shorter side to ``resize``, then crop the middle.
+    """Preprocessing of an image for a network: resize the shorter side to ``resize``, then crop the middle.
 
     ``height`` and ``width`` are those of the input. ``resize`` None keeps the scale. ``interpolation`` is ``nearest``,
     ``bilinear`` or ``bicubic``, with antialiasing when shrinking.

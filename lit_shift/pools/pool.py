@@ -123,8 +123,8 @@ def check_maps(x: Tensor) -> None:
     h, w = x.shape[2:]
     if h % 2 or w % 2 or not h * w:
         raise InputError(
-            f"Pooling halves a map, so its height and width must be even, not {h}x{w}; those of an image that n pools "
-            "halve must be multiples of 2 to the power of n."
+            f"Pooling halves a map, so its height and width must be even, not {h}x{w}. For n pools, those "
+            "of the image must be multiples of 2 to the power of n."
         )
 
 

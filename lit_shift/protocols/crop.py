@@ -66,7 +66,7 @@ class Crop(OnTrack):
             say(f"{len(flaws)} boxes of {self.boxes} are left out: {flaws[0]}")
         if missing := [name for place, name in enumerate(names) if place not in self.own]:
             without = f"{len(missing)} of {len(names)} images have no box in {self.boxes} ({some(missing)})"
-            say(f"{without}: {'the middle' if self.box is None else 'protocol.box'} is held instead.")
+            say(f"{without}: {'the middle' if self.box is None else 'protocol.box'} is used instead.")
 
     def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
         if flaw := super().flaw(size, place, view):
@@ -120,12 +120,12 @@ class Crop(OnTrack):
     def _ranges(
         self, size: tuple[int, int], sizes: tuple[int, int], place: int | None = None
     ) -> Iterator[tuple[int, int]]:
-        """For each axis, the first and last position of a window that contains the box, in an image of this size."""
+        """First and last position along each axis of a window that contains the box, in an image of this size."""
         for (first, last), side, window in zip(self._edges(size, sizes, place), size, sizes, strict=True):
             yield max(0, math.ceil(last) - window), min(side - window, math.floor(first))
 
     def _edges(self, size: tuple[int, int], sizes: tuple[int, int], place: int | None) -> list[tuple[float, float]]:
-        """For each axis, start and end of the box. Without a ``place``, annotations of single images are ignored."""
+        """Start and end of the box along each axis. Without a ``place``, annotations of single images are ignored."""
         outline = None if self.box is None else Outline(*self.box, 1, 1)
         if place in self.own:
             outline = self.own[place]
@@ -156,5 +156,5 @@ def _checked(box: Sequence[float]) -> tuple[float, float, float, float]:
     except (TypeError, ValueError):
         pass
     raise InputError(
-        f"protocol.box={box} must be left, top, right, bottom in fractions of the image, as [.2,.1,.8,.9]."
+        f"protocol.box={box} must be left, top, right, bottom in fractions of the image, such as [.2,.1,.8,.9]."
     )

@@ -52,7 +52,7 @@ def without_old() -> Iterator[None]:
 
 @cache
 def _tell(where: Path | str) -> None:
-    say(f"{where} was measured by an older version: measure it again. What needs arrays that it lacks is left out.")
+    say(f"{where} was measured by an older version: measure it again. Figures that need arrays it lacks are left out.")
 
 
 @dataclass(frozen=True)

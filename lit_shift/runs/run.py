@@ -79,7 +79,7 @@ class Run:
         if missing := NEEDED_OF_A_RUN - config.keys():
             raise InputError(
                 f"{self.folder / 'config.yaml'} has no {', '.join(sorted(missing))}: it is not the config of a run, or "
-                "of one of an older version, which lacks a line such as 'image_size: [32, 32]'."
+                "was written by an older version, without a line such as 'image_size: [32, 32]'."
             )
         return config
 

@@ -1,4 +1,4 @@
-"""When results of a training batch may be read from the device."""
+"""The rule for reading results of training batches from the device without stalling it."""
 
 from pytorch_lightning import Trainer
 

@@ -39,7 +39,7 @@ def at_least_or_all(least: int, name: str, value: int | str) -> int | None:
 def places(images: Sequence[int] | None) -> list[int]:
     """Return the test images named by ``images=``, or raise an InputError if it is not a list of indices."""
     if isinstance(images, int | str):
-        raise InputError(f"images={images} must be a list of places in the test set, as 'images=[3,7]'.")
+        raise InputError(f"images={images} must be a list of indices into the test set, such as 'images=[3,7]'.")
     return [at_least(0, "images", place) for place in images or ()]
 
 

@@ -33,6 +33,6 @@ def read(path: Path, map_location: Any = "cpu") -> Any:
         return torch.load(path, map_location, weights_only=True)
     except Exception as error:  # on arbitrary bytes the unpickler can raise anything
         raise InputError(
-            f"{path} is truncated or not a file saved by torch, or it holds more than tensors (of a network, save the "
-            "state_dict)."
+            f"{path} is truncated or not a file saved by torch, or it holds more than tensors (save only the "
+            "network's state_dict)."
         ) from error

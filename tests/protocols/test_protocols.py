@@ -666,7 +666,10 @@ def test_there_is_a_position_for_each_frame(name, rng):
         (partial(crop, 0), "protocol.window=0 must be a whole number"),
         (partial(crop, None, 0), "protocol.windows=0 must be a whole number"),
         *(
-            (partial(crop, box=box), r"protocol.box=.* must be left, top, right, bottom in fractions of the image, as")
+            (
+                partial(crop, box=box),
+                r"protocol.box=.* must be left, top, right, bottom in fractions of the image, such as",
+            )
             for box in [
                 (),
                 (0, 0, 1),

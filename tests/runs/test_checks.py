@@ -30,7 +30,7 @@ WRONG = [
     ("schedule.gamma=x", "schedule.gamma=x must be a number, 0 or more."),
     ("callbacks.equivariance.images=few", "callbacks.equivariance.images=few must be a whole number, 2 or more"),
     ("callbacks.shift_measures.every_n_epochs=0", "callbacks.shift_measures.every_n_epochs=0 must be a whole number"),
-    ("callbacks.shown_images.images=3", "images=3 must be a list of places"),
+    ("callbacks.shown_images.images=3", "images=3 must be a list of indices"),
     ("padding=circle", "Unknown padding 'circle'. Did you mean 'circular'?"),
     ("filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
     ("logger.mode=offlin", "Unknown mode 'offlin'. Did you mean 'offline'?"),
