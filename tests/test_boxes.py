@@ -259,7 +259,7 @@ def test_incomplete_coco(tmp_path, change, sentence):
         (
             "<annotation>",
             '<?xml version="1.0" encoding="klingon"?><annotation>',
-            " says that its encoding is 'klingon'",
+            " declares the encoding 'klingon'",
         ),
         ("<annotation>", '<?xml version="1.0" encoding="base64"?><annotation>', " declares the encoding 'base64'"),
         ("<width>50</width>", "", ": size/width is missing"),
