@@ -41,7 +41,7 @@ class Colours(nn.Module):
 
 
 class Turns(Callback):
-    """Times the steps of each epoch, and then as many steps of the bare loop."""
+    """Callback that times the steps of each epoch, and then as many steps of the bare loop."""
 
     def __init__(self, loop: Training) -> None:
         self.loop = loop

@@ -1,4 +1,4 @@
-"""Tests whether boxes are placed and sized uniformly at random (Azulay & Weiss, section 4)."""
+"""Tests of whether boxes are placed and sized uniformly at random (Azulay & Weiss, section 4)."""
 
 from array import array
 from collections import defaultdict

@@ -18,9 +18,9 @@ from lit_shift.utils.errors import at_least_or_all
 
 
 class ConsistencyReadings(Callback):
-    """Logs ``consistency/<reading>`` for each of :mod:`lit_shift.consistency_variants` at the end, with its interval.
+    """Callback that logs ``consistency/<reading>`` for each of :mod:`lit_shift.consistency_variants`, at the end.
 
-    Networks that do not commute with circular shifts are not measured.
+    Each is logged with its interval. Networks that do not commute with circular shifts are not measured.
 
     Args:
         images: size of the seeded subset of test images, or ``all``.

@@ -19,7 +19,7 @@ from lit_shift.utils.errors import at_least, at_least_or_all
 
 
 class Equivariance(Callback):
-    """Logs the cosine distance of each layer from equivariance and from invariance to shifts.
+    """Callback that logs the cosine distance of each layer from equivariance and from invariance to shifts.
 
     ``equivariance/<layer>`` compares shifted features with the features of the shifted image, ``invariance/<layer>``
     the features of the image with those of the shifted image. Both are means over images and all shifts, taken every

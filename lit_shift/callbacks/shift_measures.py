@@ -28,7 +28,7 @@ MEASURES: dict[str, type[OverShifts]] = {
 
 
 class ShiftMeasures(Callback):
-    """Measures a classifier under circular shifts.
+    """Callback that measures a classifier under circular shifts.
 
     During training, every ``every_n_epochs``, on a fixed seeded subset of the evaluation images, as ``subset/...``;
     at the end on the whole test set, as ``test/...``. All shifts of each image are measured, exactly, if the network

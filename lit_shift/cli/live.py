@@ -16,7 +16,7 @@ from lit_shift.cli.jobs import DONE, RUNNING, Job, counted, read_jobs, read_prog
 
 
 class LiveView:
-    """Shows the active runs of a sweep in a terminal, read from their records. Without a terminal it shows nothing.
+    """Live view of a sweep's active runs in a terminal, read from their records. Without a terminal it shows nothing.
 
     Args:
         sweep: the folder of records.

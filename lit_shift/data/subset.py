@@ -16,7 +16,7 @@ from lit_shift.utils.errors import InputError
 
 
 class Collections(LightningDataModule):
-    """The same kind of random subset of each of several collections, fixed by the seed.
+    """A random subset of each of several collections, fixed by the seed.
 
     Args:
         collections: to be tested on, one after the other.

@@ -76,7 +76,7 @@ class Settings:
 
 
 class PathMeasures:
-    """Measures a subject along the frames of a protocol.
+    """Measurement of a subject along the frames of a protocol.
 
     Args:
         protocol: makes the frames.

@@ -22,7 +22,7 @@ from lit_shift.utils.errors import InputError
 
 
 class Measurement(LightningModule):
-    """Measures a subject under protocols. The n-th test loader yields the images of the n-th protocol.
+    """Measurement of a subject under protocols. The n-th test loader yields the images of the n-th protocol.
 
     Logs for each protocol, as ``<protocol>/<measure>``, with the ends ``_ci95_low`` and ``_ci95_high`` of the 95%
     interval over images:

@@ -18,7 +18,7 @@ COPIES = 2  # per image, randomly shifted before the vote; consistency compares 
 
 
 class Voting(LightningModule):
-    """Measures accuracy and consistency of a voting subject under random shifts, by the number of passes.
+    """Accuracy and consistency of a voting subject under random shifts, by the number of passes.
 
     Logs, for 1, 2, 4 ... and all passes, ``tta/accuracy_<passes>`` (if labels are not the correct class,
     ``tta/agreement_<passes>`` with the answer on the whole image) and ``tta/consistency_<passes>``, each with the ends

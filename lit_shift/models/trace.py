@@ -29,13 +29,13 @@ class Trace(TorchFunctionMode, ABC, Generic[Note]):
         """Return the note for the output of a function or module, at least one of whose inputs has a note."""
 
     def start(self, images: Tensor) -> None:
-        """Called when the network begins a forward pass."""
+        """Note that the network begins a forward pass."""
 
     def after(self, module: nn.Module, call: int, x: Tensor, y: Tensor) -> None:
-        """Called when a module has computed ``y`` from its first input ``x``, in its ``call``-th call of this pass."""
+        """Note that a module has computed ``y`` from its first input ``x``, in its ``call``-th call of this pass."""
 
     def end(self) -> None:
-        """Called when the network has finished a forward pass."""
+        """Note that the network has finished a forward pass."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))

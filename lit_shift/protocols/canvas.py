@@ -46,7 +46,7 @@ class Canvas:
 
 
 class Embed(OnTrack):
-    """A smaller copy of the image moves over a canvas, together with what is filled in around it, as one scene.
+    """A smaller copy of the image that moves over a canvas, together with the fill around it, as one scene.
 
     Args:
         size: height of the image on the canvas, in pixels; null is half the canvas.
@@ -82,7 +82,7 @@ class Embed(OnTrack):
 
 
 class Scale(Protocol):
-    """The image grows pixel by pixel in the middle of a canvas.
+    """The image growing pixel by pixel in the middle of a canvas.
 
     Args:
         smallest: height of the smallest image on the canvas, in pixels; null is a quarter of the canvas.

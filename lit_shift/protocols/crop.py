@@ -17,7 +17,7 @@ from lit_shift.utils.files import given
 
 
 class Crop(OnTrack):
-    """A window moves over the unchanged image, so that nothing needs to be filled in.
+    """A window that moves over the unchanged image, so that nothing needs to be filled in.
 
     Every window contains a box, and the path is centred within the positions where it does.
 

@@ -13,7 +13,7 @@ from lit_shift.utils.errors import InputError, at_least
 
 
 class Circular(OnTrack):
-    """The image rolls: pixels that leave at one side enter at the other.
+    """Circular shift of the image: pixels that leave at one side enter at the other.
 
     Args:
         path, draws, seed: as for :class:`OnTrack`.
@@ -32,7 +32,7 @@ class Circular(OnTrack):
 
 
 class Subpixel(OnTrack):
-    """The image rolls by fractions of a pixel, as the band-limited signal that its pixels determine.
+    """Circular shift by fractions of a pixel, of the band-limited signal that the image's pixels determine.
 
     Values may ring beyond [0, 1].
 

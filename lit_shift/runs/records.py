@@ -60,10 +60,9 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Convert scalar tensors to numbers, with the seven digits that float32 holds. Values that are not finite are left
-    out.
+    """Convert scalar tensors to numbers, with the seven digits that float32 holds.
 
-    Ints stay ints.
+    Ints stay ints. Values that are not finite are left out.
     """
     numbers = {
         name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()

@@ -20,7 +20,7 @@ from lit_shift.metrics import Accuracy
 
 
 class Classifier(LightningModule):
-    """Trains a network on uint8 images, and tests it in float32 or better, whatever the precision of training.
+    """Training of a network on uint8 images, and its test in float32 or better, whatever the precision of training.
 
     Args:
         net: normalised images (N, 3, H, W) -> logits (N, K).

@@ -10,7 +10,7 @@ from lit_shift.utils.errors import InputError
 
 
 class StopOnDivergence(Callback):
-    """Stops a training whose loss or weights are NaN or infinite, before a checkpoint of it is written."""
+    """Callback that stops a training whose loss or weights are NaN or infinite, before its next checkpoint."""
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
         self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # before the epoch's last batch steps the schedule

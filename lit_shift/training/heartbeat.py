@@ -12,7 +12,7 @@ from lit_shift.utils.files import atomic_text
 
 
 class Heartbeat(Callback):
-    """Writes epoch, accuracy, speed and seconds left, or ``measuring``, to ``path``. Removes it when a run is done."""
+    """Callback that notes epoch, accuracy, speed and seconds left, or ``measuring``, in ``path`` until the run is done."""
 
     SECONDS = 2.0
     accuracy: float | None

@@ -13,10 +13,10 @@ from lit_shift.utils.files import atomic_text
 
 
 class History(Callback):
-    """Writes the scalars logged in each epoch to ``path``, one row per epoch. Cells are empty if nothing was logged.
+    """Callback that writes the scalars logged in each epoch to ``path``, one row per epoch.
 
-    Its rows are saved in the checkpoint, so a resumed run has the same file as an uninterrupted one. It must come after
-    every callback that logs.
+    Cells are empty if nothing was logged. The rows are saved in the checkpoint, so a resumed run has the same file as
+    an uninterrupted one. This must come after every callback that logs.
     """
 
     def __init__(self, path: Path) -> None:

@@ -17,7 +17,7 @@ from lit_shift.training.signals import interrupted
 
 
 class Progress(ProgressBar):
-    """Shows epoch, loss, accuracy, images/s and time left. Without a terminal, prints one line per epoch."""
+    """Progress bar with epoch, loss, accuracy, images/s and time left; without a terminal, one line per epoch."""
 
     REFRESH_SECONDS = 0.5
 
@@ -38,7 +38,7 @@ class Progress(ProgressBar):
         self.visible = "LIT_SHIFT_VIEW" not in os.environ  # set by a sweep that shows all its runs itself
 
     def disable(self) -> None:
-        """Called by Lightning in every process except the first."""
+        """Hide the bar. Lightning calls this in every process except the first."""
         self.visible = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

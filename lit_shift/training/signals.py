@@ -32,15 +32,15 @@ def put_back(number: int) -> None:
 
 
 class Stopped(SystemExit):
-    """Raised when a program was asked to stop and has saved its work. The exit code is 128 + the signal's number."""
+    """Exit of a program that was asked to stop and has saved its work. The code is 128 + the signal's number."""
 
 
 class Interrupted(StopIteration):
-    """Raised to stop a measurement within a batch. Lightning's loop takes it as the end of the batches."""
+    """Request to stop a measurement within a batch. Lightning's loop takes it as the end of the batches."""
 
 
 class _OnSignal(Callback):
-    """Records the first signal. A second one, unless it is an echo of the first, has its previous effect."""
+    """Callback that records the first signal. A second one, if no echo of the first, has its previous effect."""
 
     # Launchers such as uv or torchrun forward a Ctrl-C that the terminal has already sent to their children.
     ECHO_SECONDS = 1
@@ -74,13 +74,13 @@ class _OnSignal(Callback):
 
 
 class StopOnSignal(_OnSignal):
-    """On a signal, finishes the batch, writes a checkpoint to ``path`` and exits. A second signal exits immediately.
+    """Callback that, on a signal, finishes the batch, writes a checkpoint to ``path`` and exits.
 
     The checkpoint includes the position within the epoch, from which the same command continues. It is not written
     after an epoch's last batch, because measures, history and the epoch's own checkpoint are still to come. During the
     first batch, which torch.compile may take minutes for, there is nothing to save yet. After the training, a
     scheduler's signal abandons the measurement, which the same command then repeats. If the signal is SLURM's warning
-    before the time limit, the job is requeued.
+    before the time limit, the job is requeued. A second signal exits immediately.
     """
 
     def __init__(self, path: Path, fresh: bool) -> None:
@@ -130,7 +130,7 @@ class StopOnSignal(_OnSignal):
 
 
 class KeepMeasured(_OnSignal):
-    """On a signal, ends a measurement early, such that results for what has been measured are computed and kept.
+    """Callback that, on a signal, ends a measurement early and keeps the results for what has been measured.
 
     The batch is finished, unless the module measures a ``subject``, whose batches may have thousands of frames. Then
     the network stops before its next layer with :class:`Interrupted`, and the batch does not count.
