@@ -12,7 +12,7 @@ from lit_shift.utils.files import atomic_text
 
 
 class Heartbeat(Callback):
-    """Callback that notes epoch, accuracy, speed and seconds left, or ``measuring``, in ``path`` until the run is done."""
+    """Callback that keeps epoch, accuracy, speed and seconds left, or ``measuring``, in ``path`` during a run."""
 
     SECONDS = 2.0
     accuracy: float | None
