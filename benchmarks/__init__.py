@@ -1,3 +1,3 @@
-"""Benchmarks, on threads that wait as those of the commands do."""
+"""Benchmarks, with OpenMP threads that wait as in the commands."""
 
-import lit_shift  # noqa: F401 - before torch
+import lit_shift  # noqa: F401 - must come before torch

@@ -1,7 +1,8 @@
-"""Circular convolution of small maps in the Fourier basis against the direct one: ``python -m benchmarks.convolution``.
+"""Circular convolution of small maps: Fourier basis against direct: ``python -m benchmarks.convolution``.
 
-Both take turns. A figure is the median, with quartiles, of the time in the Fourier basis relative to the direct one in
-the same round; below 1 it is faster, which :func:`lit_shift.kernels.fourier_conv.is_faster` goes by.
+Candidates take turns. A figure is the median, with quartiles, of the time in the Fourier basis relative to the direct
+time in the same round. Below 1 the Fourier basis is faster; :func:`lit_shift.kernels.fourier_conv.is_faster` is based
+on these figures.
 """
 
 from collections.abc import Callable
@@ -17,24 +18,24 @@ from benchmarks.timing import Options, describe, positive, quartiles, take_turns
 from lit_shift.kernels.fourier_conv import convolve
 from lit_shift.padding import pad
 
-# Channels in and out as multiples of the width, the side of the map, and how many of its phases an orbit has.
+# Channels in and out as multiples of the width, side of the map, and number of its phases in an orbit.
 LAYERS = {"conv3_1": (2, 4, 8, 16), "conv3_2": (4, 4, 8, 16), "conv4_1": (4, 8, 4, 64), "conv4_2": (8, 8, 4, 64)}
 LAYERS |= {"conv5": (8, 8, 2, 256)}
 
 
 def direct(x: Tensor, weight: Tensor) -> Tensor:
-    """As everywhere else."""
+    """Convolve directly, as all other layers do."""
     return F.conv2d(pad(x, 1, 1, "circular"), weight)
 
 
 def forward(way: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor) -> None:
-    """A forward pass."""
+    """Run a forward pass."""
     with torch.no_grad():
         way(x, weight)
 
 
 def forward_backward(way: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Tensor) -> None:
-    """A forward and a backward pass."""
+    """Run a forward and a backward pass."""
     x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
     y = way(x, weight)
     y.backward(torch.ones_like(y))

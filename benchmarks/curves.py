@@ -1,11 +1,11 @@
 """Loss curves of our training and of the plain loop: ``python -m benchmarks.curves``.
 
-``train.py`` and the loop that one would write (``benchmarks/plain.py``) each train VGG13 with tri5 from several seeds,
-by the same settings: those of the quickstart, or what you say as you would to ``train.py``, such as
+``train.py`` and a plain PyTorch loop (``benchmarks/plain.py``) each train VGG13 with tri5 from several seeds, with the
+same settings: those of the quickstart, or given as for ``train.py``, for example
 
     python -m benchmarks.curves data=imagefolder data.root=FOLDER model=vgg13_slim trainer.max_epochs=5
 
-They share no random numbers, not even their seeds, so their curves may differ by as much as those of different seeds.
+They share no random numbers, not even seeds, so their curves may differ as much as those of different seeds.
 """
 
 import argparse
@@ -42,7 +42,7 @@ FIXED = {"pool": "blur", "filter": "tri5", "aug": "false", "padding": "circular"
 
 
 class Course(NamedTuple):
-    """What became of one training: by epoch, loss and accuracy over the training images; in the end, the test's."""
+    """Results of one training: loss and accuracy on the training images by epoch, and the final test accuracy."""
 
     losses: list[float]
     accuracies: list[float]
@@ -50,19 +50,19 @@ class Course(NamedTuple):
 
 
 def train_ours(overrides: list[str], seed: int) -> tuple[Course, DictConfig]:
-    """Train by ``train.py``; with the config of the run."""
+    """Train with ``train.py``. Return the results and the config of the run."""
     with TemporaryDirectory() as runs:
         fixed = [f"{switch}={value}" for switch, value in FIXED.items()]
         command = [sys.executable, "train.py", *overrides, *fixed, f"seed={seed}", f"runs={runs}"]
         if code := subprocess.run(command, cwd=ROOT).returncode:
-            sys.exit(code)  # it has said why
+            sys.exit(code)  # the reason has been printed
         found = Findings.load(next(Path(runs).glob("*-s*")), "train.py")
     losses, accuracies = ([row[key] for row in found.history] for key in ("train/loss", "train/accuracy"))
     return Course(losses, accuracies, found.metrics["test/accuracy"]), OmegaConf.create(found.config)
 
 
 def train_plain(cfg: DictConfig, data: ImageDataModule, seed: int) -> Course:
-    """Train by the plain loop, by the settings of a run."""
+    """Train with the plain loop and the settings of a run."""
     torch.manual_seed(seed)
     net = plain_vgg(cfg.model.width, len(data.classes))
     optimizer = instantiate(cfg.optimizer)(net.parameters())
@@ -89,12 +89,12 @@ def train_plain(cfg: DictConfig, data: ImageDataModule, seed: int) -> Course:
 
 @torch.no_grad()
 def test(net: nn.Module, pictures: DataLoader[tuple[torch.Tensor, int]]) -> float:
-    """Accuracy."""
+    """Compute the accuracy."""
     return torch.cat([net.eval()(x).argmax(1) == labels for x, labels in pictures]).double().mean().item()
 
 
 def compared(ours: np.ndarray, plain: np.ndarray) -> list[str]:
-    """Cells of a row: mean and standard deviation of each over its seeds, and by how many standard errors they differ.
+    """Cells of a row: mean and standard deviation of both over their seeds, and their difference in standard errors.
 
     Args:
         ours, plain: (seeds,)
@@ -106,7 +106,7 @@ def compared(ours: np.ndarray, plain: np.ndarray) -> list[str]:
 
 
 def drawn(courses: dict[str, list[Course]], title: str) -> Figure:
-    """Loss and accuracy in training by epoch, a line for each seed."""
+    """Plot training loss and accuracy by epoch, one line per seed."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     figure.suptitle(title, fontsize=10)
     for ax, name in zip(figure.subplots(1, 2), ("losses", "accuracies"), strict=True):
@@ -166,7 +166,7 @@ def main() -> None:
 
 
 def several(text: str) -> int:
-    """A whole number, 2 or more, as the spread of one cannot be told."""
+    """Parse a whole number of at least 2, since one seed has no spread."""
     if (number := positive(text)) < 2:
         raise argparse.ArgumentTypeError("one has no spread; say 2 or more.")
     return number

@@ -21,7 +21,7 @@ class DensePool(MaxPool):
     """Plain max pooling with its dense max evaluated everywhere, then subsampled without a blur."""
 
     def forward(self, x: Tensor) -> Tensor:
-        # A strided view is not channels_last, and would slow down the convolutions that come after.
+        # A strided view is not channels_last, and would slow down the next convolutions.
         return Pool.forward(self, x).contiguous(memory_format=torch.channels_last)
 
 

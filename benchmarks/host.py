@@ -1,8 +1,8 @@
-"""What a training step takes beside its network: ``python -m benchmarks.host``.
+"""Time of a training step besides its network: ``python -m benchmarks.host``.
 
-A GPU works behind the program, and cannot be faster than it: at batch 128 an epoch of CIFAR-10 in 0.6 seconds leaves
-1.5 milliseconds for all that Lightning and Python do in a step. Here they train a network that does next to nothing,
-with all that ``train.py`` logs and watches, in turns with a bare loop.
+A GPU runs behind the program and cannot be faster than it. At batch 128, an epoch of CIFAR-10 in 0.6 seconds leaves 1.5
+milliseconds per step for everything that Lightning and Python do. Here a network with almost no work is trained with
+all that ``train.py`` logs and watches, in turns with a bare loop.
 """
 
 import time
@@ -26,11 +26,11 @@ from lit_shift.runs.run import Run
 from lit_shift.training.build import build_training
 from lit_shift.training.classifier import Classifier
 
-SIDE = 2  # of the images, in pixels
+SIDE = 2  # pixels per side of the images
 
 
 class Colours(nn.Module):
-    """Classes by the mean colour: (N, 3, H, W) -> (N, K)."""
+    """Classifier of the mean colour: (N, 3, H, W) -> (N, K)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class Colours(nn.Module):
 
 
 class Turns(Callback):
-    """Times the steps of each epoch, and then as many of the bare loop."""
+    """Callback that times the steps of each epoch, and then as many steps of the bare loop."""
 
     def __init__(self, loop: Training) -> None:
         self.loop = loop
@@ -65,7 +65,7 @@ class Turns(Callback):
 
 def main() -> None:
     parser = Options(__doc__, rounds=10)
-    parser.add_argument("--steps", type=positive, default=391, help="of a turn, 391 by default")
+    parser.add_argument("--steps", type=positive, default=391, help="steps per turn, 391 by default")
     parser.add_device()
     options = parser.parse_args()
     batch, steps, rounds = (4, 3, 1) if options.tiny else (128, options.steps, options.rounds)
@@ -83,13 +83,13 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         trainer = build_training(composed("train", how), Run(Path(folder)))
         trainer.callbacks.insert(0, turns)  # type: ignore[attr-defined]
-        # The second is for validation, of which there is none; without it Lightning warns.
+        # The second loader is for validation, which does not take place; without it Lightning warns.
         trainer.fit(classifier, loader, loader)
 
     table = Table("a step without a network", title=f"batch {batch}, rounds {rounds}, {describe(options.device)}")
     for column in ("ms", "times the bare loop"):
         table.add_column(column, justify="right")
-    times = {"train.py": np.array(turns.trained[1:]), "bare loop": np.array(turns.looped[1:])}  # warm by then
+    times = {"train.py": np.array(turns.trained[1:]), "bare loop": np.array(turns.looped[1:])}  # without the warm-up
     for name, measured in times.items():
         milliseconds = quartiles(1000 * measured / steps, ".3f")
         table.add_row(name, milliseconds, quartiles(measured / times["bare loop"], ".2f"))

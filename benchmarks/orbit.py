@@ -1,8 +1,8 @@
-"""Logits at all 1,024 circular shifts: all at once against a pass for each: ``python -m benchmarks.orbit``.
+"""Logits at all 1,024 circular shifts, all at once against one pass per shift: ``python -m benchmarks.orbit``.
 
-Ways and batch sizes take turns. Brute force has direct convolutions, and memory as glibc manages it by itself; with
-tri5 it also passes through the network as one would write it (``benchmarks/plain.py``). A ratio is the median, with
-quartiles, of the time of brute force, at its best batch size, relative to that in the same round.
+Methods and batch sizes take turns. Brute force uses direct convolutions and glibc's own handling of memory; with tri5
+it is also timed on a plain PyTorch network (``benchmarks/plain.py``). A ratio is the median, with quartiles, of the
+time of brute force at its best batch size, relative to the time of the method in the same round.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ ALL, EACH, PLAIN = "all shifts at once", "brute force", "plain network, brute fo
 
 
 def at_once(model: VGG13, images: Tensor) -> Tensor:
-    """As eval.py has it."""
+    """Compute all shifts at once, as eval.py does."""
     keep_freed_memory()
     return orbit_logits(model, images)
 
 
 def brute_force(model: VGG13, image: Tensor, offsets: Tensor, batch: int) -> Tensor:
-    """Logits of one image (1, C, H, W) at offsets (S, 2), ``batch`` of them in a pass: (S, K)."""
+    """Compute logits (S, K) of one image (1, C, H, W) at offsets (S, 2), ``batch`` of them per pass."""
     keep_freed_memory(False)
     return sampled_logits(model, image.expand(batch, -1, -1, -1), offsets.view(batch, -1, 2)).flatten(0, 1)
 
@@ -42,7 +42,7 @@ def brute_force(model: VGG13, image: Tensor, offsets: Tensor, batch: int) -> Ten
 def ways(
     model: VGG13, direct: VGG13, plain: nn.Module | None, images: Tensor, offsets: Tensor
 ) -> dict[str, tuple[Callable[[], Tensor], float]]:
-    """Each way with each batch size: the work, and how many images it is done with afterwards."""
+    """Each method with each batch size: the work, and the number of images it completes."""
     works: dict[str, tuple[Callable[[], Tensor], float]] = {}
     for n in (1, 4, 8, 16):
         works[f"{ALL}, {n} images"] = partial(at_once, model, images[:n]), n
@@ -57,15 +57,15 @@ def ways(
 def main() -> None:
     parser = Options(__doc__, rounds=5)
     parser.add_argument("--pool", choices=("max", "blur"), default="blur")
-    parser.add_argument("--filter", choices=FILTERS, metavar="FILTER", help="of --pool blur, tri5 by default")
+    parser.add_argument("--filter", choices=FILTERS, metavar="FILTER", help="for --pool blur, tri5 by default")
     parser.add_device()
     options = parser.parse_args()
     if options.pool == "max" and options.filter:
-        parser.error("--filter needs --pool blur, as max pooling has none.")
+        parser.error("--filter needs --pool blur, since max pooling has no filter.")
     name = options.filter or "tri5"
     pool, title = (MaxPool, "MaxPool") if options.pool == "max" else (partial(MaxPoolBlurDS, name), f"blur {name}")
     widths, rounds = ((4,), 1) if options.tiny else ((64, 16), options.rounds)
-    # On a CPU a part of the shifts takes long enough; a GPU is at its best with all of them in one batch.
+    # On a CPU a part of the shifts takes long enough; a GPU is fastest with all of them in one batch.
     shifts = 128 if options.device.type == "cpu" else SIDE**2
 
     table = Table(

@@ -1,4 +1,4 @@
-"""The plain loop: VGG13 with tri5, its images and its training as one would write them."""
+"""The plain loop: VGG13 with tri5, its images and its training in ordinary PyTorch."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from lit_shift.filters import lowpass
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision's data sets give them: PIL, transformed one by one."""
+    """Images as torchvision's data sets provide them: PIL, transformed one by one."""
 
     def __init__(self, images: Images, mean: Sequence[float], std: Sequence[float], flip: bool) -> None:
         self.pictures = [transforms.functional.to_pil_image(pixels) for pixels in images.pixels]
@@ -29,7 +29,7 @@ class Pictures(Dataset[tuple[Tensor, int]]):
 
 
 def literal(x: Tensor, filter: str = "tri5") -> Tensor:
-    """MaxPoolBlurDS of five taps, as its definition reads."""
+    """MaxPoolBlurDS with five taps, written as its definition."""
     taps = lowpass(filter).to(x)
     kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 5, 5)
     x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
@@ -37,14 +37,14 @@ def literal(x: Tensor, filter: str = "tri5") -> Tensor:
 
 
 class Literal(nn.Module):
-    """MaxPoolBlurDS as its definition reads."""
+    """MaxPoolBlurDS, written as its definition."""
 
     def forward(self, x: Tensor) -> Tensor:
         return literal(x)
 
 
 def plain_vgg(width: int, classes: int) -> nn.Sequential:
-    """VGG13 of plain modules, with the parameters of ours in the same order."""
+    """VGG13 from PyTorch's own modules, with the parameters of ours in the same order."""
     layers: list[nn.Module] = []
     channels = 3
     for multiple in (1, 2, 4, 8, 8):
@@ -57,5 +57,5 @@ def plain_vgg(width: int, classes: int) -> nn.Sequential:
 
 
 def load_ours(plain: nn.Module, ours: nn.Module) -> None:
-    """Give the plain network the weights of ours."""
+    """Copy our weights into the plain network."""
     plain.load_state_dict(dict(zip(plain.state_dict(), ours.state_dict().values(), strict=True)))

@@ -1,10 +1,10 @@
-"""A pool on VGG13's five shapes, ours beside others' released ones: ``python -m benchmarks.pool``.
+"""Pools on VGG13's five map sizes, ours and published ones: ``python -m benchmarks.pool``.
 
 All blur with the same five binomial taps (``pascal5``). Candidates take turns within one run, since machines are shared
-and their speed drifts. A figure is the median, with quartiles, of the time relative to the literal way in the same
+and their speed drifts. A figure is the median, with quartiles, of the time relative to the literal method in the same
 round: circular ``F.pad``, max at stride 1, circular ``F.pad``, depthwise convolution at stride 2. The memory floor is
-what it takes to read the input and write the output, and in the backward pass to read the gradient of one and write
-that of the other, at the speed of copying the input. Where a border that reflects is wider than the map there is none.
+the time, at the speed of copying the input, to read the input and write the output; in the backward pass also to read
+one gradient and write the other. There is no figure where a reflecting border would be wider than the map.
 """
 
 from collections.abc import Callable
@@ -26,37 +26,37 @@ from lit_shift.training.memory import keep_freed_memory
 SHAPES = [(64, 32), (128, 16), (256, 8), (512, 4), (512, 2)]
 LAYOUTS = {"NCHW": torch.contiguous_format, "channels_last": torch.channels_last}
 TAPS = 5
-FLOOR = {"forward": 0.625, "forward + backward": 1.25}  # of a copy of the input, which reads and writes all of it
+FLOOR = {"forward": 0.625, "forward + backward": 1.25}  # relative to a copy, which reads and writes the whole input
 
 
 def published(channels: int) -> nn.Module:
-    """As antialiased-cnns has it, whose border reflects and whose max leaves one row and column less."""
+    """Pool of antialiased-cnns. Its border reflects, and its max drops one row and column."""
     return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool(channels, filt_size=TAPS, stride=2))
 
 
 def published_circular(channels: int) -> nn.Module:
-    """The same with circular boundaries."""
+    """Pool of antialiased-cnns with circular boundaries."""
     blur = BlurPool(channels, filt_size=TAPS, stride=2)
     blur.pad = nn.CircularPad2d(2)
     return nn.Sequential(nn.CircularPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, stride=1), blur)
 
 
 def timm(channels: int) -> nn.Module:
-    """timm's blur behind a dense max; its border reflects."""
+    """Dense max with timm's blur, whose border reflects."""
     return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(channels, TAPS, stride=2))
 
 
 class StepByStep(MaxPoolBlurDS):
-    """MaxPoolBlurDS without its kernels, which are not for pools of other classes."""
+    """MaxPoolBlurDS without its kernels, which subclasses do not use."""
 
 
 def compiled(channels: int) -> Callable[[Tensor], Tensor]:
-    """What the compiler makes of that, for one shape."""
+    """MaxPoolBlurDS compiled by ``torch.compile`` for one shape."""
     torch.compiler.reset()
     return torch.compile(StepByStep("pascal5"), dynamic=False, fullgraph=True)
 
 
-# By name, what makes a pool for so many channels.
+# Functions that make a pool for a number of channels, by name.
 CANDIDATES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "literal": lambda channels: partial(literal, filter="pascal5"),
     "MaxPoolBlurDS": lambda channels: MaxPoolBlurDS("pascal5"),
@@ -67,23 +67,23 @@ CANDIDATES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "timm": timm,
     "nn.MaxPool2d": lambda channels: nn.MaxPool2d(2),
 }
-# Where MaxPoolBlurDS runs by kernels of its own.
+# Added where MaxPoolBlurDS uses its own GPU kernels.
 ON_GPU: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "MaxPoolBlurDS, step by step": lambda channels: StepByStep("pascal5"),
     "MaxPoolBlurDS, compiled": compiled,
 }
 REFLECTING = ("antialiased-cnns", "timm")
-ALIKE = ("MaxPoolBlurDS", "antialiased-cnns, circular")  # modules that compute what the literal way does
+ALIKE = ("MaxPoolBlurDS", "antialiased-cnns, circular")  # modules that must agree with the literal method
 
 
 def forward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
-    """One forward pass."""
+    """Run a forward pass."""
     with torch.no_grad():
         pool(x)
 
 
 def forward_backward(pool: Callable[[Tensor], Tensor], x: Tensor) -> None:
-    """One forward and backward pass."""
+    """Run a forward and a backward pass."""
     x = x.detach().requires_grad_()
     y = pool(x)
     y.backward(torch.ones_like(y))
@@ -93,12 +93,12 @@ WORKS = {"forward": forward, "forward + backward": forward_backward}
 
 
 def candidates(device: torch.device) -> dict[str, Callable[[int], Callable[[Tensor], Tensor]]]:
-    """All that can be compared on a device."""
+    """Return all candidates that run on a device."""
     return CANDIDATES | (ON_GPU if device.type == "cuda" else {})
 
 
 def works(work: Callable[[Callable[[Tensor], Tensor], Tensor], None], x: Tensor) -> dict[str, partial[None]]:
-    """Every candidate in every layout, and a copy."""
+    """Return the work of every candidate in every layout, and of a copy."""
     found = {"copy": partial(forward, torch.clone, x)}
     for candidate, make in candidates(x.device).items():
         pool = make(x.shape[1])

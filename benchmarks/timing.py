@@ -1,4 +1,4 @@
-"""What the benchmarks share: their options, networks, and candidates that take turns.
+"""Shared parts of the benchmarks: options, networks, and timing of candidates that take turns.
 
 Machines are shared and their speed drifts, so only times of the same round are compared.
 """
@@ -22,17 +22,17 @@ from lit_shift.pools.pool import Pool
 
 
 class Options(argparse.ArgumentParser):
-    """Command line with ``--tiny``, and ``--rounds`` where it times; what is wrong with it is said in a sentence."""
+    """Command line with ``--tiny`` and, for timings, ``--rounds``. Errors are printed in one sentence."""
 
     def __init__(self, description: str | None, rounds: int | None = None) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
         if rounds:
             help = f"measurements of each, {rounds} by default"
             self.add_argument("--rounds", type=positive, default=rounds, help=help)
-        self.add_argument("--tiny", action="store_true", help="only see that it works")
+        self.add_argument("--tiny", action="store_true", help="only check that it works")
 
     def add_device(self) -> None:
-        """Add ``--device``: the GPU where there is one, unless told otherwise."""
+        """Add ``--device``, by default the GPU if there is one."""
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.add_argument("--device", type=usable_device, default=default, metavar="cpu|cuda")
 
@@ -41,14 +41,14 @@ class Options(argparse.ArgumentParser):
 
 
 def positive(text: str) -> int:
-    """A whole number, 1 or more."""
+    """Parse a whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text} must be a whole number, 1 or more.")
     return int(text)
 
 
 def usable_device(text: str) -> torch.device:
-    """``cpu``, or ``cuda`` where there is a GPU."""
+    """Parse ``cpu``, or ``cuda`` if there is a GPU."""
     if text not in ("cpu", "cuda"):
         raise argparse.ArgumentTypeError(f"{text} must be cpu or cuda.")
     if text == "cuda" and not torch.cuda.is_available():
@@ -57,14 +57,14 @@ def usable_device(text: str) -> torch.device:
 
 
 def describe(device: torch.device) -> str:
-    """The device's name, for a title."""
+    """Name of the device, for a title."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, threads {torch.get_num_threads()}"
 
 
 def network(pool: Callable[[], Pool], width: int, device: torch.device, fourier: bool = True) -> VGG13:
-    """VGG13 in eval mode with seeded weights, scaled so that what an image shows lives on to the logits."""
+    """VGG13 in eval mode with seeded weights, scaled so that logits depend on the image."""
     torch.manual_seed(0)
     model = VGG13(pool, width=width, fourier=fourier)
     for layer in model.modules():
@@ -74,7 +74,7 @@ def network(pool: Callable[[], Pool], width: int, device: torch.device, fourier:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Time of one call, to its end on the device."""
+    """Duration of one call, until the device has finished."""
     if device.type == "cuda":
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         start.record()
@@ -88,7 +88,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def peak_memory(work: Callable[[], object], device: torch.device) -> float:
-    """MiB that a call takes at its worst, beyond what was taken before; NaN where that cannot be told."""
+    """Peak memory of a call in MiB, beyond that in use before. NaN if it cannot be measured."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -102,7 +102,7 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float:
         return int(status.read_text().split(f"{what}:")[1].split()[0])
 
     ctypes.CDLL(None).malloc_trim(0)
-    forget.write_text("5")  # the highest so far, see proc_pid_clear_refs(5)
+    forget.write_text("5")  # resets the peak, see proc_pid_clear_refs(5)
     before = kibibytes("VmRSS")
     work()
     return (kibibytes("VmHWM") - before) / 2**10
@@ -111,9 +111,9 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float:
 def take_turns(
     candidates: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, title: str
 ) -> dict[str, np.ndarray]:
-    """Seconds of each candidate in each round, after a round of warming up.
+    """Seconds of each candidate in each round, after a warm-up round.
 
-    Every round has an order of its own, so that no candidate always finds the caches as the same neighbour left them.
+    The order is shuffled every round, so that caches are not always left by the same neighbour.
     """
     times: dict[str, list[float]] = {name: [] for name in candidates}
     order, shuffler = list(candidates), random.Random(0)
@@ -125,6 +125,6 @@ def take_turns(
 
 
 def quartiles(values: np.ndarray, form: str) -> str:
-    """The median, with the lower and upper quartile in brackets."""
+    """Median, with the lower and upper quartile in brackets."""
     low, middle, high = (f"{value:{form}}" for value in np.percentile(values, [25, 50, 75]))
     return f"{middle} ({low}-{high})"

@@ -1,9 +1,9 @@
-"""Training steps of VGG13 with tri5: ours against the loop that one would write: ``python -m benchmarks.train``.
+"""Training steps of VGG13 with tri5, ours against a plain PyTorch loop: ``python -m benchmarks.train``.
 
-The plain loop has a ``DataLoader`` of PIL images, torchvision's transforms, circular ``padding_mode`` and the blur as
-its definition reads. Candidates take turns; a ratio is the median, with quartiles, of the time of the plain loop
-relative to the time in the same round. On a GPU ours trains in float32, by bfloat16 autocast, and as
-``experiment=gpu`` does.
+The plain loop has a ``DataLoader`` of PIL images, torchvision's transforms, circular ``padding_mode`` and the blur
+written as its definition. Candidates take turns. A ratio is the median, with quartiles, of the time of the plain loop
+relative to the candidate's in the same round. On a GPU, ours trains in float32, with bfloat16 autocast, and as with
+``experiment=gpu``.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,18 +31,18 @@ SIDE, CLASSES = 32, 10
 
 
 def endless(loader: DataLoader[tuple[Tensor, int]] | BatchLoader) -> Iterator[tuple[Tensor, ...]]:
-    """Batches, epoch after epoch."""
+    """Yield batches, epoch after epoch."""
     while True:
         yield from loader  # type: ignore[misc]
 
 
 class Training:
-    """A network that is trained, by ``steps`` batches a call.
+    """Training of a network, by ``steps`` batches per call.
 
     Args:
-        keep: as :func:`keep_freed_memory` has it.
+        keep: as for :func:`keep_freed_memory`.
         dtype: of matrix products and convolutions.
-        fast: compiled, with SGD in one pass over the weights, as ``experiment=gpu`` has it.
+        fast: compiled, with SGD in one pass over the weights, as with ``experiment=gpu``.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Training:
 
 
 def multiplications(net: nn.Module) -> int:
-    """Of a forward pass of an image, in the direct form."""
+    """Number of multiplications in a forward pass of one image, with direct convolutions."""
     found = 0
 
     def count(module: nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
@@ -96,7 +96,7 @@ def multiplications(net: nn.Module) -> int:
 
 
 def check_same(ours: nn.Module, plain: nn.Module, x: Tensor) -> None:
-    """That both compute the same."""
+    """Check that both networks compute the same."""
     load_ours(plain, ours)
     with full_precision(x.device):
         torch.testing.assert_close(ours.eval()(x), plain.eval()(x), rtol=1e-3, atol=1e-4)
@@ -106,7 +106,7 @@ def main() -> None:
     parser = Options(__doc__, rounds=10)
     parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
     parser.add_argument("--width", type=positive, default=64, help="channels of the first block, 64 by default")
-    parser.add_argument("--steps", type=positive, help="batches of a turn; 2 by default, on a GPU 50")
+    parser.add_argument("--steps", type=positive, help="batches per turn; 2 by default, on a GPU 50")
     parser.add_device()
     options = parser.parse_args()
     device: torch.device = options.device
@@ -151,7 +151,7 @@ def main() -> None:
     times = take_turns(works, options.rounds, device, "training steps")
     rates = {name: 2 * side**3 / times.pop(name) for name in works.keys() - candidates.keys()}
     trained = options.batch * steps
-    # A backward pass multiplies twice as much as a forward pass.
+    # A backward pass takes twice the multiplications of a forward pass.
     work = 3 * 2 * multiplications(candidates["ours"].net) * trained
     how = f"width {options.width}, batch {options.batch}, rounds {options.rounds}, {describe(device)}"
     table = Table("training step", title=f"VGG13 with tri5, {how}")

@@ -4,6 +4,6 @@ from importlib.metadata import version
 
 from lit_shift.utils.threads import wait_briefly
 
-wait_briefly()  # here, as it must come before torch
+wait_briefly()  # must run before torch is imported
 
 __version__ = version("lit-shift")

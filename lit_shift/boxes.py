@@ -1,7 +1,7 @@
-"""Boxes around objects, one at a time, in whatever format a data set gives them.
+"""Boxes around objects, read one at a time from the annotation formats of data sets.
 
-Memory does not grow with the number of boxes or files; of a COCO file the images and categories are held, which its
-boxes refer to.
+Memory does not grow with the number of boxes or files, except that the images and categories of a COCO file are held,
+since its boxes refer to them.
 """
 
 import csv
@@ -27,9 +27,9 @@ COLUMNS = ["image", "category", "width", "height", "xmin", "ymin", "xmax", "ymax
 class Box(NamedTuple):
     """A box around an object.
 
-    ``width`` and ``height`` of the image and the box's edges are in pixels, from the image's upper left corner: a box
-    inside its image has 0 <= xmin < xmax <= width. ``image`` is the name of its file, None where the data set gives
-    none; ``where`` the box was read is for people.
+    ``width`` and ``height`` are those of the image. They and the box's edges are in pixels, measured from the image's
+    upper left corner; a box inside its image has 0 <= xmin < xmax <= width. ``image`` is the name of its file, None if
+    the data set gives none. ``where`` tells people where the box was read.
     """
 
     image: str | None
@@ -43,21 +43,21 @@ class Box(NamedTuple):
     where: str
 
 
-Make = Callable[[], Box]  # reads one box; an InputError says what is wrong with it, and with it alone
+Make = Callable[[], Box]  # reads one box; raises an InputError if this box alone is faulty
 
 
 def read(path: Path, skip: Callable[[str], None] | None = None) -> Iterator[Box]:
-    """The boxes of a data set, in no particular order.
+    """Read the boxes of a data set, in no particular order.
 
     Args:
-        path: a folder tree of PASCAL VOC's XML files, as ImageNet's, or one such file; COCO's ``instances_*.json``; or
-            a CSV file whose header is :data:`COLUMNS`. Hidden files are passed over.
-        skip: is told, in a sentence, of each box that is empty, reaches outside its image or lacks what is needed, and
-            of each file of a folder that is not XML, which are then left out; None takes such a one as an error.
+        path: a folder tree of PASCAL VOC XML files, as ImageNet has them, or a single one; COCO's
+            ``instances_*.json``; or a CSV file whose header is :data:`COLUMNS`. Hidden files are ignored.
+        skip: called with a sentence for each box that is empty, reaches outside its image or lacks a value, and for
+            each file of a folder that is not XML. These are left out. If None, they are errors.
 
     Raises:
-        InputError: at once where there is no such path or no such format; while reading for a file that is malformed
-            as a whole, or for what ``skip`` would be told, with the file and the line or object.
+        InputError: immediately, if the path does not exist or has an unknown format; while reading, if a file as a
+            whole is malformed, or for what ``skip`` would be told. It names the file and the line or object.
     """
     path = given(path)
     if not path.exists():
@@ -101,7 +101,7 @@ def _number(value: Any, name: str, where: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{where}: {name} is {str(value)!r}, which is no number.")
+        raise InputError(f"{where}: {name} is {str(value)!r}, which is not a number.")
     return number
 
 
@@ -122,7 +122,7 @@ def _csv(path: Path) -> Iterator[Make]:
         except csv.Error as error:
             raise InputError(f"{path}, line {rows.line_num}: {error}.") from error
         except UnicodeDecodeError:
-            read_text(path)  # whose error knows the line
+            read_text(path)  # its error names the line
             raise
 
 
@@ -143,9 +143,9 @@ def _coco(path: Path) -> Iterator[Make]:
 
 
 def _table(path: Path, key: str, *names: str) -> Iterator[tuple[Any, ...]]:
-    """The id of each entry of a list, where the entry is, and its fields, None where it lacks one.
+    """Yield the id, the location and the fields of each entry of a list. Missing fields are None.
 
-    An entry without an id is passed over: no box can refer to it.
+    Entries without an id are skipped, since no box can refer to them.
     """
     for where, item in _items(path, key):
         if isinstance(item, dict) and item.get("id") is not None:
@@ -162,14 +162,14 @@ def _of_annotation(annotation: Any, images: dict[str, Any], categories: dict[str
     bbox = _given(annotation.get("bbox"), "bbox", where)
     if not (isinstance(bbox, list) and len(bbox) == 4 and all(isinstance(value, int | Decimal) for value in bbox)):
         raise InputError(f"{where}: bbox must be four numbers, x, y, width and height.")
-    left, top, across, down = bbox  # decimal, so that the sums do not round a box out of its image
+    left, top, across, down = bbox  # decimals, so that rounding cannot push a box out of its image
     edges = (_number(edge, "bbox", where) for edge in (left, top, left + across, top + down))
     name = None if image is None else str(image)
     return Box._make((name, str(_given(category, "name", of_category)), width, height, *edges, where))
 
 
 def _items(path: Path, key: str) -> Iterator[tuple[str, Any]]:
-    """Where it is and what it is, of each entry of a list in a JSON file."""
+    """Yield the location and content of each entry of a list in a JSON file."""
     with _open(path) as file:
         lines = _Lines(file)
         try:
@@ -178,12 +178,12 @@ def _items(path: Path, key: str) -> Iterator[tuple[str, Any]]:
         except (ijson.JSONError, ArithmeticError) as error:
             raise InputError(f"{path}, line {lines.number}: this is not JSON, or was cut short.") from error
         except UnicodeDecodeError:
-            read_text(path)  # whose error knows the line
+            read_text(path)  # its error names the line
             raise
 
 
 class _Lines:
-    """A text as UTF-8, read a line at a time at most, so that the line in which a parser stops is known."""
+    """File-like object that serves a text as UTF-8, one line at most per read, so that a parser's line is known."""
 
     def __init__(self, file: TextIO) -> None:
         self.file = file
@@ -244,25 +244,25 @@ def _xml_files(path: str) -> Iterator[str]:
     if not os.path.isdir(path):
         yield path
         return
-    with os.scandir(path) as entries:  # in whatever order: a list of them all could be long
+    with os.scandir(path) as entries:  # unsorted, because a list of all entries could be long
         for entry in entries:
             if not hidden(entry.name) and (entry.is_dir() or entry.name.lower().endswith(".xml")):
                 yield from _xml_files(entry.path)
 
 
 def _parsed(file: str) -> ElementTree.Element:
-    """The root of an XML file, in the encoding that it declares."""
-    with open(file, "rb") as opened:  # a Path would keep each name for good
+    """Parse an XML file in the encoding that it declares and return its root."""
+    with open(file, "rb") as opened:  # not a Path, which would intern each name forever
         content = opened.read()
     declaration = re.match(rb"""<\?xml[^>]*\sencoding\s*=\s*["']([^"']*)""", content)
     declared = declaration[1].decode("latin-1") if declaration else None
     try:
         try:
             return ElementTree.fromstring(content)
-        except (ValueError, LookupError):  # expat knows few encodings of its own
+        except (ValueError, LookupError):  # expat knows few encodings itself
             return ElementTree.fromstring(decode(content, file, declared))
     except ElementTree.ParseError as error:
-        decode(content, file, declared)  # expat blames the markup for bytes that are no text
+        decode(content, file, declared)  # expat blames the markup for bytes that are not text
         reason = ErrorString(error.code)
         raise InputError(f"{file}, line {error.position[0]}: this is not XML ({reason}).") from error
 

@@ -1,4 +1,4 @@
-"""What an option may be, where it is one of a few names. Needs no torch."""
+"""The values allowed for each option that takes one of a few names. Needs no torch."""
 
 from typing import Literal
 
@@ -13,8 +13,8 @@ FILLS = ("black", "mean", "noise", "inpaint")  # around an image on a canvas
 CORRECT_CLASSES = ("label", "top1")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
 
-SHIFTED_BY: dict[str, Padding] = {"shift": "circular", "crop": "zeros"}  # copies that vote, with what comes in
+SHIFTED_BY: dict[str, Padding] = {"shift": "circular", "crop": "zeros"}  # how voting copies are shifted: their padding
 VOTES = ("mean", "majority")
 
-WANDB_MODES = ("online", "offline", "disabled", "run", "dryrun")  # the last two are older names of the first
+WANDB_MODES = ("online", "offline", "disabled", "run", "dryrun")  # the last two are older names of the first two
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "16-true", "bf16-true", "64-true", "32", "16", "bf16", "64")

@@ -1,7 +1,7 @@
-"""What papers call consistency: other readings beside Zhang's, computed from the same predictions.
+"""Other papers' definitions of consistency beside Zhang's, computed from the same predictions.
 
-Numbers of different papers are comparable only where the reading is the same: which images are compared (two shifted
-ones, or a shifted one with the original), over which offsets, with what beyond the border.
+Numbers from different papers are comparable only if the definition is the same: which images are compared (two shifted
+ones, or a shifted one with the original), over which offsets, and with which padding.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from torch import Tensor
 from lit_shift.functional import class_counts, pair_agreement
 from lit_shift.shifts import draw_offsets, seeded
 
-CROP_PADDING = 3  # pixels, on each side
+CROP_PADDING = 3  # pixels on each side
 
 
 class Predictions(NamedTuple):
-    """The classes that N images get, out of ``classes``, and what they are compared with.
+    """Predicted classes of N images, out of ``classes``, under the shifts that the definitions compare.
 
-    ``labels`` (N,); ``circular`` (N, H, W), at every circular shift; ``half`` (N, H, W), at every circular shift by
-    half a pixel more; ``crops`` (N, S), the zero-padded crops of :func:`crop_offsets`.
+    ``labels`` (N,); ``circular`` (N, H, W), at every circular shift; ``half`` (N, H, W), at every circular shift plus
+    half a pixel; ``crops`` (N, S), for the zero-padded crops of :func:`crop_offsets`.
     """
 
     classes: int
@@ -31,7 +31,7 @@ class Predictions(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """A definition of consistency, where it comes from, and the function from predictions to a value for each image."""
+    """A definition of consistency, its source, and the function from predictions to one value per image."""
 
     definition: str
     source: str
@@ -39,7 +39,7 @@ class Reading(NamedTuple):
 
 
 def crop_offsets() -> Tensor:
-    """The shifts that a zero-padded crop of APS can make: (36, 2)."""
+    """Shifts that the zero-padded crops of APS can make: (36, 2)."""
     reach = torch.arange(1 - CROP_PADDING, CROP_PADDING + 1)
     return torch.cartesian_prod(reach, reach)
 
@@ -96,7 +96,7 @@ READINGS = {
     ),
 }
 
-# Name, definition and source of every reading, also of the one whose spread is not over images.
+# Name, definition and source of every reading, including the one whose spread is not over images.
 DEFINITIONS = {name: (reading.definition, reading.source) for name, reading in READINGS.items()} | {
     "once_per_batch": (
         "two circular shifts, drawn once for each batch of 256 images: the expectation of 'pairs', but single passes "
@@ -107,12 +107,12 @@ DEFINITIONS = {name: (reading.definition, reading.source) for name, reading in R
 
 
 def once_per_batch(circular: Tensor, passes: int = 1000, batch: int = 256, seed: int = 0) -> Tensor:
-    """Agreement in each of many passes over the images that draw one pair of shifts for a whole batch.
+    """Agreement in each of many passes over the images, when one pair of shifts is drawn per batch.
 
     Args:
         circular: (N, H, W) int, the class at every shift.
-        passes: how many.
-        batch: images that share a pair of shifts.
+        passes: number of passes.
+        batch: number of images that share a pair of shifts.
         seed: of the shifts.
 
     Returns:

@@ -24,19 +24,19 @@ FAMILIES = {
     "rect": lambda n: np.ones(n),
     "tri": lambda n: np.minimum(np.arange(1, n + 1), np.arange(n, 0, -1)),
     "pascal": lambda n: np.array([comb(n - 1, k) for k in range(n)]),
-    # Half-band low-pass: cut off at half the Nyquist frequency, which is what a subsampling by 2 can keep.
+    # Half-band low-pass: the cutoff is half the Nyquist frequency, the highest that subsampling by 2 can keep.
     "window": lambda n: scipy.signal.firwin(n, 0.5, window="boxcar"),
     "ls": lambda n: scipy.signal.firls(n, [0, 0.4, 0.6, 1], [1, 1, 0, 0]),
 }
 
 
 def family(name: str) -> str:
-    """``tri`` of ``tri5``."""
+    """Name of a filter's family: ``tri`` for ``tri5``."""
     return name.rstrip("0123456789")
 
 
 def taps(name: str) -> int:
-    """5 of ``tri5``, 1 of ``delta``."""
+    """Number of a filter's taps: 5 for ``tri5``, 1 for ``delta``."""
     return int(name.removeprefix(family(name)) or 1)
 
 
@@ -56,7 +56,7 @@ def lowpass(name: str) -> "Tensor":
     """
     if name not in FILTERS:
         raise unknown("filter", name, FILTERS)
-    import torch  # not at the top: tables know filters without it
+    import torch  # here, so that tables can use filter names without torch
 
     weights = torch.as_tensor(FAMILIES[family(name)](taps(name)), dtype=torch.float64)
     return weights / weights.sum()

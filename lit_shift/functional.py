@@ -1,11 +1,11 @@
 """The papers' measures as pure functions, one each.
 
 ``logits`` are ``(N, ..., K)``: N images, any axes of shifts, K classes. They hold either every shift of the torus once
-(``sampled=False``, as from :func:`lit_shift.orbit.orbit_logits`) or independent uniform draws (``sampled=True``), in
-which case the unbiased form of a measure is taken.
+(``sampled=False``, as from :func:`lit_shift.orbit.orbit_logits`) or independent uniform draws (``sampled=True``). For
+draws, the unbiased form of a measure is used.
 
-A measure of an image is NaN where one of its logits is not a finite number; :func:`lit_shift.answers.answered` finds
-such images beforehand.
+A measure of an image is NaN if any of its logits is not finite; :func:`lit_shift.answers.answered` finds such images
+beforehand.
 """
 
 from collections.abc import Sequence
@@ -25,23 +25,23 @@ def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
 
 
 def finite(values: Tensor) -> Tensor:
-    """Whether all numbers of an image are finite: (N, ...) -> (N,) bool."""
+    """Mask of the images whose values are all finite: (N, ...) -> (N,) bool."""
     return values.isfinite().flatten(1).all(1)
 
 
 def _known(values: Tensor, logits: Tensor) -> Tensor:
-    """A measure (N,) of N images, NaN where their logits are not finite."""
+    """Replace the measure (N,) of images whose logits are not finite by NaN."""
     return values.where(finite(logits), torch.nan)
 
 
 def shift_counts(logits: Tensor) -> Tensor:
-    """How many shifts of each image are classified as each class: (N, ..., K) -> (N, K) int64.
+    """Number of shifts of each image that are classified as each class: (N, ..., K) -> (N, K) int64.
 
     Raises:
-        ValueError: logits that are not finite, which are of no class.
+        ValueError: logits that are not finite, which have no class.
     """
     if not finite(logits).all():
-        raise ValueError("Logits that are not finite are of no class.")
+        raise ValueError("Logits that are not finite have no class.")
     return _shift_counts(logits)
 
 
@@ -50,7 +50,7 @@ def _shift_counts(logits: Tensor) -> Tensor:
 
 
 def class_counts(predictions: Tensor, num_classes: int) -> Tensor:
-    """How often each class is predicted: (N, ...) int -> (N, K) int64."""
+    """Number of times each class is predicted: (N, ...) int -> (N, K) int64."""
     return F.one_hot(predictions.flatten(1).long(), num_classes).sum(1)
 
 
@@ -60,7 +60,7 @@ def accuracy_random(logits: Tensor, target: Tensor, reduction: Reduction = "mean
     Args:
         logits: (N, ..., K)
         target: (N,) int, the labels.
-        reduction: ``mean`` over images, or ``none`` for one value an image.
+        reduction: ``mean`` over images, or ``none`` for one value per image.
 
     Returns:
         float64 in [0, 1], scalar or (N,).
@@ -74,11 +74,11 @@ def accuracy_random(logits: Tensor, target: Tensor, reduction: Reduction = "mean
 def consistency(logits: Tensor, sampled: bool = False, reduction: Reduction = "mean") -> Tensor:
     """Probability that two independent uniform shifts of the same image get the same class.
 
-    With ``n_c`` of S shifts classified as c, this is ``sum_c (n_c / S)^2`` over all shifts. Among S draws the pairs of
-    a draw with itself are left out, ``sum_c n_c (n_c - 1) / (S (S - 1))``: unbiased for the former.
+    If ``n_c`` of all S shifts are classified as c, this is ``sum_c (n_c / S)^2``. For S draws, pairs of a draw with
+    itself are left out, which gives an unbiased estimate: ``sum_c n_c (n_c - 1) / (S (S - 1))``.
 
     Args:
-        logits: (N, ..., K), at least two shifts where ``sampled``.
+        logits: (N, ..., K), at least two shifts if ``sampled``.
 
     Returns:
         float64 in [0, 1], scalar or (N,).
@@ -89,14 +89,14 @@ def consistency(logits: Tensor, sampled: bool = False, reduction: Reduction = "m
 
 
 def pair_agreement(counts: Tensor, sampled: bool = False) -> Tensor:
-    """Probability that two predictions of an image agree: (N, K) counts by class -> (N,) float64."""
+    """Probability that two predictions of an image agree: (N, K) counts per class -> (N,) float64."""
     counts = counts.double()
     shifts, itself = counts.sum(1), float(sampled)
     return (counts * (counts - itself)).sum(1) / (shifts * (shifts - itself))
 
 
 def correct_probability(logits: Tensor, target: Tensor) -> Tensor:
-    """The probability given to the correct class.
+    """Probability given to the correct class.
 
     Args:
         logits: (N, ..., K)
@@ -110,14 +110,14 @@ def correct_probability(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def variation(logits: Tensor, target: Tensor, sampled: bool = False, reduction: Reduction = "mean") -> Tensor:
-    """Variance, over the shifts of an image, of the probability of its correct class.
+    """Variance of the probability of the correct class over the shifts of an image.
 
     Args:
-        logits: (N, ..., K), at least two shifts where ``sampled``.
+        logits: (N, ..., K), at least two shifts if ``sampled``.
         target: (N,) int, the labels.
 
     Returns:
-        float64 in [0, 0.25] (in [0, 0.5] where ``sampled``), scalar or (N,).
+        float64 in [0, 0.25] ([0, 0.5] if ``sampled``), scalar or (N,).
 
     Source: Zhang, section 4.2.3 and Fig. 6.
     """
@@ -126,14 +126,14 @@ def variation(logits: Tensor, target: Tensor, sampled: bool = False, reduction: 
 
 
 def cosine_distance(a: Tensor, b: Tensor) -> Tensor:
-    """Cosine distance of each pair of arrays, all their entries taken as one vector.
+    """Cosine distance between corresponding arrays, each flattened to one vector.
 
     Args:
         a: (N, ...)
-        b: likewise.
+        b: same shape.
 
     Returns:
-        (N,) float64 in [0, 2]. Two arrays of zeros are at 0, one of them is at 1 from everything else.
+        (N,) float64 in [0, 2]. The distance between two zero vectors is 0, between a zero and a nonzero vector 1.
     """
     a, b = a.double().flatten(1), b.double().flatten(1)
     return _cosine_distance((a * b).sum(1), a.square().sum(1), b.square().sum(1))
@@ -147,13 +147,13 @@ def _cosine_distance(dot: Tensor, squares_a: Tensor, squares_b: Tensor) -> Tenso
 def equivariance_distance(phases: Tensor, upsampling: Upsampling = "fourier") -> Tensor:
     """Cosine distance between a layer's shifted map and its map of the shifted image, at every shift.
 
-    A map of stride S is brought to the image's resolution by ``upsampling``. Then both sides shift alike by multiples
-    of S, so that the distance depends on the shift modulo S alone. With ``fourier`` a map that its samples determine
-    (shiftable, in the sense of Azulay & Weiss) is at distance 0.
+    A map of stride S is brought to the image's resolution by ``upsampling``. Shifting by multiples of S then affects
+    both sides alike, so the distance depends only on the shift modulo S. With ``fourier``, a map that is determined by
+    its samples (shiftable, in the sense of Azulay & Weiss) has distance 0.
 
     Args:
-        phases: (N, S, S, C, h, w), the map of image n rolled by ``(-r, -c)`` at ``[n, r, c]``, as from
-            :func:`lit_shift.orbit.layer_phases`.
+        phases: (N, S, S, C, h, w), as from :func:`lit_shift.orbit.layer_phases`: ``[n, r, c]`` is the map of image n
+            rolled by ``(-r, -c)``.
         upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
 
     Returns:
@@ -162,7 +162,7 @@ def equivariance_distance(phases: Tensor, upsampling: Upsampling = "fourier") ->
     Source: Zhang, section 4.2.1 and Fig. 4.
     """
     n, stride = phases.shape[:2]
-    if stride == 1:  # both sides are one map
+    if stride == 1:  # both sides are the same map
         return torch.zeros(n, 1, 1, dtype=torch.float64, device=phases.device)
     maps = phases.double()
     rows, cols = (overlaps(size, stride, upsampling).to(maps.device) for size in maps.shape[-2:])
@@ -170,18 +170,18 @@ def equivariance_distance(phases: Tensor, upsampling: Upsampling = "fourier") ->
     dot = (_gram(maps, origin) * cols).sum((-2, -1))
     squares = (_gram(maps, rows[0] @ maps) * cols[0]).sum((-2, -1))
     distance = _cosine_distance(dot, squares, squares[:, :1, :1])
-    distance[:, 0, 0] = 0  # both sides are one map, which rounding is not to tell apart
+    distance[:, 0, 0] = 0  # both sides are the same map; remove rounding
     back = -torch.arange(stride, device=maps.device) % stride
     return distance[:, back[:, None], back]
 
 
 def _gram(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of the columns of maps, (..., C, h, w) each, over channels and rows: (..., w, w)."""
+    """Inner products, over channels and rows, of the columns of two maps (..., C, h, w): (..., w, w)."""
     return a.flatten(-3, -2).mT @ b.flatten(-3, -2)
 
 
 def invariance_distance(phases: Tensor) -> Tensor:
-    """Cosine distance between a layer's map and its map of the shifted image, at every shift and its own resolution.
+    """Cosine distance between a layer's map and its map of the shifted image, at every shift, without upsampling.
 
     Args:
         phases: (N, S, S, C, h, w), as for :func:`equivariance_distance`.
@@ -189,31 +189,31 @@ def invariance_distance(phases: Tensor) -> Tensor:
     Returns:
         (N, S h, S w) float64 in [0, 2]: ``[n, h, w]`` at shift ``(h, w)``.
 
-    Source: Zhang, section 3 and eq. 2, by the distance of section 4.2.1.
+    Source: Zhang, section 3 and eq. 2, with the distance of section 4.2.1.
     """
     maps = phases.double()
     spectrum = torch.fft.rfft2(maps)
-    # Rolled by (-r - S a, -c - S b) the image's map is that of phase (r, c) rolled by (-a, -b).
+    # For an image rolled by (-r - S a, -c - S b), the map is that of phase (r, c) rolled by (-a, -b).
     cross = (spectrum[:, :1, :1].conj() * spectrum).sum(3)
     dot = torch.fft.irfft2(cross, s=maps.shape[-2:])
     squares = maps.square().sum((-3, -2, -1))[..., None, None].expand_as(dot)
     distance = _cosine_distance(dot, squares, squares[:, :1, :1])
-    distance[:, 0, 0, 0, 0] = 0  # both are one map
+    distance[:, 0, 0, 0, 0] = 0  # both are the same map
     ahead = distance.permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)
     return ahead.flip(1, 2).roll((1, 1), (1, 2))
 
 
 def total_variation(weight: Tensor) -> Tensor:
-    """Total variation of a convolution's kernels, relative to their size: 0 for constant kernels.
+    """Total variation of a convolution's kernels relative to their magnitude: 0 for constant kernels.
 
-    Sum of absolute differences between vertical and horizontal neighbours, without wrapping, over the sum of absolute
-    weights. About 1.8 for uniform random 3x3 kernels, 1.89 for normal ones.
+    Sum of absolute differences between vertical and horizontal neighbours, without wrapping, divided by the sum of
+    absolute weights. About 1.8 for uniform random 3x3 kernels, 1.89 for normal ones.
 
     Args:
         weight: (out, in, height, width)
 
     Returns:
-        scalar, at least 0.
+        Scalar, at least 0.
 
     Source: Ruderman et al. 2018, section 4; Zhang, Fig. 7.
     """
@@ -222,9 +222,9 @@ def total_variation(weight: Tensor) -> Tensor:
 
 
 def in_top(logits: Tensor, target: Tensor, k: int = 1) -> Tensor:
-    """Whether the correct class is among the k most probable ones; of equals the first class ranks first.
+    """True where the correct class is among the k most probable. Ties go to the lower class index.
 
-    As ``torch.argmax`` has it, NaN ranks before all numbers; where the correct class's is NaN, it is not among them.
+    NaN ranks above all numbers, as in ``torch.argmax``. A correct class whose own logit is NaN is not among the top k.
 
     Args:
         logits: (N, ..., K)
@@ -237,12 +237,12 @@ def in_top(logits: Tensor, target: Tensor, k: int = 1) -> Tensor:
     target = target.view(-1, *[1] * (logits.dim() - 1)).expand(*logits.shape[:-1], 1)
     correct = logits.gather(-1, target)
     not_before = torch.arange(logits.shape[-1], device=logits.device) >= target
-    behind = (logits < correct) | ((logits == correct) & not_before)  # itself included
+    behind = (logits < correct) | ((logits == correct) & not_before)  # includes the correct class itself
     return (~behind).sum(-1) < k
 
 
 def accuracy(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction = "mean") -> Tensor:
-    """Share of an image's frames whose correct class is among the k most probable.
+    """Fraction of an image's frames for which the correct class is among the k most probable.
 
     Args:
         logits: (N, S, K)
@@ -255,12 +255,12 @@ def accuracy(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction = 
 
 
 def jaggedness(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction = "mean") -> Tensor:
-    """How often the correct class enters or leaves the k most probable ones along a path.
+    """Number of times the correct class enters or leaves the k most probable classes along a path.
 
     Args:
         logits: (N, S, K) at the S steps of the path, in order.
         target: (N,) int
-        k: 5 on ImageNet, 1 where there are ten classes.
+        k: 5 on ImageNet, 1 for ten classes.
 
     Returns:
         float64 in [0, S - 1], scalar or (N,).
@@ -272,10 +272,10 @@ def jaggedness(logits: Tensor, target: Tensor, k: int = 1, reduction: Reduction 
 
 
 def mad(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor:
-    """Mean absolute change, from step to step of a path, of the probability of the correct class.
+    """Mean absolute change of the probability of the correct class per step of a path.
 
     Args:
-        logits: (N, S, K) at the S steps of the path, in order, at least two.
+        logits: (N, S, K) at the S >= 2 steps of the path, in order.
         target: (N,) int
 
     Returns:
@@ -289,20 +289,20 @@ def mad(logits: Tensor, target: Tensor, reduction: Reduction = "mean") -> Tensor
 def nonshiftability(
     sums: Tensor, maxima: Tensor, tolerance: float = 0.2, threshold: float = 0.1, reduction: Reduction = "mean"
 ) -> Tensor:
-    """At how many steps of a path the global sum of a layer's feature maps changes.
+    """Number of steps of a path at which the global sum of a layer's feature maps changes.
 
-    It changes where it differs from that of the frame before by more than ``tolerance`` of its mean over the path. The
-    number of such steps is averaged over the maps that respond to the image: whose maximum over the path passes
-    ``threshold`` times that of the whole layer.
+    A sum changes at a step if it differs from that of the previous frame by more than ``tolerance`` times its mean
+    over the path. The number of such steps is averaged over the maps that respond to the image, i.e. whose maximum
+    over the path exceeds ``threshold`` times that of the whole layer.
 
     Args:
-        sums: (N, S, C), the sum over each of C feature maps at the S frames, in order.
-        maxima: (N, C), the largest value of each map over the path.
-        tolerance: at least 0.
-        threshold: in [0, 1).
+        sums: (N, S, C), the sum of each of the C feature maps at the S frames, in order.
+        maxima: (N, C), the maximum of each map over the path.
+        tolerance: fraction of a map's mean sum, at least 0.
+        threshold: fraction of the layer's maximum, in [0, 1).
 
     Returns:
-        float64 in [0, S - 1], scalar or (N,); NaN for an image to which no map responds.
+        float64 in [0, S - 1], scalar or (N,). NaN for an image to which no map responds.
 
     Source: Azulay & Weiss, section 3.
     """
@@ -313,35 +313,35 @@ def nonshiftability(
 def departures(
     sums: Tensor, maxima: Tensor, tolerance: float = 0.2, threshold: float = 0.1, reduction: Reduction = "mean"
 ) -> Tensor:
-    """At how many frames of a path the global sum of a layer's feature maps departs from its mean over the path.
+    """Number of frames of a path at which the global sum of a layer's feature maps departs from its mean.
 
-    It departs where it differs by more than ``tolerance`` of that mean. A sum that drifts departs without ever changing
-    by as much from frame to frame; otherwise as :func:`nonshiftability`.
+    A sum departs if it differs from its mean over the path by more than ``tolerance`` times that mean. A slowly
+    drifting sum departs without ever changing much from frame to frame. Otherwise like :func:`nonshiftability`.
 
     Returns:
-        float64 in [0, S], scalar or (N,); NaN for an image to which no map responds.
+        float64 in [0, S], scalar or (N,). NaN for an image to which no map responds.
     """
     off = (sums.double() - sums.double().mean(1, keepdim=True)).abs() > _tolerated(sums, tolerance)
     return _reduce(_over_responding(off, maxima, threshold), reduction)
 
 
 def _tolerated(sums: Tensor, tolerance: float) -> Tensor:
-    """What a sum may differ by: (N, S, C) -> (N, 1, C)."""
+    """Largest difference that does not count as a change of a sum: (N, S, C) -> (N, 1, C)."""
     return tolerance * sums.double().mean(1, keepdim=True).abs()
 
 
 def _over_responding(events: Tensor, maxima: Tensor, threshold: float) -> Tensor:
-    """Number of events (N, T, C) along a path, a mean over the maps that respond: (N,)."""
+    """Number of events (N, T, C) along a path, averaged over the maps that respond: (N,)."""
     responds = maxima > threshold * maxima.double().amax(1, keepdim=True)
     return (events.sum(1).double() * responds).sum(1) / responds.sum(1)
 
 
 def elected(ballots: Tensor, passes: Sequence[int]) -> Tensor:
-    """The class that the first ballots elect; of equals the first class.
+    """Class elected by the first ballots. Ties go to the lower class index.
 
     Args:
-        ballots: (..., k, K), probabilities or votes, each summing to 1.
-        passes: P numbers of ballots, each from 1 to k.
+        ballots: (..., k, K), probabilities or votes of k ballots, each summing to 1.
+        passes: P numbers of ballots to count, each from 1 to k.
 
     Returns:
         (..., P) int64

@@ -1,4 +1,4 @@
-"""95% intervals of means over images that stay honest for rare events, few images and skewed values."""
+"""95% intervals of means over images that hold for rare events, few images and skewed values."""
 
 import numpy as np
 from scipy.stats import beta
@@ -7,23 +7,23 @@ LEVEL = 0.95
 
 
 def of_mean(mean: np.ndarray, variance: np.ndarray, images: int, largest: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of the interval of the mean of values in [0, ``largest``].
+    """Ends of the 95% interval of the mean of values in [0, ``largest``].
 
-    Values that are 0 or ``largest`` are hits of a binomial experiment, and the interval is the exact one of Clopper and
-    Pearson: wherever the truth lies, it covers it at least 95 times in 100, and its width is never zero. Other values
-    vary less than hits of the same mean do, as if there were more images: the same formula with that effective number
-    (Korn & Graubard 1998, *Confidence intervals for proportions with small expected number of positive counts*). Where
-    values do not vary at all, nothing tells how many such images there are, and the interval is as wide as if those
-    that were not seen could have any value.
+    If all values are 0 or ``largest``, they are outcomes of a binomial experiment and the interval is the exact one of
+    Clopper and Pearson: it covers the true mean at least 95 times in 100, and its width is never zero. Other values
+    vary less than binary ones with the same mean, as if there were more images. The same formula is used with that
+    effective number of images (Korn & Graubard 1998, *Confidence intervals for proportions with small expected number
+    of positive counts*). If the values do not vary at all, this number is unknown, and the interval allows for unseen
+    images with any value.
 
     Args:
         mean: any shape.
-        variance: of the values around that mean, divided by their number, same shape.
-        images: how many values, at least 1.
-        largest: that a value can be, above 0.
+        variance: of the values, divided by their number (no Bessel correction), same shape.
+        images: number of values, at least 1.
+        largest: upper bound of the values, above 0.
 
     Returns:
-        Lower and upper ends, of the same shape.
+        Lower and upper ends, same shape.
     """
     tail = (1 - LEVEL) / 2
     p, spread = np.asarray(mean) / largest, np.asarray(variance) / largest**2

@@ -1,4 +1,7 @@
-"""The measures as torchmetrics: sums and counts over :mod:`lit_shift.functional`, exact over batches and processes."""
+"""The measures as torchmetrics classes: sums and counts over :mod:`lit_shift.functional`.
+
+Results do not depend on how images are split into batches and processes.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from lit_shift.upsampling import Upsampling
 
 
 class Interval(NamedTuple):
-    """A mean over images and the ends of its 95% interval, each a float or (S,); and the number of images."""
+    """Mean over images, the ends of its 95% interval (each a float or (S,)), and the number of images."""
 
     mean: np.ndarray
     low: np.ndarray
@@ -24,27 +27,27 @@ class Interval(NamedTuple):
     images: int
 
     def named(self, name: str) -> dict[str, Any]:
-        """The mean as ``name``, and the ends as ``<name>_ci95_low`` and ``<name>_ci95_high``."""
+        """Return the mean as ``name`` and the ends as ``<name>_ci95_low`` and ``<name>_ci95_high``."""
         return {name: self.mean, f"{name}_ci95_low": self.low, f"{name}_ci95_high": self.high}
 
     def logged(self, name: str) -> dict[str, Tensor]:
-        """The same as Lightning logs them to their last digit, of floats it would keep seven."""
+        """Return :meth:`named` as float64 tensors; Lightning would log floats with only seven digits."""
         return {key: torch.tensor(value, dtype=torch.float64) for key, value in self.named(name).items()}
 
 
 def over_images(values: np.ndarray) -> Interval:
-    """The mean of a value in [0, 1] of each image, (N,)."""
+    """Mean over images of values (N,) in [0, 1], with its interval."""
     low, high = of_mean(values.mean(), values.var(), len(values))
     return Interval(values.mean(), low, high, len(values))
 
 
 class MeanOverImages(Metric, ABC):
-    """Mean of a per-image measure, every image weighing the same whatever its batch or process.
+    """Mean of a per-image measure. Every image has the same weight, whatever its batch or process.
 
-    ``update`` takes what :meth:`measure` does; ``compute`` returns an :class:`Interval`, by
-    :func:`lit_shift.intervals.of_mean`. It covers the choice of images and, where shifts are sampled, the choice of
-    shifts. Images whose value is NaN are left out; of none, mean and ends are NaN. A new measure overrides
-    :meth:`measure` and, where its values can be above 1, :meth:`largest`.
+    ``update`` takes the arguments of :meth:`measure`; ``compute`` returns an :class:`Interval` computed by
+    :func:`lit_shift.intervals.of_mean`. It covers the random choice of images and, if shifts are sampled, that of
+    shifts. Images whose value is NaN are left out; if none is left, mean and ends are NaN. A new measure overrides
+    :meth:`measure` and, if its values can exceed 1, :meth:`largest`.
     """
 
     full_state_update = False
@@ -61,10 +64,10 @@ class MeanOverImages(Metric, ABC):
 
     @abstractmethod
     def measure(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Value of each image, at least 0: (N,), or (N, S) for each of its frames."""
+        """Value of each image, at least 0: (N,), or (N, S) with one value per frame."""
 
     def largest(self, *args: Any, **kwargs: Any) -> float:
-        """The largest value that :meth:`measure` could return for such images."""
+        """Upper bound of :meth:`measure` for images such as these."""
         return 1
 
     def update(self, *of_images: Tensor) -> None:
@@ -87,10 +90,10 @@ class MeanOverImages(Metric, ABC):
 
 
 class OverShifts(MeanOverImages):
-    """A measure of logits (N, ..., K) over the shifts of N images with labels (N,).
+    """Measure of logits (N, ..., K) over the shifts of N images with labels (N,).
 
     Args:
-        sampled: the shifts are independent draws rather than all of them.
+        sampled: True if the shifts are independent draws, False if they are all shifts.
     """
 
     def __init__(self, sampled: bool = False, **kwargs: Any) -> None:
@@ -99,10 +102,10 @@ class OverShifts(MeanOverImages):
 
 
 class PerImage(Metric):
-    """A measure of each image, in the images' order, from all batches and processes.
+    """Values of each image in the images' order, collected from all batches and processes.
 
-    ``update(places, values)`` takes where images are among all, (N,) int, and a value (N, ...) for each; ``compute``
-    returns the values by place, as NumPy's array on the CPU.
+    ``update(places, values)`` takes the images' indices, (N,) int, and a value (N, ...) for each; ``compute`` returns
+    the values ordered by index, as a NumPy array on the CPU.
     """
 
     full_state_update = False
@@ -120,11 +123,11 @@ class PerImage(Metric):
 
     def compute(self) -> np.ndarray:
         places, values = dim_zero_cat(self.places), dim_zero_cat(self.values)
-        return values[places.argsort()].cpu().numpy()  # of a tensor of one entry, torchmetrics would make a scalar
+        return values[places.argsort()].cpu().numpy()  # torchmetrics would turn a tensor of one entry into a scalar
 
 
 class Distances(NamedTuple):
-    """Mean distances (H, W) at every shift, that between different images, and the number of images."""
+    """Mean distances at every shift (H, W), the mean distance between different images, and the number of images."""
 
     equivariance: Tensor
     invariance: Tensor
@@ -133,17 +136,17 @@ class Distances(NamedTuple):
 
 
 class FeatureDistance(Metric):
-    """Means over images of a layer's distances to equivariance and to invariance.
+    """Mean over images of a layer's distances from equivariance and from invariance.
 
-    They are :func:`lit_shift.functional.equivariance_distance` and :func:`lit_shift.functional.invariance_distance`.
+    These are :func:`lit_shift.functional.equivariance_distance` and :func:`lit_shift.functional.invariance_distance`.
 
     ``update(phases)`` takes what :func:`lit_shift.orbit.layer_phases` yields; ``compute`` returns :class:`Distances`.
-    The distance between different images is that of each image to the one before it in its process, so the images are
-    to come in random order.
+    The distance between different images is taken between each image and the previous one in its process, so images
+    must come in random order.
 
     Args:
         height: of the images.
-        width: likewise.
+        width: of the images.
         upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
     """
 
@@ -212,7 +215,7 @@ class Variation(OverShifts):
 
 
 class _OfTopK(MeanOverImages):
-    """A measure of whether the correct class is among the k most probable ones.
+    """Measure of whether the correct class is among the k most probable ones.
 
     Args:
         k: at least 1.
@@ -231,7 +234,7 @@ class Accuracy(_OfTopK):
 
 
 class AccuracyByStep(_OfTopK):
-    """Share of the images whose correct class is among the k most probable, at each step of a path."""
+    """Fraction of images whose correct class is among the k most probable, at each step of a path."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.in_top(logits, target, self.k)
@@ -248,7 +251,7 @@ class Jaggedness(_OfTopK):
 
 
 class JaggedFraction(_OfTopK):
-    """Share of the images whose jaggedness is not 0."""
+    """Fraction of images whose jaggedness is not 0."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.jaggedness(logits, target, self.k, reduction="none").clamp(max=1)
@@ -287,12 +290,13 @@ class Departures(NonShiftability):
 
 
 class ElectedAccuracy(MeanOverImages):
-    """Share of correct classes among those that the first ballots elect, for several numbers of ballots.
+    """Accuracy of the classes elected by the first ballots, for several numbers of ballots.
 
-    ``update(ballots, target)`` takes ballots (N, R, k, K) of R copies of each image and the correct classes (N,).
+    ``update(ballots, target)`` takes ballots (N, R, k, K), k for each of R repetitions per image, and the correct
+    classes (N,).
 
     Args:
-        passes: the P numbers of ballots; ``compute`` has an entry for each.
+        passes: the P numbers of ballots; ``compute`` has one entry for each.
     """
 
     def __init__(self, passes: Sequence[int], **kwargs: Any) -> None:
@@ -304,7 +308,7 @@ class ElectedAccuracy(MeanOverImages):
 
 
 class ElectedConsistency(ElectedAccuracy):
-    """Share of images of which two copies are elected the same class; the correct classes do not matter."""
+    """Fraction of images whose two repetitions elect the same class; the correct classes do not matter."""
 
     def measure(self, ballots: Tensor, target: Tensor) -> Tensor:
         first, second = functional.elected(ballots, self.passes).unbind(1)

@@ -1,11 +1,11 @@
-"""What a network holds at every circular shift of an image, exactly, at the cost of one network without subsampling.
+"""Outputs and features of a network at every circular shift of an image, exactly, at the cost of one dense network.
 
-With circular boundaries every layer commutes with shifts but the subsampling, which keeps one of four phases. So keep
-all four, stacked in the batch, at each pool: what reaches the end is the network's output at every shift. For VGG13 on
-32x32 images that is 9.6 GMAC an image instead of 233 for 1,024 passes.
+With circular boundaries every layer commutes with shifts except subsampling, which keeps one of four phases. So keep
+all four at each pool, stacked in the batch: the result at the end is the network's output at every shift. For VGG13 on
+32x32 images that is 9.6 GMAC per image instead of 233 for 1,024 passes.
 
-If ``s = (-h) mod H`` is how far the output looks ahead in the unshifted image, then subsampling at shift h sees the
-phase ``s mod 2`` of an axis, displaced by ``s // 2``: the phases taken at successive pools are the bits of s, lowest
+If ``s = (-h) mod H`` is how far the output looks ahead in the unshifted image, then along an axis subsampling at shift
+h sees the phase ``s mod 2``, displaced by ``s // 2``: the phases taken at successive pools are the bits of s, lowest
 first.
 """
 
@@ -21,28 +21,28 @@ from lit_shift.pools.pool import Pool, check_maps
 from lit_shift.shifts import draw_offsets, roll, seeded
 from lit_shift.utils.errors import InputError
 
-BATCH = 128  # shifted images that go through a network at once, by brute force
+BATCH = 128  # shifted images per forward pass, when measuring by brute force
 
 
 def is_circular(model: nn.Module) -> bool:
-    """Whether every boundary of the model is circular, so that :func:`orbit_logits` is exact for it."""
+    """True if every boundary of the model is circular, as :func:`orbit_logits` requires."""
     pools = [module.padding for module in model.modules() if isinstance(module, Pool)]
     convolutions = [
         module.padding_mode
         for module in model.modules()
-        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)  # which sees no boundary
+        if isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)  # 1x1 sees no boundary
     ]
     return all(padding == "circular" for padding in pools + convolutions)
 
 
 def layer_names(model: Any, every: bool = False) -> list[str]:
-    """The layers of Zhang's Fig. 4, in order: ``pixels, conv1_2, pool1_dense, pool1_ds, ... classifier, softmax``.
+    """Names of the layers of Zhang's Fig. 4 in order: ``pixels, conv1_2, pool1_dense, pool1_ds, ... softmax``.
 
-    A pool counts as two layers, its dense operation and its subsampled output (blurred, where it blurs).
+    A pool counts as two layers: its dense operation, and its blurred and subsampled output.
 
     Args:
         model: has ``features``, a sequence of named layers and pools, and ``classify``.
-        every: all layers, not only those that a pool comes after.
+        every: include all layers, not only those followed by a pool.
     """
     children = list(model.features.named_children())
     names = ["pixels"]
@@ -56,21 +56,21 @@ def layer_names(model: Any, every: bool = False) -> list[str]:
 
 @torch.no_grad()
 def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tuple[str, Tensor]]:
-    """Each layer's map at all circular shifts, one layer after the other.
+    """Yield each layer's map at all circular shifts, layer by layer.
 
     Args:
-        model: in eval mode, all boundaries circular. Any network will do that has ``features``, a sequence of
+        model: in eval mode, with circular boundaries only. Any network works that has ``features``, a sequence of
             shift-equivariant layers and pools, and ``classify``, which averages over the map.
         x: (N, C, H, W)
-        layers: names from :func:`layer_names` of those that are wanted.
+        layers: the names wanted, from :func:`layer_names`.
 
     Yields:
-        The name of a layer and its phases (N, S, S, C, h, w), S being its total stride. ``[n, r, c]`` is the map of
-        ``x[n]`` rolled by ``(-r, -c)``; a shift by multiples of S only rolls it.
+        The name of a layer and its phases (N, S, S, C, h, w), where S is its total stride. ``[n, r, c]`` is the map of
+        ``x[n]`` rolled by ``(-r, -c)``. Shifting further by multiples of S only rolls this map.
 
     Raises:
-        ValueError: a boundary that is not circular, a layer other than a pool that subsamples, a model in training
-            mode, or images that its pools cannot halve.
+        ValueError: a boundary is not circular, a layer other than a pool changes the size, the model is in training
+            mode, or the pools cannot halve the images.
     """
     if not is_circular(model):
         raise ValueError("All shifts at once need circular boundaries everywhere; sample shifts instead.")
@@ -80,7 +80,7 @@ def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tupl
     height, width = x.shape[-2:]
     if height % stride or width % stride:
         raise InputError(
-            f"Pools halve an image again and again, so its sides must be multiples of {stride}, not {height}x{width}."
+            f"Each pool halves the image, so its sides must be multiples of {stride}, not {height}x{width}."
         )
     n = len(x)
     maps = x.contiguous(memory_format=torch.channels_last)
@@ -101,7 +101,7 @@ def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tupl
         if name in layers:
             yield name, _by_phase(maps, n, pools)
     if (maps.shape[-2] * 2**pools, maps.shape[-1] * 2**pools) != x.shape[-2:]:
-        raise ValueError("A layer that is no Pool changes the size of the map; sample shifts instead.")
+        raise ValueError("A layer other than a Pool changes the size of the map; sample shifts instead.")
     logits = model.classify(maps)[:, :, None, None]
     if "classifier" in layers:
         yield "classifier", _by_phase(logits, n, pools)
@@ -110,7 +110,7 @@ def layer_phases(model: Any, x: Tensor, layers: Container[str]) -> Iterator[tupl
 
 
 def _by_phase(maps: Tensor, n: int, pools: int) -> Tensor:
-    """(N S S, C, h, w), stacked by successive pools, as (N, S, S, C, h, w)."""
+    """Reorder (N S S, C, h, w), stacked by successive pools, to (N, S, S, C, h, w)."""
     # The batch index reads (n, row bit 0, column bit 0, row bit 1, column bit 1, ...), lowest bits first.
     bits = maps.reshape(n, *[2] * (2 * pools), *maps.shape[1:])
     row_bits, col_bits = (range(2 * pools - first, 0, -2) for first in (1, 0))
@@ -119,10 +119,10 @@ def _by_phase(maps: Tensor, n: int, pools: int) -> Tensor:
 
 
 def orbit_logits(model: Any, x: Tensor) -> Tensor:
-    """Logits at all circular shifts; ``out[n, h, w]`` is ``model(roll(x[n], (h, w)))`` to rounding.
+    """Logits at all circular shifts: ``out[n, h, w]`` equals ``model(roll(x[n], (h, w)))`` up to rounding.
 
     Args:
-        model: as for :func:`layer_phases`, which also says what it raises.
+        model: as for :func:`layer_phases`, with the same errors.
         x: (N, C, H, W)
 
     Returns:
@@ -135,11 +135,11 @@ def orbit_logits(model: Any, x: Tensor) -> Tensor:
 
 
 def has_exact_orbit(model: nn.Module, x: Tensor) -> bool:
-    """Whether :func:`orbit_logits` is what the model itself answers, tried on images (N, C, H, W) and on noise.
+    """True if :func:`orbit_logits` agrees with the model itself, tested on images (N, C, H, W) and on noise.
 
-    A boundary, a layer or a pool of one's own that does not commute with shifts makes it differ at one of eight random
-    shifts of an image that varies; the noise varies in any case. It is normal, as normalised pixels are. Images that
-    the model does not answer with finite numbers tell nothing.
+    A boundary, layer or custom pool that does not commute with shifts causes a difference at one of eight random shifts
+    of an image that varies. Noise always varies; it is normal, like normalised pixels. Images with outputs that are not
+    finite are ignored.
     """
     noise = torch.randn(1, *x.shape[1:], generator=seeded(1)).to(x)
     x = torch.cat([x, noise])
@@ -147,7 +147,7 @@ def has_exact_orbit(model: nn.Module, x: Tensor) -> bool:
     offsets = draw_offsets((n, 8), height, width, seeded(0))
     rows, cols = offsets.to(x.device).unbind(2)
     try:
-        # One by one, as all shifts of an image take the memory of a batch.
+        # One image at a time, since all its shifts take the memory of a batch.
         every = torch.cat([orbit_logits(model, image) for image in x.split(1)])
     except (ValueError, AttributeError):
         return False
@@ -170,12 +170,12 @@ def split_phases(maps: Tensor) -> Tensor:
 
 @torch.no_grad()
 def sampled_logits(model: nn.Module, x: Tensor, offsets: Tensor) -> Tensor:
-    """Logits at given circular shifts by brute force, for networks whose boundaries are not circular.
+    """Logits at given circular shifts by brute force, for networks with other than circular boundaries.
 
     Args:
         model: (N, C, H, W) -> (N, K), in eval mode.
         x: (N, C, H, W)
-        offsets: (N, S, 2) int, S shifts for each image.
+        offsets: (N, S, 2) int, S shifts per image.
 
     Returns:
         (N, S, K)

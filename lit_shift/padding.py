@@ -1,4 +1,4 @@
-"""What lies beyond the border of a map: the one rule that convolutions, pools and blurs share."""
+"""Borders of maps: the one padding rule that convolutions, pools and blurs share."""
 
 from typing import Any
 
@@ -11,19 +11,19 @@ from lit_shift.utils.errors import unknown
 
 
 def check_padding(padding: str) -> None:
-    """Raise a ValueError that lists the choices where ``padding`` is not one of :data:`PADDINGS`."""
+    """Raise a ValueError that lists the choices if ``padding`` is not one of :data:`PADDINGS`."""
     if padding not in PADDINGS:
         raise unknown("padding", padding, PADDINGS)
 
 
 def source(positions: Tensor, size: int, padding: Padding) -> Tensor:
-    """Which sample of an axis is seen at positions that may lie beyond it.
+    """Index of the sample seen at each position, which may lie beyond the axis.
 
     Args:
         positions: any shape, int; 0 is the axis's first sample.
         size: length of the axis, at least 1.
-        padding: ``circular`` wraps, ``reflect`` mirrors without repeating the border (both as often as they
-            must), ``zeros`` shows nothing.
+        padding: ``circular`` wraps around and ``reflect`` mirrors without repeating the border sample, both as often as
+            needed; ``zeros`` shows nothing.
 
     Returns:
         int, same shape, in ``[0, size)``; -1 where a zero is seen.
@@ -67,7 +67,7 @@ class _CircularPad(torch.autograd.Function):
         out[:, :, before : before + h, inner] = x
         out[:, :, :before, inner] = x[:, :, h - before :]
         out[:, :, before + h :, inner] = x[:, :, :after]
-        # The columns copy whole rows of the output, corners included.
+        # The columns are copied from whole rows of the output, corners included.
         out[..., :before] = out[..., w : w + before]
         out[..., before + w :] = out[..., before : before + after]
         return out

@@ -1,4 +1,4 @@
-"""What a shift is, and where random shifts come from (Zhang, section 4.1, eq. 4)."""
+"""Shifts of images, by pixels or fractions of a pixel, and random offsets (Zhang, section 4.1, eq. 4)."""
 
 import math
 
@@ -10,7 +10,7 @@ from lit_shift.padding import Padding, source
 
 
 def seeded(*key: int) -> torch.Generator:
-    """A CPU generator that depends on every number of ``key`` (a seed, an epoch), each at least 0."""
+    """CPU generator seeded by all numbers of ``key`` (say a seed and an epoch), each at least 0."""
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(state[0]) % 2**63)
 
@@ -39,7 +39,7 @@ def roll(x: Tensor, offsets: Tensor) -> Tensor:
 
 
 def shift(x: Tensor, offsets: Tensor, padding: Padding) -> Tensor:
-    """Shift each image by its own offset; what enters at the border is what ``padding`` says lies beyond it.
+    """Shift each image by its own offset. Pixels entering at the border follow ``padding``.
 
     With ``zeros`` this is a shifted crop of the zero-padded image. Arguments and result as for :func:`roll`.
     """
@@ -55,10 +55,10 @@ def shift(x: Tensor, offsets: Tensor, padding: Padding) -> Tensor:
 
 
 def fourier_shift(x: Tensor, h: float, w: float) -> Tensor:
-    """Shift images circularly by any fraction of a pixel, as the band-limited signal that their samples determine.
+    """Shift images circularly by fractions of a pixel, as the band-limited signals that their samples determine.
 
-    Whole offsets do what :func:`roll` does. Of the Nyquist frequency, of which samples hold one phase only, a shift by
-    d leaves the fraction cos(pi d).
+    Whole offsets agree with :func:`roll`. Samples hold only one phase of the Nyquist frequency, so a shift by d scales
+    it by cos(pi d).
 
     Args:
         x: (N, C, H, W) of floats.
@@ -68,8 +68,8 @@ def fourier_shift(x: Tensor, h: float, w: float) -> Tensor:
     Returns:
         (N, C, H, W), real; values may ring beyond the range of ``x``.
 
-    Source: Michaeli et al. 2023, *Alias-Free Convnets*; at h, w = 1/2, 3/2 ... these are its half-pixel shifts, which
-    go by way of twice the resolution.
+    Source: Michaeli et al. 2023, *Alias-Free Convnets*. For h, w = 1/2, 3/2 ... this equals their half-pixel shifts,
+    which are computed at twice the resolution.
     """
     spectrum = torch.fft.fft2(x)
     for axis, offset in ((2, h), (3, w)):

@@ -1,4 +1,4 @@
-"""From a subsampled map back to the image's resolution, which Zhang's section 4.2.1 leaves open how."""
+"""Upsampling of a subsampled map to the image's resolution; the method is left open in Zhang's section 4.2.1."""
 
 import torch
 from torch import Tensor
@@ -8,17 +8,17 @@ from lit_shift.utils.errors import unknown
 
 
 def check_upsampling(upsampling: str) -> None:
-    """Raise a ValueError that lists the choices where ``upsampling`` is not one of :data:`UPSAMPLINGS`."""
+    """Raise a ValueError that lists the choices if ``upsampling`` is not one of :data:`UPSAMPLINGS`."""
     if upsampling not in UPSAMPLINGS:
         raise unknown("upsampling", upsampling, UPSAMPLINGS)
 
 
 def upsampling_matrix(size: int, stride: int, upsampling: Upsampling) -> Tensor:
-    """Upsampling of one axis of a torus: (size * stride, size) float64. Sample i comes to lie at ``i * stride``.
+    """Matrix that upsamples one axis of a torus: (size * stride, size) float64. Sample i moves to ``i * stride``.
 
-    ``fourier`` is the one band-limited signal that the samples determine; its Nyquist frequency, of which samples hold
-    one phase only, is a cosine, as in :func:`lit_shift.shifts.fourier_shift`. ``bilinear`` joins neighbouring samples
-    by straight lines, ``nearest`` repeats each sample.
+    ``fourier`` gives the unique band-limited signal that the samples determine. Samples hold only one phase of the
+    Nyquist frequency; it becomes a cosine, as in :func:`lit_shift.shifts.fourier_shift`. ``bilinear`` connects
+    neighbouring samples by straight lines, ``nearest`` repeats each sample.
     """
     at = torch.arange(size * stride)
     if upsampling == "fourier":
@@ -34,9 +34,9 @@ def upsampling_matrix(size: int, stride: int, upsampling: Upsampling) -> Tensor:
 
 
 def overlaps(size: int, stride: int, upsampling: Upsampling) -> Tensor:
-    """What comparing upsampled maps takes of an axis, without upsampling any: (stride, size, size) float64.
+    """Matrices for inner products of upsampled maps along one axis, without upsampling: (stride, size, size) float64.
 
-    ``a @ overlaps[s] @ b`` is the inner product of upsampled ``a`` with upsampled ``b`` rolled by ``-s``.
+    ``a @ overlaps[s] @ b`` is the inner product of the upsampled ``a`` with the upsampled ``b`` rolled by ``-s``.
     """
     matrix = upsampling_matrix(size, stride, upsampling)
     return torch.stack([matrix.mT @ matrix.roll(-s, 0) for s in range(stride)])

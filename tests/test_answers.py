@@ -1,4 +1,4 @@
-"""Images that a network does not answer with finite numbers: left out of every measure, or the end of it."""
+"""Images whose outputs are not finite: left out of every measure, or an error."""
 
 from collections import OrderedDict
 from functools import partial
@@ -27,7 +27,7 @@ from lit_shift.training.classifier import Classifier
 from lit_shift.utils.errors import InputError
 
 BAD, GOOD = [2, 5], [0, 1, 3, 4, 6]
-SENTENCE = "^The network's answers to {} of {} images are not finite numbers: .* with skip_bad=true, which leaves"
+SENTENCE = "^The network's outputs for {} of {} images are not finite: .* with skip_bad=true, which leaves"
 
 
 class Gate(nn.Module):
@@ -129,7 +129,7 @@ def test_a_network_that_answers_nothing_cannot_be_measured(monkeypatch):
     monkeypatch.setattr(Gate, "forward", lambda self, x: x * torch.nan)
     with pytest.raises(InputError, match=SENTENCE.format(3, 3)):
         outcome(bad=True, skip_bad=False)
-    with pytest.raises(InputError, match="answers none of the images with finite numbers"):
+    with pytest.raises(InputError, match="outputs are not finite for any image"):
         outcome(bad=True, skip_bad=True)
 
 
@@ -159,7 +159,7 @@ def test_a_protocol_leaves_them_out_of_every_measure_and_counts_them(by_label):
     assert found == pytest.approx(expected, rel=1e-4, abs=1e-6, nan_ok=True)
     assert sorted(arrays["circular/places"]) == GOOD
     assert arrays["circular/shown"].tolist() == [3]
-    with pytest.raises(InputError, match="of 3 images are not finite numbers"):
+    with pytest.raises(InputError, match="of 3 images are not finite"):
         measured(True, False, by_label)
 
 
@@ -171,7 +171,7 @@ def test_a_vote_leaves_them_out_and_counts_them(by_label, vote):
     assert [run.callback_metrics[f"tta/{key}"] for key in ("n", "skipped", "complete")] == [5, 2, 1]
     assert all(value.isfinite() for value in run.callback_metrics.values())
     voting.skip_bad = False
-    with pytest.raises(InputError, match="of 3 images are not finite numbers"):
+    with pytest.raises(InputError, match="of 3 images are not finite"):
         run.test(voting, collections(bad=True), verbose=False)
 
 

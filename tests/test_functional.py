@@ -233,7 +233,7 @@ def test_measures_of_answers_that_are_not_finite_are_unknown(bad, sampled, rng):
         assert found.isnan().tolist() == [False, True, False]
         torch.testing.assert_close(found[[0, 2]], measure(logits[[0, 2]], target[[0, 2]], reduction="none"))
         assert measure(logits, target, reduction="mean").isnan()
-    with pytest.raises(ValueError, match="of no class"):
+    with pytest.raises(ValueError, match="have no class"):
         functional.shift_counts(logits)
     with pytest.raises(ValueError, match="elect no class"):
         functional.elected(logits, [1])

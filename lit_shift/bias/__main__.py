@@ -1,20 +1,20 @@
-"""Photographer's bias, whether objects are uniformly placed and sized: ``python -m lit_shift.bias``; see ``--help``.
+"""Test for photographer's bias: ``python -m lit_shift.bias``; see ``--help``.
 
 If objects were anywhere and of any size, a network could learn invariance from data. The null hypothesis is that every
-box that an image can hold is equally likely. It is tested for each category in two parts:
+box that fits into an image is equally likely. It is tested for each category in two parts:
 
-- position: given its size, a box is anywhere in the room that it has, so ``xmin / (W - w)`` and ``ymin / (H - h)`` are
+- position: given its size, a box is anywhere within its free room, so ``xmin / (W - w)`` and ``ymin / (H - h)`` are
   uniform and independent. A box as wide or as high as its image has no position and is left out of this test.
-- size: the two edges are a uniform draw, so a height of t in units of the image's has the density 2 (1 - t), for an
-  image holds more small boxes than large ones. A uniform draw of the height itself would be a second hypothesis, of a
-  photographer who fits the frame to the object; it is the literal reading below.
+- size: upper and lower edge are two uniform draws, so the height t, as a fraction of the image's, has the density
+  2 (1 - t): an image has room for more small boxes than large ones. A uniform height would be another hypothesis,
+  about a photographer who frames the object. It is the literal reading below.
 
-Beside them stands the literal reading: that the centre is uniform over the image, which no data can meet, as boxes lie
-inside images, and that the height is uniform over (0, 1].
+Both are shown beside the literal readings of the paper: that the centre is uniform over the image, which no data can
+meet, as boxes lie inside images; and that the height is uniform over (0, 1].
 
-Edges at whole pixels take whole places only, room + 1 of them, and whole heights. Each box adds to what a bin expects
-the exact probability that it has there, so a true hypothesis is rejected as often as it should be in small images too.
-Boxes count as independent, as in the paper. Needs no torch.
+Boxes with edges at whole pixels have only room + 1 positions, and whole heights. Each box adds its exact probability
+to the expected count of a bin, so a true hypothesis is rejected as often as it should be, in small images too. Boxes
+are treated as independent, as in the paper. Needs no torch.
 
 Source: Azulay & Weiss, section 4 and Fig. 5.
 """
@@ -47,10 +47,10 @@ from lit_shift.utils.console import say, show
 from lit_shift.utils.errors import InputError, at_least, unknown
 from lit_shift.utils.files import atomic_text, atomic_write, given, make_folder
 
-THRESHOLD = 1e-10  # the paper's
+THRESHOLD = 1e-10  # from the paper
 
 
-SHOWN = 5  # categories in figures, and at either end of tables
+SHOWN = 5  # categories in figures, and at each end of tables
 
 
 HELP = f"""\
@@ -62,26 +62,26 @@ PATH is a folder tree of XML files, as ImageNet gives its boxes, or one such fil
 file, in pixels, with the header {",".join(boxes.COLUMNS)}.
 FOLDER gets bias.json, figures/position.png, figures/size.png and figures/centre.png.
 
-What is tested, each by chi-square over bins:
+Each test is a chi-square test over bins:
 
-  position  the place in the room that a box has, xmin / (W - w) and ymin / (H - h), is uniform; boxes as wide or as
-            high as their image have none and are counted out
-  size      the height is that of boxes of which every one that fits into the image is equally likely
-  centre    read literally: the centre is uniform over the whole image, which no data can meet
-  height    read literally: the height in units of the image's is uniform
+  position  the position within the free room, xmin / (W - w) and ymin / (H - h), is uniform; boxes as wide or as high
+            as their image have none and are left out
+  size      the height is distributed as if every box that fits into the image were equally likely
+  centre    literal reading: the centre is uniform over the whole image, which no data can meet
+  height    literal reading: the height as a fraction of the image's is uniform
 
 == Switches (name=value) ==
 
-boxes     where the boxes are
-out       folder of the results [bias]
-bins      bins an axis: 5 are 5 x 5 for the position, 5 for the height; each must expect {LEAST_EXPECTED} boxes [5]
+boxes     the annotations
+out       folder for the results [bias]
+bins      bins per axis: 5 means 5 x 5 for the position, 5 for the height; each must expect {LEAST_EXPECTED} boxes [5]
 skip_bad  leave out and count bad boxes (empty, outside their image, incomplete) and bad XML files: true, false [false]
 """
 
 
 @dataclass
 class Options:
-    """The switches."""
+    """Switches of the command."""
 
     boxes: Path
     out: Path = Path("bias")
@@ -90,13 +90,13 @@ class Options:
 
 
 def content(bias: Bias) -> dict[str, Any]:
-    """What bias.json says; a p-value is null where too few boxes are expected for its test."""
+    """Content of bias.json. A p-value is null if too few boxes are expected for its test."""
     entries: list[dict[str, float | None]] = [
         {"n": int(n), "without_room": int(roomless)} for n, roomless in zip(bias.boxes, bias.roomless, strict=True)
     ]
     for name, test in bias.tests.items():
         for entry, p in zip(entries, test.p.tolist(), strict=True):
-            entry[f"p_{name}"] = None if math.isnan(p) else float(f"{p:.6g}")  # the same in whatever order boxes come
+            entry[f"p_{name}"] = None if math.isnan(p) else float(f"{p:.6g}")  # independent of the order of the boxes
     *categories, everything = entries
     return {
         "boxes": everything["n"],
@@ -112,13 +112,13 @@ def content(bias: Bias) -> dict[str, Any]:
 
 
 def table(bias: Bias, name: str) -> Table:
-    """The most and the least biased of the categories tested, and all boxes together; the literal reading beside it."""
+    """Table of the most and least biased categories and of all boxes together, beside the literal reading."""
     statistic, p = bias.tests[name]
     heads = ("boxes", "chi-square", "p", f"p ({LITERAL[name]})")
     shown = Table("category", *(Column(head, justify="right") for head in heads))
     shown.title = f"{name}, from the most to the least biased"
     tested = np.flatnonzero(np.isfinite(p[:-1]))
-    order = tested[np.lexsort((-statistic[tested], p[tested]))]  # p-values that underflow are in no order
+    order = tested[np.lexsort((-statistic[tested], p[tested]))]  # the statistic orders p-values that underflow
     everything = [-1] if len(order) else []
     for places in (order[:SHOWN], order[max(SHOWN, len(order) - SHOWN) :], everything):
         for place in places:
@@ -134,7 +134,7 @@ def _small(p: float) -> str:
 
 
 def summary(bias: Bias) -> list[str]:
-    """For each test, how many categories are biased beyond doubt, and which have too few boxes."""
+    """Sentences per test: how many categories are significantly biased, and which have too few boxes."""
     lines = []
     for name, test in bias.tests.items():
         p = test.p[:-1]
@@ -148,14 +148,14 @@ def summary(bias: Bias) -> list[str]:
         lines.append(f"{line}.")
     if roomless := bias.roomless[-1]:
         lines.append(
-            f"{roomless:,} of {bias.boxes[-1]:,} boxes are as wide or as high as their image: without room they have "
-            "no position, and are left out of that test."
+            f"{roomless:,} of {bias.boxes[-1]:,} boxes are as wide or as high as their image: they have no position, "
+            "and are left out of that test."
         )
     return lines
 
 
 def figures(bias: Bias) -> dict[str, Figure]:
-    """The figures by name, of all boxes and the largest categories."""
+    """Figures by name, for all boxes and the largest categories."""
     names = [*bias.categories, "all boxes"]
     shown = {names[place]: place for place in (-1, *np.argsort(-bias.boxes[:-1], kind="stable")[:SHOWN])}
 
@@ -174,7 +174,7 @@ def figures(bias: Bias) -> dict[str, Figure]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command."""
     words = sys.argv[1:] if arguments is None else arguments
     with plain_errors("bias"):
         if {"-h", "--help"} & set(words):
@@ -184,10 +184,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse(words: Sequence[str]) -> Options:
-    """The switches of a command line.
+    """Parse the switches of a command line.
 
     Raises:
-        InputError: a word that is no switch, a value of the wrong type, or no ``boxes``.
+        InputError: an unknown switch, a value of the wrong type, or no ``boxes``.
     """
     names = [field.name for field in fields(Options)]
     typed: dict[str, Any] = {}
@@ -210,10 +210,10 @@ def parse(words: Sequence[str]) -> Options:
 
 
 def measure(options: Options) -> None:
-    """Count the boxes, test the counts, show what is found and write it to the ``out`` folder.
+    """Count the boxes, test the counts, print the results and write them to the ``out`` folder.
 
     Raises:
-        InputError: what :func:`lit_shift.boxes.read` raises, or no box.
+        InputError: from :func:`lit_shift.boxes.read`, or if there is no box.
     """
     tally = Tally(options.bins)
     found = boxes.read(options.boxes, tally.skip if options.skip_bad else _refuse)

@@ -1,4 +1,4 @@
-"""Where the objects of a data set are and how large: counts in, a matplotlib figure out."""
+"""Figures of the positions and sizes of objects in a data set: counts in, a matplotlib figure out."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,17 +10,17 @@ from matplotlib.figure import Figure
 
 from lit_shift.figures.style import Array
 
-# Of the colour scale: densities as multiples of the one expected.
+# Ticks of the colour scale: densities as multiples of the expected one.
 TICKS = {1 / 8: "1/8", 1 / 4: "1/4", 1 / 2: "1/2", 1: "1, expected", 2: "2", 4: "4", 8: "8"}
 
 
 def position(found: Mapping[str, tuple[Array, Array]], what: str, columns: int = 3) -> Figure:
-    """Density of the positions of boxes, a panel for each set of boxes; white is the density that is expected.
+    """Density of box positions, one panel per set of boxes. White is the expected density.
 
     Args:
-        found: for each set of boxes, how many are in each cell of a grid over the unit square, (h, w), and how many are
-            expected there; grey is a cell where none can be.
-        what: the position is, along either axis.
+        found: for each set of boxes, the number of boxes in each cell of a grid over the unit square, (h, w), and the
+            expected number. Cells where no box is possible are grey.
+        what: name of the position, for both axes.
 
     Source: Azulay & Weiss, Fig. 5.
     """
@@ -56,12 +56,12 @@ def position(found: Mapping[str, tuple[Array, Array]], what: str, columns: int =
 
 
 def size(heights: Mapping[str, Array], nulls: Mapping[str, Array]) -> Figure:
-    """Density of the heights of boxes, in units of the image's; dashed and dotted, what hypotheses expect.
+    """Density of box heights as fractions of the image's. Dashed and dotted lines show the hypotheses.
 
     Args:
-        heights: for each set of boxes, how many are of a height in each of equal bins from 0 to 1, (bins,). The first
-            is drawn in black.
-        nulls: for each hypothesis, how many it expects there, (bins,).
+        heights: for each set of boxes, the number of boxes in equal bins of height from 0 to 1, (bins,). The first
+            set is drawn in black.
+        nulls: for each hypothesis, the expected numbers, (bins,).
 
     Source: Azulay & Weiss, Fig. 5.
     """
@@ -83,4 +83,4 @@ def _steps(ax: Axes, counts: Array, **style: Any) -> None:
 
 
 def _label(name: str, counts: Array) -> str:
-    return f"{name} ({counts.sum():,})".replace("$", r"\$")  # a name is no formula
+    return f"{name} ({counts.sum():,})".replace("$", r"\$")  # no TeX formulas in names

@@ -1,4 +1,4 @@
-"""Whether boxes lie, and are sized, as if they were placed uniformly at random (Azulay & Weiss, section 4)."""
+"""Tests of whether boxes are placed and sized uniformly at random (Azulay & Weiss, section 4)."""
 
 from array import array
 from collections import defaultdict
@@ -11,16 +11,16 @@ from scipy.stats import chi2
 from lit_shift.boxes import Box
 from lit_shift.figures.style import Array
 
-LEAST_EXPECTED = 5  # counts in a bin, for their statistic to be distributed as chi-square
+LEAST_EXPECTED = 5  # boxes per bin, for the statistic to follow the chi-square distribution
 
 
-FINER = 3  # figures show a bin in so many parts an axis; odd, so that an odd number of bins has a middle part
+FINER = 3  # parts per bin and axis in figures; odd, so that an odd number of bins has a middle part
 
 
-MOST_BINS = 25  # the counts of a thousand categories then take 200 MB
+MOST_BINS = 25  # with these the counts of a thousand categories take 200 MB
 
 
-CHUNK = 2**16  # boxes that are counted at once
+CHUNK = 2**16  # boxes counted at once
 
 
 TESTS = {
@@ -31,18 +31,18 @@ TESTS = {
 }
 
 
-LITERAL = {"position": "centre", "size": "height"}  # what the paper says word for word
+LITERAL = {"position": "centre", "size": "height"}  # the literal readings of the paper
 
 
 class Counts:
-    """Counts of boxes in bins, and what a hypothesis expects there.
+    """Numbers of boxes in bins, and the numbers that a hypothesis expects.
 
-    ``seen`` and ``expected`` (b, ...) are over the bins' parts, :data:`FINER` an axis, as figures show them.
-    ``squares`` (bins, ...) is over the bins: the sum over boxes of the squared probability of being there.
+    ``seen`` and ``expected`` (b, ...) are for the parts of bins that figures show, :data:`FINER` per axis. ``squares``
+    (bins, ...) is for the bins: the sum over boxes of the squared probability to fall into the bin.
 
     Args:
-        axes: 2 of a position, 1 of a height.
-        bins: of each axis.
+        axes: 2 for a position, 1 for a height.
+        bins: per axis.
     """
 
     def __init__(self, axes: int, bins: int) -> None:
@@ -54,8 +54,8 @@ class Counts:
         """Count N boxes.
 
         Args:
-            places: (N, axes), the part of a bin in which each is.
-            chances: (N, axes, b), the probability of each part; the axes are independent.
+            places: (N, axes), the part that each box falls into.
+            chances: (N, axes, b), the probability of each part. The axes are independent.
         """
         np.add.at(self.seen, tuple(places.T), 1)
         self.expected += _products(chances)
@@ -63,48 +63,48 @@ class Counts:
 
 
 def _products(chances: Array) -> Array:
-    """The sum over boxes of the outer product of an array an axis."""
+    """Sum over boxes of the outer product of their arrays for each axis."""
     rows = chances[:, 0]
     return rows.sum(0) if chances.shape[1] == 1 else rows.T @ chances[:, 1]
 
 
 def in_room(image: Array, start: Array, end: Array, parts: int) -> tuple[Array, Array]:
-    """Where boxes lie in the room that they have, of those that have some along both axes.
+    """Positions of boxes within their free room, for boxes with room along both axes.
 
     Args:
         image: (N, 2), height and width.
         start: (N, 2), the boxes' upper and left edges.
-        end: (N, 2), their lower and right ones.
-        parts: of [0, 1].
+        end: (N, 2), their lower and right edges.
+        parts: number of parts of [0, 1].
 
     Returns:
-        For each box and axis the part that holds its place, and the probability of each part: ``places`` and
-        ``chances`` of :meth:`Counts.add`.
+        For each box and axis the part that it falls into, and the probability of each part: ``places`` and ``chances``
+        of :meth:`Counts.add`.
     """
     room = start + (image - end)
     free = (room > 0).all(1)
     start, room = start[free], room[free]
     edges = np.arange(parts + 1)
-    before = np.floor(edges * room[..., None] / parts) + (edges > 0)  # so many whole places are not beyond an edge
+    before = np.floor(edges * room[..., None] / parts) + (edges > 0)  # number of whole positions up to each edge
     whole = (start % 1 == 0) & (room % 1 == 0)
     return _part(start, room, parts), _chances(whole, before / (room[..., None] + 1), edges / parts)
 
 
 def of_any_box(image: Array, start: Array, end: Array, parts: int) -> tuple[Array, Array]:
-    """Heights of boxes over their image's, where every box that fits is equally likely; as :func:`in_room`."""
+    """Heights of boxes relative to their images', if every box that fits is equally likely. Like :func:`in_room`."""
     share, heights, total = _heights(image, parts)
-    below = heights * (2 * total + 1 - heights) / (total * (total + 1))  # there are total + 1 - h places for a height h
+    below = heights * (2 * total + 1 - heights) / (total * (total + 1))  # a height h has total + 1 - h positions
     return _tall(image, start, end, parts, below, share * (2 - share))
 
 
 def of_any_height(image: Array, start: Array, end: Array, parts: int) -> tuple[Array, Array]:
-    """Heights of boxes over their image's, where every height is equally likely; as :func:`in_room`."""
+    """Heights of boxes relative to their images', if every height is equally likely. Like :func:`in_room`."""
     share, heights, total = _heights(image, parts)
     return _tall(image, start, end, parts, heights / total, share)
 
 
 def in_image(image: Array, start: Array, end: Array, parts: int) -> tuple[Array, Array]:
-    """Centres of boxes over their image, where every part is equally likely; as :func:`in_room`."""
+    """Centres of boxes relative to their images, if every part is equally likely. Like :func:`in_room`."""
     return _part((start + end) / 2, image, parts), np.full((*image.shape, parts), 1 / parts)
 
 
@@ -117,7 +117,7 @@ READINGS: dict[str, tuple[int, Callable[[Array, Array, Array, int], tuple[Array,
 
 
 def _heights(image: Array, parts: int) -> tuple[Array, Array, Array]:
-    """The parts' edges, so many whole heights that are not beyond each, and the image's height."""
+    """Edges of the parts, number of whole heights up to each edge, and the image's height."""
     edges, total = np.arange(parts + 1), image[:, :1, None]
     return edges / parts, np.floor(edges * total / parts), total
 
@@ -128,20 +128,20 @@ def _tall(image: Array, start: Array, end: Array, parts: int, whole: Array, anyw
 
 
 def _part(length: Array, whole: Array, parts: int) -> Array:
-    # Open below, so that the last one holds the whole; the first one holds 0 too.
+    # Intervals are open below, so that the last one includes the whole; the first one also includes 0.
     return np.clip(np.ceil(parts * length / whole) - 1, 0, parts - 1).astype(int)
 
 
 def _chances(is_whole: Array, whole: Array, anywhere: Array) -> Array:
-    """Probabilities of parts, from the distribution at their edges for whole pixels and for any real numbers."""
+    """Probabilities of parts from the distribution at their edges: for whole pixels, or else for real numbers."""
     return np.diff(np.where(is_whole[..., None], whole, anywhere))
 
 
 class Tally:
-    """Counts of boxes of each category, for each test.
+    """Counts of boxes by category and test.
 
     Args:
-        bins: of each axis.
+        bins: per axis.
     """
 
     def __init__(self, bins: int) -> None:
@@ -160,13 +160,13 @@ class Tally:
             self._count()
 
     def skip(self, flaw: str) -> None:
-        """Count a box that is left out."""
+        """Count a box that is skipped."""
         self.skipped += 1
         self.first_skipped = self.first_skipped or flaw
 
     @property
     def counts(self) -> dict[str, dict[str, Counts]]:
-        """Those of each category, by test."""
+        """Counts of each category, by test."""
         self._count()
         return self._counts
 
@@ -174,7 +174,7 @@ class Tally:
         for category, numbers in self._waiting.items():
             if category not in self._counts:
                 self._counts[category] = {name: Counts(axes, self.bins) for name, (axes, _) in READINGS.items()}
-            sides, start, end = np.array(numbers).reshape(-1, 3, 2)[:, :, ::-1].swapaxes(0, 1)  # of each (y, x)
+            sides, start, end = np.array(numbers).reshape(-1, 3, 2)[:, :, ::-1].swapaxes(0, 1)  # each (y, x)
             for name, (_, reading) in READINGS.items():
                 places, chances = reading(sides, start, end, self.bins * FINER)
                 self._counts[category][name].add(places, chances)
@@ -183,28 +183,28 @@ class Tally:
 
 
 class Fit(NamedTuple):
-    """Chi-square tests: statistics and p-values, (C,) each; NaN where too few counts are expected."""
+    """Chi-square tests: statistics and p-values, (C,) each, NaN if too few boxes are expected."""
 
     statistic: Array
     p: Array
 
 
 def fit(seen: Array, expected: Array, squares: Array) -> Fit:
-    """Chi-square tests of whether counts are as expected.
+    """Chi-square tests of counts against their expectations.
 
-    Where not all that is counted has the same probabilities, counts vary less than chi-square takes them to, and the
-    statistic is multiplied for its mean to be right (the first-order correction of Rao & Scott, 1981).
+    If boxes have different probabilities, counts vary less than the chi-square distribution assumes. The statistic is
+    rescaled to have the right mean (first-order correction of Rao & Scott, 1981).
 
     Args:
-        seen: (C, ...), the counts of C tests in bins.
-        expected: (C, ...), the sums of the probabilities of being there; bins where they are 0 do not count.
-        squares: (C, ...), the sums of their squares.
+        seen: (C, ...), the counts in the bins of C tests.
+        expected: (C, ...), the sum over boxes of the probability of each bin. Bins with 0 are ignored.
+        squares: (C, ...), the sum of these probabilities squared.
     """
     seen, expected, squares = (each.reshape(len(each), -1) for each in (seen, expected, squares))
     possible = expected > 0
     freedom = possible.sum(1) - 1
     least = np.where(possible, expected, np.inf).min(1)
-    enough = (freedom > 0) & (least > LEAST_EXPECTED * (1 - 1e-9))  # sums are rounded
+    enough = (freedom > 0) & (least > LEAST_EXPECTED * (1 - 1e-9))  # allow for rounding of the sums
     expected = np.where(possible, expected, 1)
     mean = freedom + 1 - (squares / expected).sum(1)
     statistic, p = np.full((2, len(seen)), np.nan)
@@ -215,10 +215,10 @@ def fit(seen: Array, expected: Array, squares: Array) -> Fit:
 
 
 class Bias(NamedTuple):
-    """What is found: the names of C categories, then an entry for each of them and at the end one for all boxes.
+    """Results: the names of C categories, then arrays with an entry for each and a last one for all boxes.
 
-    ``boxes`` (C + 1,), and ``roomless`` those of them that have no position. ``seen`` and ``expected`` by test, over
-    the bins' parts, (C + 1, b, b) of positions and (C + 1, b) of heights. ``tests`` are over the bins.
+    ``boxes`` (C + 1,) and, of these, ``roomless`` without a position. ``seen`` and ``expected`` by test, for the parts
+    of bins: (C + 1, b, b) for positions and (C + 1, b) for heights. ``tests`` are for the bins.
     """
 
     bins: int
@@ -232,7 +232,7 @@ class Bias(NamedTuple):
 
     @classmethod
     def of(cls, tally: Tally) -> "Bias":
-        """Test what was counted: at least one box."""
+        """Test the counts of at least one box."""
         counts = tally.counts
         categories = sorted(counts)
         seen, expected, squares = (

@@ -1,4 +1,4 @@
-"""One callback a measure: when, on which images, under which key."""
+"""One callback per measure: when it is taken, on which images, under which key."""
 
 from lit_shift.callbacks.consistency_readings import ConsistencyReadings
 from lit_shift.callbacks.equivariance import Equivariance

@@ -1,4 +1,4 @@
-"""Other readings of consistency, from the same model."""
+"""Other papers' readings of consistency, measured on the same model."""
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from lit_shift.utils.errors import at_least_or_all
 
 
 class ConsistencyReadings(Callback):
-    """Logs ``consistency/<reading>`` of each of :mod:`lit_shift.consistency_variants`, with its interval, at the end.
+    """Callback that logs ``consistency/<reading>`` for each of :mod:`lit_shift.consistency_variants`, at the end.
 
-    Networks that do not commute with circular shifts have no such measures.
+    Each is logged with its interval. Networks that do not commute with circular shifts are not measured.
 
     Args:
         images: size of the seeded subset of test images, or ``all``.
@@ -61,5 +61,5 @@ class ConsistencyReadings(Callback):
         for name, reading in READINGS.items():
             pl_module.log_dict(over_images(reading.measure(predictions).numpy()).logged(f"consistency/{name}"))
         passes = once_per_batch(predictions.circular).numpy()
-        low, high = np.quantile(passes, [0.025, 0.975])  # between which 95 of 100 passes are
+        low, high = np.quantile(passes, [0.025, 0.975])  # 95 of 100 passes lie in between
         pl_module.log_dict(Interval(passes.mean(), low, high, len(passes)).logged("consistency/once_per_batch"))

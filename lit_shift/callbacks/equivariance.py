@@ -1,4 +1,4 @@
-"""How far each layer is from shifting with the image (Zhang, section 4.2.1 and Fig. 4)."""
+"""Equivariance and invariance of each layer to shifts (Zhang, section 4.2.1 and Fig. 4)."""
 
 from typing import Any
 
@@ -19,21 +19,22 @@ from lit_shift.utils.errors import at_least, at_least_or_all
 
 
 class Equivariance(Callback):
-    """Logs ``equivariance/<layer>``, the cosine distance between shifted features and those of the shifted image.
+    """Callback that logs the cosine distance of each layer from equivariance and from invariance to shifts.
 
-    And ``invariance/<layer>``, that between the features of the image and of the shifted image. Both are means over
-    images and over all shifts, every ``every_n_epochs`` of training and at the end, which leaves in ``arrays``, for
-    each layer, the means at every shift under the same names (H, W), the mean distance between different images as
-    ``between_images/<layer>``, and (height, width) of the layer's map as ``resolution/<layer>``.
-    Networks that do not commute with shifts (a boundary that is not circular) have no such measure.
+    ``equivariance/<layer>`` compares shifted features with the features of the shifted image, ``invariance/<layer>``
+    the features of the image with those of the shifted image. Both are means over images and all shifts, taken every
+    ``every_n_epochs`` of training and at the end. The end leaves in ``arrays``, for each layer, the means at every
+    shift under the same names (H, W), the mean distance between different images as ``between_images/<layer>``, and
+    (height, width) of the layer's map as ``resolution/<layer>``. Networks that do not commute with shifts (a boundary
+    that is not circular) are not measured.
 
     Args:
         every_n_epochs: how often during training.
         images: size of the seeded subset of evaluation images (at the end, of test images), or ``all``.
         seed: of the subset.
         every_layer: also measure the layers that Fig. 4 leaves out.
-        upsampling: how a subsampled map is brought to the image's resolution, which shifted features are compared at:
-            one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
+        upsampling: how subsampled maps are brought to the image's resolution for the comparison: one of
+            :data:`lit_shift.upsampling.UPSAMPLINGS`.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class Equivariance(Callback):
             say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
 
     def _measure(self, trainer: Trainer, module: Classifier, images: Images) -> bool:
-        """Log the layers' scalars and keep their arrays; False where the network has no such measure."""
+        """Log the layers' means and keep their arrays. Return False if the network cannot be measured."""
         loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
         probe = Probe(module, loader.images.pixels)
         if not probe.exact:

@@ -8,7 +8,7 @@ from lit_shift.utils.errors import at_least
 
 
 class FilterTV(Callback):
-    """Logs ``tv/<layer>`` for every convolution, every ``every_n_epochs`` of training and at the end."""
+    """Callback that logs ``tv/<layer>`` of every convolution, every ``every_n_epochs`` of training and at the end."""
 
     def __init__(self, every_n_epochs: int) -> None:
         self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)

@@ -1,4 +1,4 @@
-"""The network as the shift measures see it."""
+"""Access to a network for shift measures."""
 
 from contextlib import AbstractContextManager
 from itertools import product
@@ -15,14 +15,14 @@ SAMPLE, TRIED = 64, 3
 
 
 class Probe:
-    """A classifier's network in float32 or better, whatever the training's precision.
+    """A classifier's network in float32 or better, whatever the precision of training.
 
-    bf16 moves logits by more than the shifts of an anti-aliased network do. ``exact`` says whether all shifts can be
-    had at once; it is tried on a few images, those that vary most of a random sample, and on noise.
+    bf16 moves logits more than shifts of an anti-aliased network do. ``exact`` is true if all shifts can be computed at
+    once. This is tested on noise and on a few images, those with the most variance of a random sample.
 
     Args:
         module: in eval mode.
-        pixels: uint8 images (N, 3, H, W) like those that are to be measured.
+        pixels: uint8 images (N, 3, H, W) like those to be measured.
     """
 
     def __init__(self, module: Classifier, pixels: Tensor) -> None:
@@ -32,7 +32,7 @@ class Probe:
             self.exact = has_exact_orbit(self.net, self.input(_varied(pixels).to(module.device)))
 
     def input(self, pixels: Tensor) -> Tensor:
-        """uint8 images as the network takes them."""
+        """Normalise uint8 images for the network."""
         return self.module.normalize(pixels, next(self.net.parameters()).dtype)
 
     def sampled(self, pixels: Tensor, offsets: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ class Probe:
             return sampled_logits(self.net, self.input(pixels), offsets)
 
     def orbit(self, pixels: Tensor) -> Tensor:
-        """Logits (N, H, W, K) at every circular shift of uint8 images, by brute force where there is no other way."""
+        """Logits (N, H, W, K) at every circular shift of uint8 images, by brute force unless ``exact``."""
         n, _, height, width = pixels.shape
         if self.exact:
             with self.full_precision():
@@ -55,7 +55,7 @@ class Probe:
 
 
 def _varied(pixels: Tensor) -> Tensor:
-    """Of a seeded sample of images, those whose pixels vary most."""
+    """Return the images with the most pixel variance, out of a seeded sample."""
     sample = pixels[torch.randperm(len(pixels), generator=seeded(0))[:SAMPLE].to(pixels.device)]
     variances = sample.float().flatten(1).var(1)
     return sample[variances.argsort(descending=True, stable=True)[:TRIED]]

@@ -28,29 +28,29 @@ MEASURES: dict[str, type[OverShifts]] = {
 
 
 class ShiftMeasures(Callback):
-    """Measures a classifier under circular shifts.
+    """Callback that measures a classifier under circular shifts.
 
     During training, every ``every_n_epochs``, on a fixed seeded subset of the evaluation images, as ``subset/...``;
-    at the end on the whole test set, as ``test/...``. All shifts of each image, exactly, where that is what the network
-    answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
-    whatever the training's precision.
+    at the end on the whole test set, as ``test/...``. All shifts of each image are measured, exactly, if the network
+    allows it (circular boundaries everywhere), else a seeded sample by brute force. Everything is computed in float32
+    or better, whatever the precision of training.
 
     Logs the measures of :data:`MEASURES`, each with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
-    images; ``images``, and ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and
-    ``exact``, 1 where these are all.
+    images; ``images``, and ``complete``, 1 if these are all; ``shifts``, the number of shifts per image, and ``exact``,
+    1 if these are all.
 
-    The end also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with their
-    intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the probability of
-    the correct class at shifts (d, d).
+    At the end it also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with
+    their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the
+    probability of the correct class at shifts (d, d).
 
-    Images that the network does not answer with finite numbers end the measurement, or are left out where the module
-    has ``skip_bad``: then ``test/bad`` counts them, and what the arrays have of them is NaN.
+    Images whose outputs are not finite raise an error. If the module has ``skip_bad``, they are left out and counted as
+    ``test/bad``, and are NaN in the arrays.
 
     Args:
         every_n_epochs: how often during training.
         images: size of the subset.
-        shifts: sample size per image where the exact measure does not apply, at least 2.
-        seed: of the subset and of the sampled shifts, not the training's: every model sees the same.
+        shifts: sample size per image if the exact measure does not apply, at least 2.
+        seed: of the subset and of the sampled shifts. It is not the training's, so that every model sees the same.
     """
 
     def __init__(self, every_n_epochs: int, images: int, shifts: int, seed: int) -> None:
@@ -77,7 +77,7 @@ class ShiftMeasures(Callback):
         self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
-    # Before the test's own step, which is to leave out the same images.
+    # Before the test's own step, which must leave out the same images.
     def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:
         n, (height, width) = len(batch.pixels), batch.pixels.shape[2:]
         diagonal = torch.arange(max(height, width))[:, None].expand(-1, 2)
@@ -119,13 +119,13 @@ class ShiftMeasures(Callback):
         self.metrics = {name: metric(not self.probe.exact).to(module.device) for name, metric in MEASURES.items()}
 
     def _logits(self, batch: Batch) -> Tensor:
-        """Those of a batch at the shifts that are measured."""
+        """Compute the logits of a batch at the measured shifts."""
         if self.probe.exact:
             return self.probe.orbit(batch.pixels)
         return self.probe.sampled(batch.pixels, self.offsets[batch.places.cpu()])
 
     def _measure(self, batch: Batch, logits: Tensor, *more: Tensor) -> Tensor:
-        """Update the metrics with the images that have good answers, also to ``more``; which these are, (N,) bool."""
+        """Update the metrics with the images whose logits, including ``more``, are finite. Return their mask (N,)."""
         good = answered(self.probe.module.skip_bad, logits, *more)
         for metric in self.metrics.values():
             metric.update(logits[good], batch.labels[good])

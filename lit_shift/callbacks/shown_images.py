@@ -1,4 +1,4 @@
-"""A few test images at every shift, for the pictures (Zhang, Fig. 2)."""
+"""A few test images at every shift, for figures (Zhang, Fig. 2)."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.utils.errors import at_least, check_places, places
 
-# Many classes or large images leave room for a smaller sample: 128 MB, and by brute force 64 images of 32x32.
+# Limits that reduce the sample for many classes or large images: 128 MB, and by brute force 64 images of 32x32.
 MOST_PROBABILITIES = 2**25
 MOST_PASSES = 2**16
 
@@ -24,14 +24,14 @@ MOST_PASSES = 2**16
 class ShownImages(Callback):
     """Class probabilities at every shift of a few test images.
 
-    They are the chosen ones or, where none is chosen, those whose correct class varies most over the shifts; and a
-    seeded sample, which is the same for every model. Leaves in ``arrays``: ``chosen`` (P,) and ``shown`` (M,), places
-    in the test set, and for the shown ``shown_labels`` (M,), ``pixels`` (M, 3, H, W) uint8 and ``probabilities``
-    (M, H, W, K) float32.
+    These are the chosen images or, if none is chosen, those whose correct class varies most over the shifts, and a
+    seeded sample that is the same for every model. Leaves in ``arrays``: ``chosen`` (P,) and ``shown`` (M,), indices
+    into the test set; and for the shown images ``shown_labels`` (M,), ``pixels`` (M, 3, H, W) uint8 and
+    ``probabilities`` (M, H, W, K) float32.
 
     Args:
-        images: the chosen places.
-        least_stable: how many to choose where none is.
+        images: the chosen indices.
+        least_stable: number of images to choose if none is given.
         sample: size of the seeded sample.
         seed: of the sample.
     """
@@ -52,7 +52,7 @@ class ShownImages(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         test, probe = data.test, Probe(pl_module, data.test.pixels)
         variation = next((c.arrays["variation"] for c in trainer.callbacks if isinstance(c, ShiftMeasures)), None)  # type: ignore[attr-defined]
-        measured = len(test.labels) if variation is None else len(variation)  # fewer where the test was cut short
+        measured = len(test.labels) if variation is None else len(variation)  # fewer if the test was interrupted
         chosen = [place for place in self.images if place < measured]
         if not self.images and variation is not None:
             chosen = np.argsort(-variation, kind="stable")[: self.least_stable].tolist()

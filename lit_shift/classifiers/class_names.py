@@ -1,4 +1,4 @@
-"""What the outputs of a classifier are called, and which of them a folder of images means."""
+"""Names of a classifier's outputs, and the output that each folder of images belongs to."""
 
 import re
 from collections.abc import Sequence
@@ -11,15 +11,15 @@ from lit_shift.utils.files import given, read_text
 
 IMAGENET: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
 INSTALL_TIMM = "install it with 'uv sync --extra timm' or \"pip install 'lit-shift[timm]'\""
-NAME_THEM = "say model.classes=FILE, a file with the name of a class on each line, in the order of the outputs"
+NAME_THEM = "say model.classes=FILE, a file with one class name per line, in the order of the outputs"
 WAYS = ("by_name", "by_order")
 
 
 def read_names(classes: str | Sequence[str] | None) -> list[str] | None:
-    """Names of classes, from a text file with one on each line where ``classes`` is one; None stays None.
+    """Return names of classes, from a text file with one per line if ``classes`` is a string. None stays None.
 
     Raises:
-        InputError: no such file, or one that is not text.
+        InputError: the file does not exist or is not text.
     """
     if classes is None:
         return None
@@ -33,10 +33,10 @@ def read_names(classes: str | Sequence[str] | None) -> list[str] | None:
 
 
 def class_names(names: list[str] | None, outputs: int) -> list[str]:
-    """Names of a classifier's outputs: those given, else ImageNet's where there are 1,000 outputs, else numbers.
+    """Names of a classifier's outputs: those given, else ImageNet's if there are 1,000 outputs, else numbers.
 
     Raises:
-        InputError: another number of names than of outputs.
+        InputError: the numbers of names and outputs differ.
     """
     if names is None:
         return IMAGENET if outputs == len(IMAGENET) else [f"output {i}" for i in range(outputs)]
@@ -46,22 +46,26 @@ def class_names(names: list[str] | None, outputs: int) -> list[str]:
 
 
 def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by_name") -> list[int]:
-    """The output that each class folder means.
+    """Return the output that each class folder belongs to.
 
-    By name, where all folders bear names of classes (capitals aside, ``_`` as a space); else, where that is asked for
-    and there are as many folders as classes, by order, in that of ``torchvision.datasets.ImageFolder``; else by number,
-    where all are numbers of outputs; else as synsets of ImageNet (``n02099601``), which takes timm.
+    The first of these that applies decides:
+
+    - by name, if all folders are named like classes (ignoring case, with ``_`` for a space);
+    - by order, if ``way`` is ``by_order`` and there are as many folders as classes: the order of
+      ``torchvision.datasets.ImageFolder``;
+    - by number, if all names are numbers of outputs;
+    - as ImageNet synsets (``n02099601``), which needs timm.
 
     Args:
         folders: their names.
-        classes: those of the outputs, in order.
-        way: ``by_name``, or ``by_order`` where names do not tell.
+        classes: names of the outputs, in order.
+        way: ``by_name``, or ``by_order`` as fallback if names do not match.
 
     Returns:
-        For each folder the place of its output.
+        The index of the output for each folder.
 
     Raises:
-        InputError: none of these applies, or two of them tell different things.
+        InputError: none of these applies, or two of them disagree.
     """
     if way not in WAYS:
         raise unknown("classes", way, WAYS)
@@ -80,7 +84,7 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
         return by_order
     if as_many and only_numbers and order != sorted(folders, key=int):
         raise InputError(
-            f"Are the outputs in the order of the folders' numbers, or in that of their names, "
+            f"Are the outputs in the numerical order of the folders, or in the order of their names, "
             f"{', '.join(order[:3])} ...? For the latter say classes=by_order, else {NAME_THEM}."
         )
     if only_numbers and max(numbers) < len(classes):
@@ -89,8 +93,8 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
         return _synsets(folders)
     if as_many:
         raise InputError(
-            f"The images are of other classes ({some(order)}) than the network's ({some(classes)}): say "
-            f"classes=by_order where these are the same in this order, else {NAME_THEM}."
+            f"The images have other classes ({some(order)}) than the network ({some(classes)}). If they are the same "
+            f"in this order, say classes=by_order, else {NAME_THEM}."
         )
     raise InputError(
         f"{_strangers(folders, named)}, and {len(folders)} folders cannot be matched to {len(classes)} classes by "
@@ -99,7 +103,7 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
 
 
 def _named(folder: str, classes: Sequence[str]) -> int | None:
-    """The place of the only class of that name; ImageNet's ``Cardigan`` is a dog, its ``cardigan`` is none."""
+    """Index of the only class of that name, case first: ImageNet has ``Cardigan`` (a dog) and ``cardigan``."""
     for alike in (str, lambda name: " ".join(name.casefold().replace("_", " ").split())):
         places = [place for place, name in enumerate(classes) if alike(name) == alike(folder)]
         if len(places) == 1:
@@ -109,7 +113,7 @@ def _named(folder: str, classes: Sequence[str]) -> int | None:
 
 def _strangers(folders: Sequence[str], named: Sequence[int | None]) -> str:
     strangers = [folder for folder, place in zip(folders, named, strict=True) if place is None]
-    return f"Folders whose names are not those of one class: {some(strangers)}"
+    return f"Folders not named like exactly one class: {some(strangers)}"
 
 
 def _synsets(folders: Sequence[str]) -> list[int]:
@@ -119,5 +123,5 @@ def _synsets(folders: Sequence[str]) -> list[int]:
         raise InputError(f"The folders are synsets of ImageNet, whose order timm knows: {INSTALL_TIMM}.") from error
     order = ImageNetInfo().label_names()
     if unknown := [folder for folder in folders if folder not in order]:
-        raise InputError(f"These synsets are none of ImageNet's 1,000: {some(unknown)}.")
+        raise InputError(f"These synsets are not among ImageNet's 1,000: {some(unknown)}.")
     return [order.index(folder) for folder in folders]

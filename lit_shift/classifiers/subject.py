@@ -1,4 +1,4 @@
-"""What is measured: any network that classifies images, with what it expects of them."""
+"""The subject of a measurement: any network that classifies images, with its normalisation, classes and input size."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,18 +11,18 @@ from lit_shift.data.view import View
 
 __all__ = ["Key", "Subject", "View", "full_precision", "in_full_precision"]
 
-Key = tuple[int, ...]  # what tells a frame from all others: its image's place, and its step of the path
+Key = tuple[int, ...]  # identifies a frame: the index of its image and its step on the path
 
 
 class Subject(nn.Module):
-    """A network together with its normalisation, its classes and the view it expects; in eval mode.
+    """A network with its normalisation, its classes and the view it expects, in eval mode.
 
     Args:
         net: normalised images (N, 3, H, W) -> logits (N, K).
         mean: of each channel, for pixels in [0, 1], (3,).
         std: likewise.
         classes: names of the K outputs, in order.
-        view: how it is meant to see a whole image.
+        view: how images are brought to the network's input.
     """
 
     mean: Tensor
@@ -40,27 +40,27 @@ class Subject(nn.Module):
         self.eval()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) with values in [0, 1] -> logits (N, K)."""
+        """Compute logits (N, K) of images (N, 3, H, W) with values in [0, 1]."""
         return self.net(self.normalised(images))
 
     def normalised(self, images: Tensor) -> Tensor:
-        """Images as the network takes them."""
+        """Normalise images for the network."""
         return (images - self.mean) / self.std
 
     def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
-        """As :meth:`forward`, for a subject that draws at random, which goes by the ``keys`` of the N images."""
+        """Like :meth:`forward`; subjects that draw at random seed the draws by the ``keys`` of the N images."""
         return self(images)
 
 
 def in_full_precision(net: nn.Module) -> nn.Module:
-    """The network in float32 or better: a copy of one whose weights have 16 bits, any other as it is."""
+    """Return the network in float32 or better: a float32 copy if its weights have 16 bits, else the network itself."""
     half = next(net.parameters()).dtype in (torch.float16, torch.bfloat16)
     return deepcopy(net).float() if half else net
 
 
 @contextmanager
 def full_precision(device: torch.device) -> Iterator[None]:
-    """No autocast, no TF32 and no gradients: bf16 moves logits by more than shifts of an anti-aliased network do."""
+    """Disable autocast, TF32 and gradients: bf16 moves logits more than shifts of an anti-aliased network do."""
     matmul = torch.backends.cuda.matmul
     before, precision = matmul.allow_tf32, matmul.fp32_precision
     matmul.allow_tf32 = False
@@ -78,4 +78,4 @@ def full_precision(device: torch.device) -> Iterator[None]:
             yield
         finally:
             matmul.allow_tf32 = before
-            matmul.fp32_precision = precision  # which that has changed, and torch.compile would compile anew for
+            matmul.fp32_precision = precision  # changed by the line above, which would make torch.compile recompile

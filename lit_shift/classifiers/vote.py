@@ -1,4 +1,4 @@
-"""Test-time augmentation: the vote over several shifted copies of an image (Azulay & Weiss, section 5)."""
+"""Test-time augmentation: a vote over several shifted copies of an image (Azulay & Weiss, section 5)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,22 +13,22 @@ from lit_shift.utils.errors import at_least, unknown
 
 
 class TestTimeAugmentation(Subject):
-    """A subject that answers by a vote over k random copies of each image, drawn anew for each of its frames.
+    """A subject that takes a vote over k randomly shifted copies of each image, drawn anew for each frame.
 
     Args:
-        subject: answers for a copy.
+        subject: classifies the copies.
         k: number of copies.
-        by: ``shift``, circular and uniform over all; or ``crop``, of the image padded by an eighth of its side with the
-            mean colour.
-        vote: ``mean`` probability, or ``majority`` of the classes that the copies get.
-        seed: of the draws, which go by it and by the frame's key, whatever the batch.
+        by: ``shift``, circular and uniform over all offsets; or ``crop``, out of the image padded by an eighth of its
+            side with the mean colour.
+        vote: ``mean`` of the probabilities, or ``majority`` of the predicted classes.
+        seed: of the draws, which depend on it and the frame's key, not on the batch.
 
     Raises:
-        InputError: no copy, or an unknown way.
+        InputError: ``k`` below 1, or an unknown ``by`` or ``vote``.
     """
 
-    __test__ = False  # pytest takes it for a test by its name
-    STREAM = 3  # of random numbers, apart from those of paths, noise and placements
+    __test__ = False  # or pytest would collect it because of its name
+    STREAM = 3  # random numbers independent of those of paths, noise and placements
 
     def __init__(self, subject: Subject, k: int, by: str, vote: str, seed: int) -> None:
         super().__init__(subject.net, subject.mean.tolist(), subject.std.tolist(), subject.classes, subject.view)
@@ -42,18 +42,18 @@ class TestTimeAugmentation(Subject):
         self.seed = at_least(0, "tta_seed", seed)
 
     def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
-        """Images (N, 3, H, W) -> (N, K), the logarithm of the mean probabilities or of the shares of votes."""
+        """Images (N, 3, H, W) -> (N, K): the logarithm of mean probabilities or of vote shares."""
         return self.ballots(self.normalised(images), keys).mean(1).clamp(min=torch.finfo(images.dtype).tiny).log()
 
     def ballots(self, x: Tensor, keys: Sequence[Key]) -> Tensor:
-        """What each copy says: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1.
+        """Ballots of all copies: normalised (N, 3, H, W) -> (N, k, K), probabilities or votes, each summing to 1.
 
-        NaN where what the network answers for a copy is not finite.
+        NaN for a copy whose logits are not finite.
         """
         return torch.stack([self._ballot(copy) for copy in self.copies(x, keys, self.k)], dim=1)
 
     def copies(self, x: Tensor, keys: Sequence[Key], number: int) -> Iterator[Tensor]:
-        """So many times, each normalised image (N, 3, H, W) randomly shifted."""
+        """Yield ``number`` times each normalised image (N, 3, H, W), randomly shifted."""
         height, width = x.shape[2:]
         room, middle = ((height, width), (0, 0))
         if self.by == "crop":

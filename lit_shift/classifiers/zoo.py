@@ -1,4 +1,4 @@
-"""Trained classifiers of others: torchvision's, timm's, and whatever a function of yours makes."""
+"""Trained classifiers from elsewhere: torchvision's, timm's, and any made by a function of the user."""
 
 import math
 import os
@@ -26,21 +26,21 @@ from lit_shift.utils.files import given
 
 Classes = str | Sequence[str] | None
 
-# Where others keep a state_dict among what else they save.
+# Keys under which others save a state_dict beside other things.
 KEPT_UNDER = ("state_dict", "model_state_dict", "model")
 
 
 def from_torchvision(name: str, weights: str, classes: Classes = None) -> Subject:
-    """A classifier of torchvision, which sees images as its weights were tested.
+    """Load a torchvision classifier, with the preprocessing that its weights were tested with.
 
     Args:
         name: one of ``torchvision.models``.
-        weights: the name of published ones, ``DEFAULT`` for the best; a file; or ``random``. A file that bears the name
-            of a published one is taken for it, any other for one of the same preprocessing as ``DEFAULT``.
-        classes: see :func:`lit_shift.classifiers.class_names.read_names`; None for what ``class_names`` there says.
+        weights: the name of published weights, ``DEFAULT`` for the best; a file; or ``random``. A file named like
+            published weights gets their preprocessing, any other that of ``DEFAULT``.
+        classes: see :func:`lit_shift.classifiers.class_names.read_names`; for None, see ``class_names`` there.
 
     Raises:
-        InputError: an unknown name, weights that cannot be downloaded or do not fit, other than one name an output.
+        InputError: unknown name; weights that cannot be downloaded or do not fit; other than one name per output.
     """
     _check_name("torchvision model", name, models.list_models(module=models))
     names = read_names(classes)
@@ -50,7 +50,7 @@ def from_torchvision(name: str, weights: str, classes: Classes = None) -> Subjec
         source = published[weights]
         try:
             net = models.get_model(name, weights=source)
-        except (OSError, RuntimeError) as error:  # RuntimeError: what came has another checksum
+        except (OSError, RuntimeError) as error:  # RuntimeError: the checksum differs
             raise _not_downloaded(name, error, source.url) from error
     else:
         file = _file(weights, name, published)
@@ -64,25 +64,25 @@ def from_torchvision(name: str, weights: str, classes: Classes = None) -> Subjec
 
 
 def _torchvision_net(name: str, source: Any, state: Collection[str], **options: Any) -> nn.Module:
-    """A network into which published weights fit, without loading them."""
+    """Build a network that published weights fit, without loading them."""
     if name.startswith("vit"):
         options["image_size"] = source.meta["min_size"][0]
-    if name in ("googlenet", "inception_v3"):  # whose auxiliary heads matter in training alone
+    if name in ("googlenet", "inception_v3"):  # with auxiliary heads that matter only in training
         heads = any("aux" in key.lower() for key in state)
         options |= {"transform_input": True, "init_weights": not state, "aux_logits": heads}
     return models.get_model(name, weights=None, **options)
 
 
 def from_timm(name: str, weights: str, classes: Classes = None) -> Subject:
-    """A classifier of timm, which sees images as its weights were tested, but for the crop: always the middle.
+    """Load a timm classifier, with the preprocessing that its weights were tested with, but always a central crop.
 
     Args:
-        name: as timm has it, with or without the tag of its weights (``resnet50.a1_in1k``).
-        weights: ``DEFAULT`` for the published ones; a file, ``.safetensors`` or else saved by torch; or ``random``.
-        classes: as for :func:`from_torchvision`, which also says what is raised.
+        name: timm's name, with or without the tag of its weights (``resnet50.a1_in1k``).
+        weights: ``DEFAULT`` for the published ones; a file, ``.safetensors`` or saved by torch; or ``random``.
+        classes: as for :func:`from_torchvision`.
 
     Raises:
-        InputError: timm is not installed, or the network has no outputs.
+        InputError: as for :func:`from_torchvision`; timm is not installed; or the network has no outputs.
     """
     try:
         import timm
@@ -120,21 +120,22 @@ def from_python(
     classes: Classes = None,
     weights: str | None = None,
 ) -> Subject:
-    """A classifier that a function of yours makes.
+    """Load a classifier made by a function of the user.
 
     Args:
-        target: ``module:function``, in the current folder or installed. Called without arguments, it returns a network,
-            or a :class:`lit_shift.classifiers.subject.Subject`, for which only ``weights`` of the options below counts.
+        target: ``module:function``, in the current folder or installed. Called without arguments, it returns a network
+            or a :class:`lit_shift.classifiers.subject.Subject`. For a Subject, all options below except ``weights``
+            are ignored.
         mean: of each channel, for pixels in [0, 1], (3,).
         std: likewise.
-        size: side of the images that it takes.
+        size: side of the network's square input.
         resize: see :class:`lit_shift.data.view.View`.
         interpolation: likewise.
         classes: as for :func:`from_torchvision`.
-        weights: a file; None leaves those that the network is made with.
+        weights: a file; None keeps the weights that the function sets.
 
     Raises:
-        InputError: no such function, one that makes something else, weights that do not fit, bad options.
+        InputError: no such function, a result that is no network, weights that do not fit, invalid options.
     """
     made = _function(target)()
     net = made.net if isinstance(made, Subject) else made
@@ -165,7 +166,7 @@ def _function(target: str) -> Callable[[], Any]:
     try:
         function = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):  # a module of theirs that the user's imports
+        if not f"{module}.".startswith(f"{error.name}."):  # the user's module imports another one that is missing
             raise
         raise InputError(
             f"model.target={target}: there is no module {module!r} in {os.getcwd()}, nor installed."
@@ -189,7 +190,7 @@ def _not_downloaded(name: str, error: Exception, url: str) -> InputError:
 
 
 def _file(weights: str, name: str, published: Iterable[str]) -> Path | None:
-    """The file that ``weights`` names, or None for random ones."""
+    """Return the file that ``weights`` names, or None for random ones."""
     if weights == "random":
         return None
     file = given(weights)
@@ -201,7 +202,7 @@ def _file(weights: str, name: str, published: Iterable[str]) -> Path | None:
 def _made(
     build: Callable[..., nn.Module], state: dict[str, Tensor], file: Path | None, names: Sequence[str] | None
 ) -> nn.Module:
-    """A network with weights of a file and as many outputs as they have, or with random ones."""
+    """Build a network with the weights of a file and as many outputs as these have, or with random weights."""
     if file is None:
         return build() if names is None else build(num_classes=len(names))
     net = build()
@@ -215,10 +216,10 @@ def _made(
 
 
 def _read(file: Path) -> dict[str, Tensor]:
-    """The state_dict in a file.
+    """Read the state_dict in a file.
 
     Raises:
-        InputError: no such file, or none that holds one.
+        InputError: the file does not exist or holds no state_dict.
     """
     content = _read_safetensors(file) if file.suffix == ".safetensors" else torch_files.read(file)
     for key in KEPT_UNDER:
@@ -226,7 +227,7 @@ def _read(file: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise InputError(f"{file} holds no weights: a state_dict is expected, by itself or as {', '.join(KEPT_UNDER)}.")
-    for key in list(content):  # torchvision's DenseNets are published with names that a module can no longer have
+    for key in list(content):  # torchvision's published DenseNets have parameter names that modules no longer allow
         content[re.sub(r"(denselayer\d+\.(norm|conv))\.([12]\.)", r"\1\3", key)] = content.pop(key)
     return content
 
@@ -238,12 +239,12 @@ def _read_safetensors(file: Path) -> dict[str, Tensor]:
         raise InputError(f"{file} needs safetensors, which comes with timm: {INSTALL_TIMM}.") from error
     try:
         return load_file(file)
-    except Exception as error:  # safetensors' own, derived from nothing in particular
+    except Exception as error:  # safetensors' error has no common base class
         raise InputError(f"{file} cannot be read ({error}).") from error
 
 
 def _unwrap(state: dict[str, Tensor], net: nn.Module) -> None:
-    """Take from all names in a state_dict what DataParallel, torch.compile or a LightningModule put before them."""
+    """Strip the prefixes that DataParallel, torch.compile or a LightningModule put before all names of a state_dict."""
     while len(wrappers := {key.partition(".")[:2] for key in state}) == 1:
         wrapper, dot = wrappers.pop()
         if not dot or hasattr(net, wrapper):
@@ -252,10 +253,10 @@ def _unwrap(state: dict[str, Tensor], net: nn.Module) -> None:
 
 
 def _fill(net: nn.Module, state: dict[str, Tensor], file: Path) -> None:
-    """Put a state_dict into a network.
+    """Load a state_dict into a network.
 
     Raises:
-        InputError: it does not fit; names the first mismatches.
+        InputError: it does not fit. The message names the first mismatches.
     """
     try:
         net.load_state_dict(state)
@@ -271,7 +272,7 @@ def _mismatches(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str
     ]
     missing = [key for key in ours if key not in theirs]
     surplus = [key for key in theirs if key not in ours]
-    kinds = {"of other shapes": shapes, "missing": missing, "not part of it": surplus}
+    kinds = {"different shape": shapes, "missing": missing, "unexpected": surplus}
     return "; ".join(f"{kind}: {some(keys, most=3)}" for kind, keys in kinds.items() if keys)
 
 
@@ -282,7 +283,7 @@ def _shape(tensor: Tensor) -> str:
 def _subject(
     net: nn.Module, mean: Sequence[float], std: Sequence[float], view: View, names: list[str] | None
 ) -> Subject:
-    """The subject, after a first run that tells how many outputs there are."""
+    """Make a subject, after a first forward pass that finds the number of outputs."""
     try:
         with torch.no_grad():
             logits = net.cpu().eval()(torch.zeros(1, 3, view.height, view.width))

@@ -1,1 +1,1 @@
-"""What surrounds a command: errors in a sentence, sweeps, live view, exit codes. Needs no torch."""
+"""Everything around a command: error sentences, sweeps, live view, exit codes. Needs no torch."""

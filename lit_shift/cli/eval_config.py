@@ -1,4 +1,4 @@
-"""What ``conf/eval.yaml`` takes from the config of the run that is measured."""
+"""The part of eval.py's config that depends on the run or classifier it measures."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from lit_shift.runs.run import Run
 from lit_shift.utils.command import parsed, split, typed, values
 from lit_shift.utils.errors import InputError
 
-# Groups of a run's config that do not change the network that was trained.
+# Groups of a run's config that can change without changing the trained network.
 MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 
-# Options of the logger that environment variables of W&B's set.
+# Options of the logger that W&B's environment variables set.
 WANDB = {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
 
 
@@ -44,7 +44,7 @@ def add_measured(arguments: Sequence[str]) -> None:
 
 
 def _first_protocol(given: Mapping[str, Override], sweep: bool) -> dict[str, Any]:
-    """The protocol whose options the command may set: the one given, the first one of a sweep, else the default one."""
+    """Choose the protocol whose options the command may set: the given one, a sweep's first one, or the default."""
     options = [key for key in given if key.startswith("protocol.")]
     if options and "protocol" not in given and ("model" not in given or "tta" in given):
         raise InputError(f"{options[0]} is an option of a protocol: say which, as protocol=embed.")
@@ -59,7 +59,7 @@ def _first_protocol(given: Mapping[str, Override], sweep: bool) -> dict[str, Any
 
 
 def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
-    """The config of the run of ``ckpt=``, without the groups that the command chooses anew."""
+    """Return the config of the run named by ``ckpt=``, without the parts that the command replaces."""
     if given["ckpt"].is_sweep_override():
         name = typed("ckpt", given["ckpt"].get_value_string())
         raise InputError(
@@ -69,16 +69,16 @@ def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
     if "model" in given:
         raise InputError("Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both.")
     run = Run.of(str(given["ckpt"].value())).config()
-    run["class_names"] = run.pop("classes")  # for classes= to say how those of the images are matched to them
+    run["class_names"] = run.pop("classes")  # eval.py's classes= is the way of matching the images' classes to these
     for key in given:
         if key.split(".")[0] in run.keys() - MAY_CHANGE:
             raise InputError(f"{key} is settled by the training; {', '.join(sorted(MAY_CHANGE))} can be changed.")
     for group in ("data", "logger"):
         if group in given:
-            del run[group]  # nothing of the run's own is to mix with the other's
+            del run[group]  # or the run's options would be merged with those of the new choice
     for option, variable in WANDB.items():
         if variable in os.environ and option in (run.get("logger") or {}):
-            run["logger"][option] = f"${{oc.env:{variable}}}"  # the day's environment, not that of the training
+            run["logger"][option] = f"${{oc.env:{variable}}}"  # today's environment, not that of the training
     if "data" in given:
         run["choices"]["data"] = given["data"].value()
     shown = run["callbacks"].get("shown_images", {})

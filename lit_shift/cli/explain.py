@@ -1,4 +1,4 @@
-"""The front door of train.py and eval.py: errors in a sentence, exit codes that scripts can use. Needs no torch."""
+"""Errors of commands in one sentence, and exit codes that scripts can use. Needs no torch."""
 
 import os
 import re
@@ -20,20 +20,20 @@ from lit_shift.utils.errors import InputError, unknown
 
 @contextmanager
 def plain_errors(config_name: str) -> Iterator[None]:
-    """What is wrong with a command is said in a sentence and ends the program with exit code 2; Ctrl-C with 130.
+    """Print an error of the user in one sentence and exit with code 2; exit with 130 on Ctrl-C.
 
-    Hydra's own long form is to be had with ``HYDRA_FULL_ERROR=1``.
+    ``HYDRA_FULL_ERROR=1`` gives Hydra's own report.
     """
     if os.environ.get("HYDRA_FULL_ERROR") == "1" and "LIT_SHIFT_ERRORS" not in os.environ:
         yield
         return
-    # Else Hydra reports errors itself and exits before we see them. Processes that join this one's run inherit both.
+    # Otherwise Hydra reports errors itself and exits. Processes that join this one's run inherit both variables.
     os.environ |= {"HYDRA_FULL_ERROR": "1", "LIT_SHIFT_ERRORS": "plain"}
     try:
         split(sys.argv[1:])
         yield
     except (KeyboardInterrupt, SystemExit) as error:
-        # Lightning turns a Ctrl-C outside of the training loop into a silent exit.
+        # Lightning turns a Ctrl-C outside the training loop into a silent exit.
         if not isinstance(error.__context__ or error, KeyboardInterrupt):
             raise
         say(
@@ -49,13 +49,13 @@ def plain_errors(config_name: str) -> Iterator[None]:
 
 
 def report(error: Exception, config_name: str = "train", told: Container[str] = ()) -> str:
-    """Say an error in a sentence where it is the user's; with its traceback where it is a defect of ours.
+    """Print an error: in one sentence if it is the user's, with its traceback if it is a bug.
 
     Args:
-        told: sentences that need not be said again.
+        told: sentences that have been printed before and are not repeated.
 
     Returns:
-        The sentence, or the defect's name.
+        The sentence, or the name of the bug.
     """
     sentence = explain(error, config_name)
     if sentence is None:
@@ -70,13 +70,13 @@ def report(error: Exception, config_name: str = "train", told: Container[str] = 
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
-    """The sentence for an error that is the user's, or None for one that is ours."""
+    """Return the sentence for an error of the user, or None for a bug."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, InputError):
             return str(cause)
         if isinstance(cause, MissingMandatoryValue | InterpolationToMissingValueError):
-            named = re.search(r"issing mandatory value: (\S+)", str(cause))  # by the key that is to be typed
+            named = re.search(r"issing mandatory value: (\S+)", str(cause))  # has the key as the user types it
             key = named[1] if named else str(cause.full_key)
             return f"{key} must be given: type {key}=VALUE."
         if isinstance(cause, MissingConfigException) and cause.missing_cfg_file:
@@ -100,7 +100,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
     if match := re.match(r"Could not (?:override|append to|delete from).*?'((?!hydra[.])[\w./@]+)'", text):
         return _explain_key(match[1], config_name)
     if match := re.match(r"Could not override '(hydra[.]\S+)'", text):
-        return f"There is no option {match[1]}."  # Hydra's advice is to add it, but nothing would read it
+        return f"There is no option {match[1]}."  # Hydra suggests adding it, but nothing would read it
     if isinstance(error, OverrideParseException):
         return str(misspelt(str(error.override), sys.argv, text))
     if match := re.match(r"Ambiguous value for argument '(.*)' 1\.", text):
@@ -113,14 +113,14 @@ def explain(error: BaseException, config_name: str) -> str | None:
 
 
 def _config_read(error: BaseException) -> str | None:
-    """The config file that Hydra was reading when it met an error that does not name it."""
+    """Return the config file that Hydra was reading when an error occurred that does not name it."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     hydra = [frame for frame in frames if frame.f_globals["__name__"].startswith("hydra.") and "f" in frame.f_locals]
     return str(hydra[-1].f_locals["f"].name) if hydra else None
 
 
 def _explain_choice(missing: str, choices: Sequence[str] | None) -> str:
-    """The sentence for a choice of a group that does not exist."""
+    """Sentence for a choice of a group that does not exist."""
     group, _, name = missing.rpartition("/") if missing.startswith("hydra/") else missing.partition("/")
     if group == "hydra/launcher" and name in ("ray", "submitit_slurm", "submitit_local"):
         extra = "sweep-ray" if name == "ray" else "sweep-slurm"
@@ -131,8 +131,7 @@ def _explain_choice(missing: str, choices: Sequence[str] | None) -> str:
 
 
 def _explain_machine(error: BaseException) -> str | None:
-    """The sentence where the machine's memory or another process is the trouble, of which libraries speak each its own
-    way."""
+    """Sentence for errors caused by the machine's memory or another process, which each library words differently."""
     if isinstance(error, MemoryError) or re.search("can't allocate memory|out of memory", str(error)):
         return (
             "There is not enough memory: fewer frames or images at once need less (protocol.batch, data.batch_size, "
@@ -144,7 +143,7 @@ def _explain_machine(error: BaseException) -> str | None:
 
 
 def _explain_key(key: str, config_name: str) -> str:
-    """The sentence for a config key that does not exist: its nearest neighbour in the part of the config it names."""
+    """Sentence for a config key that does not exist, with the most similar key of the same part of the config."""
     if key == "sweep":
         return "A sweep is an addition to the config: type -m +sweep=NAME."
     options, words = split(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""Records of the runs of a sweep, a file each, for the process that has started it to read. Needs no torch."""
+"""Records of a sweep's runs, one file each, read by the process that has started the sweep. Needs no torch."""
 
 import json
 import time
@@ -15,17 +15,17 @@ from lit_shift.utils.files import atomic_text, hidden
 RUNNING, DONE, BEFORE, FAILED, STOPPED = "running", "done", "finished before", "failed", "stopped"
 ELSEWHERE, THERE = "left to another process", "finished by another process"
 FINISHED = (DONE, BEFORE, THERE)
-DEATHS = 3  # of a run's processes in a row, without a new checkpoint, after which there will be no other
+DEATHS = 3  # a run is given up after this many of its processes died in a row without a new checkpoint
 
 
 @dataclass
 class Job:
-    """What becomes of a run.
+    """State of one run of a command.
 
-    ``name`` tells it from others of its command; ``record`` is the file for others to read, if there is to be one;
-    ``began`` and ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is where it has one;
-    ``reason`` says why it has failed; ``deaths`` counts the processes in a row that began it before and ended
-    without a word or a new checkpoint; ``words`` are those of its command.
+    ``name`` identifies it within its command; ``record`` is the file that other processes read, or empty; ``began`` and
+    ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is the run's, once known;
+    ``reason`` is the error of a failed run; ``deaths`` counts the previous processes in a row that ended without a
+    message or a new checkpoint; ``words`` are those of its command.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Job:
 
     @classmethod
     def of(cls, words: Sequence[str], record: str) -> "Job":
-        """A job that begins, also where a launcher starts it again."""
+        """Create a job that begins, possibly because a launcher restarts it."""
         job = cls(",".join(words), record, time.time(), words=list(words))
         if record and Path(record).exists():
             before = cls.read(Path(record))
@@ -55,7 +55,7 @@ class Job:
         return cls(**json.loads(record.read_text()))
 
     def check_deaths(self) -> None:
-        """Raise an InputError where its processes die again and again, as a launcher may start them for ever."""
+        """Raise an InputError if the job's processes keep dying, as some launchers would restart it forever."""
         if self.deaths >= DEATHS:
             raise InputError(
                 f"Its process has died {DEATHS} times in a row without getting any further: is there enough memory for "
@@ -64,11 +64,11 @@ class Job:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Name to show to people."""
         return Path(self.folder).name or self.name
 
     def note(self, **news: Any) -> None:
-        """Set fields, in the record too."""
+        """Set fields, and write them to the record."""
         for name, value in news.items():
             setattr(self, name, value)
         if self.record:
@@ -76,14 +76,14 @@ class Job:
 
 
 def counted(jobs: Sequence[Job], total: int) -> str:
-    """How many of so many runs are in each state, in words."""
+    """Return the number of runs in each state, in words."""
     counts = Counter(job.state for job in jobs) | {"to come": total - len(jobs)}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
     return f"{total} run{'s' * (total > 1)}: {told}"
 
 
 def read_jobs(sweep: Path) -> list[Job]:
-    """The jobs of a sweep that have begun, in its order; their names without what all have in common."""
+    """Read the jobs of a sweep that have begun, in order. Words that all jobs share are dropped from their names."""
     records = [record for record in sweep.glob("*.json") if not hidden(record.name)]
     records.sort(key=lambda record: int(record.stem))
     jobs = [Job.read(record) for record in records]
@@ -94,7 +94,7 @@ def read_jobs(sweep: Path) -> list[Job]:
 
 
 def read_progress(folder: str) -> dict[str, Any]:
-    """What :class:`lit_shift.callbacks.Heartbeat` has noted last of a run, and nothing where it has not yet."""
+    """Read the latest note of :class:`lit_shift.training.heartbeat.Heartbeat` on a run; empty if there is none yet."""
     try:
         progress: dict[str, Any] = json.loads((Path(folder) / "progress.json").read_text())
     except (OSError, ValueError):

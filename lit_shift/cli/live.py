@@ -1,4 +1,4 @@
-"""A sweep while it runs: a line for each run that is running, and when all will be done. Needs no torch."""
+"""Live view of a sweep: a line per active run, and the time left for all. Needs no torch."""
 
 import time
 from collections.abc import Sequence
@@ -16,11 +16,11 @@ from lit_shift.cli.jobs import DONE, RUNNING, Job, counted, read_jobs, read_prog
 
 
 class LiveView:
-    """Shows the runs of a sweep in a terminal, from their records; where there is no terminal, nothing.
+    """Live view of a sweep's active runs in a terminal, read from their records. Without a terminal it shows nothing.
 
     Args:
         sweep: the folder of records.
-        total: number of runs that there will be.
+        total: total number of runs.
         live: False leaves the terminal to the runs.
     """
 
@@ -36,7 +36,7 @@ class LiveView:
             self.thread.start()
 
     def stop(self) -> None:
-        """Clear it away."""
+        """Remove the view."""
         self.stopped.set()
         if self.thread.is_alive():
             self.thread.join()
@@ -48,11 +48,11 @@ class LiveView:
 
 
 def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
-    """The runs that are running at a time, and a line on all of them."""
+    """Table of the active runs, and a line about all."""
     right = {"justify": "right", "no_wrap": True}
     columns = ("epoch", "accuracy", "images/s", "left")
     table = Table(Column("run", overflow="fold"), *(Column(name, **right) for name in columns), box=None)  # type: ignore[arg-type]
-    running = []  # how long each has been, and in how many seconds it will be trained, where that is known
+    running = []  # for each: seconds since it began, and seconds of training left if known
     for job in jobs:
         if job.state != RUNNING:
             continue
@@ -71,10 +71,10 @@ def picture(jobs: Sequence[Job], total: int, now: float) -> Group:
         )
     told = counted(jobs, total)
     durations = [job.ended - job.began for job in jobs if job.ended and job.state == DONE]
-    # Until one is finished, and has been measured too, of those that are trained.
+    # Until a run is finished, estimate its duration from the trainings, without the measurement.
     if durations := durations or [age + left for age, left in running if left is not None]:
         duration = sum(durations) / len(durations)
-        # When each of the places where runs run is free; one to come takes that which is free first.
+        # Seconds until each slot is free. A run to come takes the slot that is free first.
         free = [max(0.0, duration - age) if left is None else left for age, left in running] or [0.0]
         heapify(free)
         for _ in range(total - len(jobs)):

@@ -1,7 +1,6 @@
-"""What becomes of the runs of a command, also where they run in processes or on machines of their own.
+"""Outcomes of a command's runs, even if these run in other processes or on other machines.
 
-Each run of a sweep (``-m``) leaves a record in the sweep's folder, whichever launcher of Hydra's runs it. Needs no
-torch.
+Each run of a sweep (``-m``) leaves a record in the sweep's folder, whichever Hydra launcher runs it. Needs no torch.
 """
 
 import os
@@ -26,7 +25,7 @@ from lit_shift.utils.errors import InputError
 
 
 class Outcomes:
-    """What becomes of the runs of one command. One that fails does not keep the others of a sweep from running."""
+    """Outcomes of the runs of one command. A run that fails does not stop the others of a sweep."""
 
     def __init__(self) -> None:
         self.jobs: list[Job] = []
@@ -34,7 +33,7 @@ class Outcomes:
 
     @contextmanager
     def one_run(self) -> Iterator[Job]:
-        """Say what goes wrong in a run, and go on."""
+        """Record the outcome of a run. Errors are printed, and the sweep continues."""
         hydra = HydraConfig.get()
         record = f"{hydra.sweep.dir}/{hydra.job.num}.json" if hydra.mode == RunMode.MULTIRUN else ""
         if not record:
@@ -45,7 +44,7 @@ class Outcomes:
                 if typed:
                     raise InputError(f"{many}=... is for many runs: type -m before it.")
         try:
-            os.chdir(hydra.runtime.cwd)  # a cluster's processes start elsewhere
+            os.chdir(hydra.runtime.cwd)  # on a cluster, processes start in other folders
         except OSError as error:
             raise InputError(
                 f"The folder {hydra.runtime.cwd}, in which the command was given, is not there on {platform.node()}: "
@@ -73,7 +72,7 @@ class Outcomes:
 
     @contextmanager
     def measuring(self, folder: Path, measures: Sequence[str]) -> Iterator[None]:
-        """Keep a run of a sweep from replacing what an earlier one has measured."""
+        """Prevent a run of a sweep from replacing what an earlier one has measured."""
         if again := [measure for measure in measures if (folder, measure) in self.measured]:
             raise InputError(
                 f"This would replace what this sweep has measured in {folder} ({', '.join(again)}): give each of its "
@@ -84,10 +83,10 @@ class Outcomes:
 
     @contextmanager
     def told(self, results: Callable[[Sequence[Path]], RenderableType] | None = None) -> Iterator[None]:
-        """At the end of the command show what has become of its runs, and exit with code 2 unless all is well.
+        """At the end of the command, show the outcomes and exit with code 2 unless all runs are finished.
 
         Args:
-            results: of the folders of finished runs, what is to be shown.
+            results: makes a table from the folders of finished runs.
         """
         try:
             yield
@@ -112,7 +111,7 @@ class Outcomes:
 
 
 def _look_again(job: Job) -> None:
-    """Whether a run that was left to another process is finished in the meantime."""
+    """Check whether a run that was left to another process has finished in the meantime."""
     run = Run(Path(job.folder))
     if run.finished:
         try:

@@ -1,4 +1,4 @@
-"""What happens before the first run of a sweep (``-m``): it is checked, and shown from then on. Needs no torch."""
+"""Checks before the first run of a sweep (``-m``), and the start of its live view. Needs no torch."""
 
 import os
 import sys
@@ -22,45 +22,45 @@ from lit_shift.utils.command import called, each, parsed
 from lit_shift.utils.errors import InputError, unknown
 from lit_shift.utils.files import given
 
-# Sweeps may start in the same second. In all processes of a sweep it is the same, as Hydra copies what is cached.
+# Sweeps may start within the same second. All processes of a sweep share the value, since Hydra copies its cache.
 OmegaConf.register_new_resolver("unique", lambda: uuid4().hex[:8], use_cache=True, replace=True)
-OmegaConf.register_new_resolver("command", called, replace=True)  # of the help
-OmegaConf.register_new_resolver("given", lambda path: str(given(path)), replace=True)  # of Hydra's own folders
+OmegaConf.register_new_resolver("command", called, replace=True)  # for the help texts
+OmegaConf.register_new_resolver("given", lambda path: str(given(path)), replace=True)  # for Hydra's own folders
 
 
 class Sweep(Callback):
-    """What Hydra calls in the process that starts a sweep.
+    """Hydra callback in the process that starts a sweep.
 
     Args:
-        live: show how far its trainings are.
+        live: show the progress of its trainings.
     """
 
-    view: LiveView | None = None  # of the sweep that this process has started
+    view: LiveView | None = None  # of the sweep started by this process
 
     def __init__(self, live: bool) -> None:
         self.live = live
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
-        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # else Ray's workers run in a copy of this folder
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # or Ray's workers run in a copy of this folder
         if not config.hydra.sweeper._target_.endswith(".BasicSweeper"):
-            return  # others choose runs as they go
+            return  # other sweepers choose runs as they go
         try:
             runs = _runs(config)
             _check(config, runs)
-        except Exception as error:  # which Hydra would let pass with a warning
+        except Exception as error:  # Hydra would only warn
             report(error)
             sys.exit(2)
         Sweep.view = LiveView(Path(config.hydra.sweep.dir).absolute(), len(runs), self.live)
         if Sweep.view.thread.is_alive():
-            os.environ["LIT_SHIFT_VIEW"] = "sweep"  # for runs to show no bars of their own
+            os.environ["LIT_SHIFT_VIEW"] = "sweep"  # so that runs show no bars of their own
 
 
 def _runs(config: DictConfig) -> Sequence[Sequence[str]]:
-    """The overrides of each run, as Hydra makes them of a command and its sweep.
+    """Return the overrides of each run, as Hydra expands them from a command and its sweep.
 
     Raises:
         InputError: a sweep's values are a list.
-        HydraException: what Hydra says of overrides.
+        HydraException: Hydra rejects an override.
     """
     given = config.hydra.sweeper.params or {}
     for key, value in given.items():
@@ -77,10 +77,10 @@ def _runs(config: DictConfig) -> Sequence[Sequence[str]]:
 
 
 def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
-    """Say at once what would else be said of a sweep's runs when their turn comes, or never.
+    """Report errors now that would otherwise appear only when a run's turn comes, or never.
 
     Raises:
-        InputError: a value that no run can have, or runs that can never be started.
+        InputError: a value that is invalid in every run, or runs that can never start.
     """
     values: dict[str, list[Any]] = {}
     for override in parsed(sorted({word for run in runs for word in run})):
@@ -104,7 +104,7 @@ def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
 
 
 def _check_ray(there: DictConfig, taken: DictConfig) -> None:
-    """Say that a run takes more than this machine has, for which Ray would wait."""
+    """Raise an InputError if a run needs more than this machine has; Ray would wait forever."""
     cpus = there.num_cpus or os.cpu_count() or 1
     if taken.num_cpus > cpus:
         raise InputError(

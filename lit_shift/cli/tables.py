@@ -1,4 +1,4 @@
-"""Runs of a command, and what became of them, as tables for the terminal."""
+"""Terminal tables of a command's runs and of their outcomes."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/co
 
 
 def runs(folders: Iterable[Path]) -> Table:
-    """A row for each finished run."""
+    """Table with a row for each finished run."""
     rows = []
     for folder in folders:
         config, metrics = Run(folder).found()
@@ -30,17 +30,17 @@ def runs(folders: Iterable[Path]) -> Table:
             "filter": config["pool"].get("filter", "-"),
             "aug": "yes" if config["aug"] else "no",
             "seed": str(config["seed"]),
-            "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the end of its name
+            "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the hash at the end of its name
         }
         row |= {name: f"{100 * metrics[key]:.1f}" if key in metrics else "-" for key, name in RATES.items()}
         variation = metrics.get("test/variation")
         rows.append(row | {"variation": "-" if variation is None else written("variation", variation)})
     shown = Table(caption="random: under random shifts. Rates in percent; variation is a variance.")
-    # Where all else is equal, the folder alone tells runs apart.
+    # If all else is equal, only the folder tells runs apart.
     if len({tuple(row[name] for name in ("data", "pool", "filter", "aug", "seed")) for row in rows}) == len(rows):
         rows = [{name: cell for name, cell in row.items() if name != "run"} for row in rows]
     data = {row["data"] for row in rows}
-    if len(data) == 1:  # then it is no column but a title
+    if len(data) == 1:  # then it is the title, not a column
         shown.title = data.pop()
         rows = [{name: cell for name, cell in row.items() if name != "data"} for row in rows]
     for name in rows[0]:
@@ -51,7 +51,7 @@ def runs(folders: Iterable[Path]) -> Table:
 
 
 def others(jobs: Sequence[Job], total: int) -> Table:
-    """Of a sweep of so many runs those that are not finished, by the reason that is known."""
+    """Table of a sweep's unfinished runs, grouped by the known reason."""
     columns = (Column(name, overflow="fold") for name in ("run", "what became of it"))
     shown = Table(*columns, title=counted(jobs, total))
     titles: dict[str, list[str]] = {}

@@ -1,4 +1,4 @@
-"""Image classification data held in memory and batched whole: CIFAR-10, a folder of images, scikit-learn's digits."""
+"""Data sets held in memory, batch loaders, and how an image is brought to a network's input."""
 
 from lit_shift.data.cifar10 import CIFAR10
 from lit_shift.data.digits import Digits

@@ -1,4 +1,4 @@
-"""The box of each image, out of the annotations of a data set."""
+"""Bounding boxes of images, matched from a data set's annotations."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from lit_shift.utils.errors import InputError
 
 
 class Outline(NamedTuple):
-    """The edges of a box in an image of ``width`` and ``height``, which another copy of the image need not have."""
+    """Edges of a box in an image of ``width`` and ``height``, in pixels. Other copies may have another resolution."""
 
     left: float
     top: float
@@ -22,18 +22,18 @@ class Outline(NamedTuple):
 
 
 def largest_boxes(path: Path, names: Sequence[str], skip: Callable[[str], None] | None) -> dict[int, Outline]:
-    """The largest box of each image that has one, by the image's place among the names.
+    """Return the largest box of each image that has one, by the image's index among the names.
 
-    An annotation is of the image of the same file name, or of the same name without suffixes; where several images have
-    it, of that in the folder which the annotation names.
+    An annotation belongs to the image with the same file name, or the same name without suffix. If several images have
+    that name, the folder in the annotation decides.
 
     Args:
         path: the annotations.
         names: paths of image files.
-        skip: is told what is wrong with a box that is left out, as in :func:`lit_shift.boxes.read`.
+        skip: called with the reason for each box that is left out, as in :func:`lit_shift.boxes.read`.
 
     Raises:
-        InputError: what that raises, an annotation of one of several images, or none of any.
+        InputError: from :func:`lit_shift.boxes.read`; an annotation that fits several images; or no match at all.
     """
     files = [PurePath(name) for name in names]
     by_name: dict[str, list[int]] = defaultdict(list)
@@ -58,13 +58,13 @@ def largest_boxes(path: Path, names: Sequence[str], skip: Callable[[str], None] 
 
 
 def _share(outline: Outline) -> float:
-    """Of the image's area."""
+    """Area of a box as a fraction of the image's."""
     left, top, right, bottom, width, height = outline
     return (right - left) / width * ((bottom - top) / height)
 
 
 def _place(image: str, files: Sequence[PurePath], by_name: Mapping[str, Sequence[int]]) -> int | None:
-    """Of the image that an annotation means, or None."""
+    """Index of the image that an annotation means, or None."""
     named = PurePath(image)
     places = by_name.get(named.name) or by_name.get(named.stem, ())
     folders = named.parent.parts
@@ -72,6 +72,6 @@ def _place(image: str, files: Sequence[PurePath], by_name: Mapping[str, Sequence
         alike = [place for place in places if folders and files[place].parent.parts[-len(folders) :] == folders]
         if len(alike) != 1:
             among = some(files[place] for place in places)
-            raise InputError(f"The annotation of {image} may be of any of {among}: it must name the folder too.")
+            raise InputError(f"The annotation of {image} fits several images ({among}): it must name the folder too.")
         places = alike
     return places[0] if places else None

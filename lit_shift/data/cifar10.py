@@ -1,4 +1,4 @@
-"""CIFAR-10 as torchvision downloads and checks it."""
+"""CIFAR-10, downloaded and checked by torchvision."""
 
 from typing import Any
 
@@ -26,10 +26,10 @@ class CIFAR10(ImageDataModule):
         self.root = given(root)
 
     def prepare_data(self) -> None:
-        """Download, check and extract the archive where that has not been done.
+        """Download, check and extract the archive unless this has been done.
 
         Raises:
-            InputError: no network, or an archive that is not the published one; says what to do.
+            InputError: there is no network, or the archive is not the published one. The message says what to do.
         """
         archive = self.root / TorchvisionCIFAR10.filename
         put_there = archive.exists()
@@ -40,7 +40,7 @@ class CIFAR10(ImageDataModule):
             )
         try:
             TorchvisionCIFAR10(str(self.root), download=True)
-        except (OSError, RuntimeError, KeyboardInterrupt) as error:  # RuntimeError: what came has another checksum
+        except (OSError, RuntimeError, KeyboardInterrupt) as error:  # RuntimeError: the checksum differs
             if not put_there:
                 archive.unlink(missing_ok=True)
             if isinstance(error, KeyboardInterrupt):

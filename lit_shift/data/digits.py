@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits: real images that need no network."""
+"""Handwritten digits bundled with scikit-learn: real images without a download."""
 
 import numpy as np
 import torch
@@ -10,9 +10,9 @@ from lit_shift.data.module import Dataset, ImageDataModule, to_images
 
 
 class Digits(ImageDataModule):
-    """1,797 digits of 8x8 pixels, drawn 16x16 in the middle of a black 32x32 field.
+    """1,797 digits of 8x8 pixels, enlarged to 16x16 in the middle of a black 32x32 field.
 
-    A fifth of them, stratified, is the test set, the same for every seed.
+    The test set is a stratified fifth of them, the same for every seed.
     """
 
     def read(self) -> Dataset:

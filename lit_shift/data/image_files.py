@@ -1,4 +1,4 @@
-"""Image files: which there are in a folder, and what is in them."""
+"""Find image files in folders and decode them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,9 +13,9 @@ from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import visible
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-DECODING = "upright, on black"  # what :func:`decode` does beyond reading, for what is kept of it to go by
-# By EXIF's orientation, what brings a picture upright. Pillow's own exif_transpose also writes the EXIF data anew, and
-# fails where these are damaged.
+DECODING = "upright, on black"  # identifies what :func:`decode` does, so that caches of an older one are not reused
+# Transposition that brings an image upright, by EXIF orientation. Pillow's own exif_transpose also rewrites the EXIF
+# data, and fails if they are damaged.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,11 +25,11 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # Pillow's ways to say so
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # raised by Pillow for bad files
 
 
 class Contents(NamedTuple):
-    """What is in a folder of images: those in its folders, by the folder's name; those beside them; other files."""
+    """Contents of a folder: images in its subfolders, by subfolder; images directly in it; other files."""
 
     by_class: dict[str, list[Path]]
     beside: list[Path]
@@ -37,7 +37,7 @@ class Contents(NamedTuple):
 
 
 def contents(folder: Path) -> Contents:
-    """What is in a folder, at whatever depth in its folders; what is no image is said."""
+    """List the images of a folder and, at any depth, of its subfolders. Prints which other files are ignored."""
     found = Contents({}, [], [])
     for child in visible(folder):
         files = files_in(child) if child.is_dir() else [child]
@@ -50,12 +50,12 @@ def contents(folder: Path) -> Contents:
     if found.others:
         kinds = Counter(file.suffix.lower() or "no suffix" for file in found.others)
         listed = some(f"{count} of {kind}" for kind, count in kinds.most_common())
-        say(f"{folder} holds {len(found.others)} files that are left out, as none of {_kinds()} ({listed}).")
+        say(f"{folder} holds {len(found.others)} files that are ignored, since they are not {_kinds()} ({listed}).")
     return found
 
 
 def files_in(folder: Path) -> list[Path]:
-    """The visible files of a folder and of those in it, in order of names; a link into itself leads nowhere."""
+    """List the visible files of a folder and its subfolders by name. Links that lead back into it are not followed."""
     found = []
     for child in visible(folder):
         if not child.is_dir():
@@ -66,7 +66,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def no_images(folder: Path, where: str) -> InputError:
-    """The error of a folder that holds none."""
+    """Return the error for a folder without images."""
     return InputError(f"{folder} holds no image ({_kinds()}), {where}.")
 
 
@@ -75,20 +75,20 @@ def _kinds() -> str:
 
 
 def decode(file: Path, size: int | None = None) -> np.ndarray | None:
-    """An image as viewers show it, upright and on black where it is transparent.
+    """Decode an image as viewers show it: upright, and on black where it is transparent.
 
     Args:
-        file: of any kind in :data:`SUFFIXES`.
-        size: side of a square to which it is resized.
+        file: of any type in :data:`SUFFIXES`.
+        size: side of the square to which it is resized; None keeps its size.
 
     Returns:
-        (H, W, 3) uint8, or None where it cannot be read whole.
+        (H, W, 3) uint8, or None if the file cannot be read completely.
     """
     try:
         with Image.open(file) as image:
             turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
             upright: Image.Image = image if turn is None else image.transpose(turn)
-            if upright.mode.startswith("I;16"):  # which Pillow would clip to white
+            if upright.mode.startswith("I;16"):  # Pillow would clip it to white
                 upright = Image.fromarray((np.asarray(upright) // 257).astype(np.uint8))
             if upright.has_transparency_data:
                 black = Image.new("RGBA", upright.size, (0, 0, 0, 255))
@@ -100,22 +100,22 @@ def decode(file: Path, size: int | None = None) -> np.ndarray | None:
 
 
 def size_of(file: Path) -> tuple[int, int] | None:
-    """Height and width of what :func:`decode` makes of a file, from its header; None where that cannot be read."""
+    """Height and width that :func:`decode` would return, from the file's header only. None if it cannot be read."""
     try:
         with Image.open(file) as image:
-            header = Image.Image.getexif(image)  # a PNG's own way reads all of the file
+            header = Image.Image.getexif(image)  # PngImageFile's own getexif reads the whole file
             return image.size if header.get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8) else image.size[::-1]
     except UNREADABLE:
         return None
 
 
 def unreadable(name: str) -> InputError:
-    """The error of an image, where such are not left out."""
+    """Return the error for an unreadable image, unless such images are skipped."""
     return InputError(f"{name} cannot be read as an image; skip_bad=true leaves such images out.")
 
 
 def some(names: Iterable[object], most: int = 5) -> str:
-    """The first few names, and how many more there are."""
+    """Join the first few names, and say how many more there are."""
     written = [str(name) for name in names]
     more = f" and {len(written) - most} more" if len(written) > most else ""
     return ", ".join(written[:most]) + more

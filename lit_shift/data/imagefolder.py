@@ -1,4 +1,4 @@
-"""Any folder of images, decoded once."""
+"""Any folder of images, decoded once and cached."""
 
 import hashlib
 from collections import Counter
@@ -23,16 +23,14 @@ from lit_shift.utils.files import given, split_folders
 
 
 class ImageFolder(ImageDataModule):
-    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, or in folders of those.
+    """Images in ``root/train/<class>/`` and ``root/test/<class>/``, at any depth below these.
 
-    What is left out there is said.
-
-    They are decoded into a cache beside ``train`` and ``test``, or in the user's cache folder where that cannot be
-    written, and decoded anew when a file is added, removed or changed.
+    Prints which files are ignored. Decoded images are cached beside ``train`` and ``test``, or in the user's cache
+    folder if that is not writable, and decoded again when a file is added, removed or changed.
 
     Args:
         root: the folder.
-        size: side to which every image is resized; None takes them as they are, all of one size.
+        size: side to which every image is resized; None keeps their size, which must be the same for all.
     """
 
     def __init__(self, root: str, size: int | None = None, **kwargs: Any) -> None:
@@ -41,10 +39,11 @@ class ImageFolder(ImageDataModule):
         self.size = None if size is None else at_least(1, "data.size", size)
 
     def read(self) -> Dataset:
-        """Images and classes, from the cache where it is current.
+        """Return images and classes, from the cache if it is up to date.
 
         Raises:
-            InputError: no ``train`` or ``test``, classes that differ, no images, unreadable ones, several sizes.
+            InputError: ``train`` or ``test`` is missing, their classes differ, there are no images, some are
+                unreadable, or they have several sizes.
         """
         folders = split_folders(self.root)
         train, test = (contents(folder) for folder in folders)
@@ -67,7 +66,7 @@ class ImageFolder(ImageDataModule):
         name = ".lit_shift_cache.pt"
         per_user = user_cache_path("lit_shift") / hashlib.sha256(bytes(self.root.resolve())).hexdigest()[:16]
         for cache in (self.root / name, per_user / name):
-            with suppress(InputError):  # none, or a broken one
+            with suppress(InputError):  # no cache, or a broken one
                 stored = torch_files.read(cache)
                 if stored["fingerprint"] == fingerprint:
                     return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes)
@@ -75,11 +74,11 @@ class ImageFolder(ImageDataModule):
         content = {"fingerprint": fingerprint} | {split: tuple(part) for split, part in decoded.items()}
         try:
             torch_files.write(self.root / name, content)
-        except OSError:  # a read-only data folder
+        except OSError:  # for instance a read-only data folder
             try:
                 torch_files.write(per_user / name, content)
             except OSError as error:
-                say(f"The decoded images cannot be kept ({error}); the next run will decode them again.")
+                say(f"The decoded images cannot be cached ({error}); the next run will decode them again.")
         return Dataset(decoded["train"], decoded["test"], classes)
 
     def _fingerprint(self, files: list[Path], classes: list[str]) -> str:
@@ -90,7 +89,7 @@ class ImageFolder(ImageDataModule):
         return digest.hexdigest()
 
     def _decode(self, files: list[list[Path]], labels: list[int]) -> list[Images]:
-        """Both splits, each file decoded once; the labels are those of all files."""
+        """Decode each file of both splits once. ``labels`` are those of all files, training first."""
         every = files[0] + files[1]
         console = Console(stderr=True)
         with ThreadPoolExecutor() as pool:

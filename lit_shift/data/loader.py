@@ -1,4 +1,4 @@
-"""The in-memory batch loader: whole batches of uint8 images, shuffled and augmented on the device that holds them."""
+"""In-memory batch loader: whole batches of uint8 images, shuffled and augmented on the device that holds them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class Images(NamedTuple):
     labels: Tensor
 
     def select(self, index: Tensor) -> "Images":
-        """The images at ``index``, (n,) int64."""
+        """Return the images at ``index``, (n,) int64."""
         return Images(self.pixels[index], self.labels[index])
 
 
 class Batch(NamedTuple):
-    """A batch of images. ``places`` (N,) say where among the loader's images they are: per-image draws go by it."""
+    """A batch of images. ``places`` (N,) are their indices among the loader's images, which seed per-image draws."""
 
     pixels: Tensor
     labels: Tensor
@@ -35,13 +35,13 @@ class Batch(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What training changes about an image, drawn anew every epoch.
+    """Random changes of training images, drawn anew every epoch.
 
     Args:
-        flip: mirror left to right, half of the time.
-        shift: with circular ``padding`` a circular shift, uniform over all offsets; otherwise a crop of the padded
-            image, up to an eighth of its side away (4 pixels of 32) in each direction.
-        padding: what lies beyond the border.
+        flip: mirror left to right with probability 1/2.
+        shift: with circular ``padding``, a circular shift, uniform over all offsets; otherwise a crop of the padded
+            image, displaced by up to an eighth of its side (4 pixels of 32) in each direction.
+        padding: border handling of the shift.
     """
 
     flip: bool
@@ -49,7 +49,7 @@ class Augmentation:
     padding: Padding = "circular"
 
     def draw(self, n: int, height: int, width: int, generator: torch.Generator) -> Tensor:
-        """(n, 3) int64: whether to flip, and the offset ``(h, w)``."""
+        """Draw (n, 3) int64: 1 to flip and 0 not to, then the offset ``(h, w)``."""
         draws = torch.zeros(n, 3, dtype=torch.int64)
         if self.flip:
             draws[:, 0] = torch.randint(2, (n,), generator=generator)
@@ -61,7 +61,7 @@ class Augmentation:
         return draws
 
     def apply(self, pixels: Tensor, draws: Tensor) -> Tensor:
-        """Images (N, C, H, W) changed as their rows of ``draws`` say."""
+        """Change images (N, C, H, W) according to their rows of ``draws``."""
         if self.flip:
             pixels = torch.where(draws[:, 0, None, None, None] == 1, pixels.flip(3), pixels)
         if self.shift:
@@ -70,21 +70,21 @@ class Augmentation:
 
 
 class BatchLoader:
-    """This process's share of each batch of images; iterating is one epoch.
+    """This process's share of each batch of images. Iterating once is one epoch.
 
-    A batch is divided between the processes, so that its images and their augmentation do not depend on how many
-    there are. Training reshuffles by seed and epoch and leaves out what the processes cannot share equally of the last
-    batch; evaluation keeps the order and every image.
+    Every batch is divided among the processes, so its images and their augmentation do not depend on their number.
+    Training reshuffles by seed and epoch, and drops those images of the last batch that the processes cannot share
+    equally. Evaluation keeps the order and every image.
 
-    Nothing drawn depends on earlier draws, so a training stopped within an epoch continues with the same batches:
-    Lightning saves :meth:`state_dict`, and calls ``sampler.set_epoch`` before every epoch.
+    Draws of an epoch depend only on seed and epoch, so a training stopped within an epoch continues with the same
+    batches: Lightning saves :meth:`state_dict`, and calls ``sampler.set_epoch`` before every epoch.
 
     Args:
         images: all images, on the device where batches are wanted.
-        batch_size: images of a batch over all processes.
-        augmentation: for training; None evaluates.
+        batch_size: images per batch, over all processes.
+        augmentation: for training; None for evaluation.
         seed: of shuffling and augmentation.
-        rank: this process, of ``world_size``.
+        rank: number of this process, out of ``world_size``.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class BatchLoader:
     def __len__(self) -> int:
         images = len(self.images.labels)
         whole, rest = divmod(images, self.batch_size)
-        # The last batch counts if this process gets an image of it, and in training if every process does.
+        # The last batch counts if this process gets an image of it; in training, if every process does.
         needed = self.world_size if self.augmentation else self.rank + 1
         return whole + (rest >= needed)
 
@@ -137,7 +137,7 @@ class BatchLoader:
 
     @property
     def sampler(self) -> "BatchLoader":
-        """What Lightning calls ``set_epoch`` on, as it would on that of a ``DataLoader``."""
+        """The object whose ``set_epoch`` Lightning calls, as with the sampler of a ``DataLoader``."""
         return self
 
     def set_epoch(self, epoch: int) -> None:

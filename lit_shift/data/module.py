@@ -1,4 +1,4 @@
-"""What every data set shares: the split, the statistics, the loaders."""
+"""Base of all data sets: the split, the pixel statistics, the loaders."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
@@ -17,7 +17,7 @@ from lit_shift.utils.errors import InputError, at_least, true_or_false
 
 
 class Dataset(NamedTuple):
-    """What a data set reads: training and test images, and the names of its classes."""
+    """Training images, test images and class names."""
 
     train: Images
     test: Images
@@ -28,12 +28,12 @@ class ImageDataModule(LightningDataModule, ABC):
     """A data set held in memory. A new one overrides :meth:`read`.
 
     Args:
-        batch_size: training images of a batch over all processes.
+        batch_size: training images per batch, over all processes.
         eval_batch_size: likewise in evaluation.
         aug: random shifts in training; see :class:`lit_shift.data.loader.Augmentation`.
         flip: random horizontal flips in training.
-        padding: what shifts see beyond the border.
-        val_size: images held out of training by a stratified split; 0 trains on all, as the paper does.
+        padding: border handling of these shifts.
+        val_size: number of training images held out by a stratified split; 0 trains on all, as the paper does.
         seed: of the split, the shuffling and the augmentation.
     """
 
@@ -57,13 +57,13 @@ class ImageDataModule(LightningDataModule, ABC):
 
     @abstractmethod
     def read(self) -> Dataset:
-        """The data set, on the CPU."""
+        """Read the data set into CPU memory."""
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the data, split it and measure its statistics, once.
+        """Read the data, split it and compute its statistics, once.
 
-        Sets ``train``, ``val`` (None where ``val_size`` is 0), ``test``, ``classes``, and ``mean`` and ``std``: of
-        the training pixels, (3,) float32 each, pixels being in [0, 1].
+        Sets ``train``, ``val`` (None if ``val_size`` is 0), ``test`` and ``classes``, and the ``mean`` and ``std`` of
+        the training pixels scaled to [0, 1], (3,) float32 each.
         """
         if self._ready:
             return
@@ -74,7 +74,7 @@ class ImageDataModule(LightningDataModule, ABC):
         if self.val_size:
             self.train, self.val = self._split()
         pixels = self.train.pixels.transpose(0, 1).flatten(1)
-        # A histogram gives both moments exactly, without a float copy of every pixel.
+        # A histogram gives both moments exactly, without a float copy of all pixels.
         counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in pixels]).double()
         levels = torch.arange(256, dtype=torch.float64) / 255
         weights = counts / counts.sum(1, keepdim=True)
@@ -105,23 +105,23 @@ class ImageDataModule(LightningDataModule, ABC):
 
     @property
     def image_size(self) -> list[int]:
-        """Height and width."""
+        """Height and width of the images."""
         return list(self.train.pixels.shape[2:])
 
     @property
     def held_out(self) -> Images:
-        """What is measured during training: the held-out images where there are any, else the test's.
+        """Images to measure during training: the held-out images if there are any, else the test images.
 
-        Nothing is selected by what is measured on them.
+        The measurements never select a model.
         """
         return self.val or self.test
 
     def subset_dataloader(
         self, images: Images, size: int | None, seed: int, without: Collection[int] = ()
     ) -> BatchLoader:
-        """A fixed random subset of ``images`` in random order, so that neighbours are random pairs; None takes all.
+        """Loader for a fixed random subset of ``images``, or all if ``size`` is None, without those at ``without``.
 
-        Those at the places ``without`` are left out of it.
+        The order is random, so that neighbours are random pairs.
         """
         drawn = torch.randperm(len(images.labels), generator=seeded(seed))[:size]
         chosen = drawn[[place not in without for place in drawn.tolist()]]
@@ -142,7 +142,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
 
 def to_images(pixels: "np.ndarray | Tensor", labels: "np.ndarray | list[int]") -> Images:
-    """Images from (N, H, W, 3) uint8 and (N,) integers."""
+    """Convert (N, H, W, 3) uint8 pixels and (N,) integer labels."""
     return Images(
         torch.as_tensor(pixels).permute(0, 3, 1, 2).contiguous(),
         torch.as_tensor(labels, dtype=torch.int64),

@@ -1,4 +1,4 @@
-"""Images to be measured one by one: of any size, in files that are read when they are wanted, labelled or not."""
+"""Images to be measured one by one: of any size, read from files on demand, with or without labels."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ from lit_shift.utils.files import given_folder
 
 
 class Collection:
-    """Images by place, with the name of each one's class where they are labelled.
+    """Images by index, with class names if they are labelled.
 
     Args:
-        labels: (N,), which of ``classes`` each image is of; None where nobody knows.
-        classes: names.
+        labels: (N,) indices into ``classes``; None if unknown.
+        classes: their names.
     """
 
     def __init__(self, labels: Sequence[int] | None, classes: Sequence[str]) -> None:
@@ -26,22 +26,22 @@ class Collection:
         self.classes = list(classes)
 
     def relabel(self, classes: Sequence[int]) -> None:
-        """Give each image the label that ``classes`` holds for its present one."""
+        """Replace each label by the entry of ``classes`` at that index."""
         self.labels = torch.tensor(classes)[self.labels]
 
     def __len__(self) -> int:
         raise NotImplementedError
 
     def pixels(self, place: int) -> Tensor | None:
-        """An image (3, H, W) uint8, or None where it cannot be read."""
+        """Return an image (3, H, W) uint8, or None if it cannot be read."""
         raise NotImplementedError
 
     def size(self, place: int) -> tuple[int, int] | None:
-        """Height and width of an image, or None where it cannot be read."""
+        """Return height and width of an image, or None if it cannot be read."""
         raise NotImplementedError
 
     def name(self, place: int) -> str:
-        """What people call an image."""
+        """Return a name for an image to show to people."""
         return f"test image {place}"
 
 
@@ -64,13 +64,13 @@ class InMemory(Collection):
 
 
 class Photographs(Collection):
-    """Image files.
+    """Image files of any size.
 
     Args:
-        files: of any size.
-        labels: as above.
-        classes: as above.
-        size: side of a square to which each is resized when it is read; None takes it as it is.
+        files: their paths.
+        labels: as for :class:`Collection`.
+        classes: as for :class:`Collection`.
+        size: side of the square to which each is resized when read; None keeps its size.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Photographs(Collection):
 
     @classmethod
     def found_in(cls, root: str | Path, size: int | None = None) -> "Photographs":
-        """The images of ``root/test``, ``root/val`` or, where there is neither, ``root``.
+        """Collect the images of ``root/test``, else ``root/val``, else ``root`` itself.
 
-        Those in its folders, at whatever depth, are labelled by them; where it has none with images, those in it are
-        not labelled. What is left out is said.
+        Images in subfolders, at any depth, are labelled by them. If no subfolder holds images, those directly in the
+        folder are taken, without labels. Prints what is ignored.
 
         Raises:
-            InputError: no such folder, or no image.
+            InputError: no such folder, or no image in it.
         """
         root = given_folder(root, "data.root", "images, or a folder of them per class")
         folder = next((root / split for split in ("test", "val") if (root / split).is_dir()), root)

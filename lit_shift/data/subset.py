@@ -1,4 +1,4 @@
-"""Collections of images as a DataModule: a test loader for each."""
+"""DataModule with a test loader for each of several collections of images."""
 
 from collections.abc import Collection as Places
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,16 @@ from lit_shift.utils.errors import InputError
 
 
 class Collections(LightningDataModule):
-    """A fixed random subset of each of several collections.
+    """A random subset of each of several collections, fixed by the seed.
 
     Args:
         collections: to be tested on, one after the other.
         images: size of the subset; None takes all.
         seed: of the subset.
-        shown: places of images of which pictures are kept, in the subset or not; where none is given, one of it.
-        batch_sizes: of each collection, how many images are measured together.
-        skip_bad: go on where an image cannot be read.
-        unfit: of each collection, places of images that are left out; None leaves none out.
+        shown: indices of images whose pictures are kept, in the subset or not; if empty, one from the subset.
+        batch_sizes: for each collection, the number of images measured together.
+        skip_bad: skip images that cannot be read, rather than raise.
+        unfit: for each collection, indices of images to leave out; None leaves out none.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class Collections(LightningDataModule):
         return [self._loader(*one) for one in every]
 
     def chosen(self, collection: Collection) -> list[int]:
-        """The places of the subset of a collection, in random order."""
+        """Indices of a collection's subset, in random order."""
         return torch.randperm(len(collection), generator=seeded(self.seed)).tolist()[: self.images]
 
     def asked(self, collection: Collection) -> list[int]:
-        """The places of the images that are asked for to be shown, of those that the collection has."""
+        """Indices of the images requested as ``shown``, without those beyond the end of the collection."""
         return [place for place in self.shown if place < len(collection)]
 
     def _loader(self, collection: Collection, batch_size: int, unfit: Places[int]) -> "CollectionLoader":
@@ -71,19 +71,19 @@ class Collections(LightningDataModule):
 
 
 class CollectionLoader:
-    """This process's share of the chosen images of a collection, in lists of batches: one for each size there is.
+    """This process's share of the chosen images of a collection, as lists of batches: one batch per image size.
 
-    Places of unreadable images are gathered in ``skipped``, as are those that the measurement leaves out; ``unfit`` is
-    how many others are left out. What fails is raised, unless the loader is one of several and ``goes_on`` is set: then
-    it is the ``failure``, at which the loader ends, for the others to be measured all the same.
+    ``skipped`` collects the indices of images that cannot be read, and of those that the measurement leaves out;
+    ``unfit`` counts others that are left out. Errors are raised, unless there are several loaders and ``goes_on`` is
+    set: then the error is kept as ``failure`` and this loader ends, so that the other collections are still measured.
 
     Args:
         collection: the images.
-        chosen: places, in order.
-        shown: places of images of which pictures are kept.
-        batch_size: images of a list.
-        skip_bad: go on where an image cannot be read.
-        rank: this process, of ``world_size``.
+        chosen: their indices, in order.
+        shown: indices of images whose pictures are kept.
+        batch_size: images per list.
+        skip_bad: skip images that cannot be read, rather than raise.
+        rank: number of this process, out of ``world_size``.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class CollectionLoader:
         self.skip_bad = skip_bad
         self.skipped: list[int] = []
         self.unfit = 0
-        self.goes_on = False  # not where processes share the work, who would wait for each other
+        self.goes_on = False  # stays so if processes share the work, since the others would wait for this one
         self.failure: Exception | None = None
 
     def __len__(self) -> int:
@@ -120,7 +120,7 @@ class CollectionLoader:
             self.fail(error)
 
     def fail(self, error: Exception) -> None:
-        """Take note of what went wrong with these images, or raise it."""
+        """Record an error with these images, or raise it."""
         if not self.goes_on:
             raise error
         self.failure = self.failure or error
@@ -142,13 +142,13 @@ class CollectionLoader:
             yield [self._batch(images) for images in by_size.values()]
 
     def completeness(self, measured: float, strategy: Strategy) -> dict[str, float]:
-        """How many images all processes ``skipped``, and ``complete``, 1 where with those measured these are all."""
+        """Return ``skipped``, a count over all processes, and ``complete``, 1 if all other images were measured."""
         own = torch.tensor(float(len(self.skipped)), device=strategy.root_device)
         unread = float(strategy.reduce(own, reduce_op="sum"))
         return {"skipped": unread + self.unfit, "complete": float(measured + unread == self.total)}
 
     def one(self, place: int) -> Batch | None:
-        """A batch of a single image, or None where it cannot be read."""
+        """Return a batch of a single image, or None if it cannot be read."""
         pixels = self.collection.pixels(place)
         return None if pixels is None else self._batch({place: pixels})
 

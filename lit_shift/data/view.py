@@ -1,4 +1,4 @@
-"""How a network is meant to see a whole image."""
+"""Resizing and cropping of an image to a network's input."""
 
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from lit_shift.utils.errors import InputError
 
 
 class View(NamedTuple):
-    """How a whole image is brought to a network's input: the shorter side to ``resize`` pixels, then the middle.
+    """Preprocessing of an image for a network: resize the shorter side to ``resize``, then crop the middle.
 
-    ``height`` and ``width`` of the input; ``resize`` None leaves the scale as it is; ``interpolation`` is ``nearest``,
-    ``bilinear`` or ``bicubic``, each with antialiasing where it makes an image smaller.
+    ``height`` and ``width`` are those of the input. ``resize`` None keeps the scale. ``interpolation`` is ``nearest``,
+    ``bilinear`` or ``bicubic``, with antialiasing when shrinking.
     """
 
     height: int
@@ -24,14 +24,14 @@ class View(NamedTuple):
 
 
 def scaled(images: Tensor, view: View) -> Tensor:
-    """Images (N, 3, H, W) with values in [0, 1] at the scale that the view asks for, whole."""
+    """Resize images (N, 3, H, W) with values in [0, 1] to the view's scale, without cropping."""
     if view.resize is None:
         return images
     return transforms.resize(images, [view.resize], InterpolationMode(view.interpolation)).clamp(0, 1)
 
 
 def scaled_size(height: int, width: int, view: View) -> tuple[int, int]:
-    """Height and width of what :func:`scaled` makes of an image of this height and width."""
+    """Height and width of the result of :func:`scaled` for an image of this height and width."""
     if view.resize is None:
         return height, width
     short, long = view.resize, int(view.resize * max(height, width) / min(height, width))
@@ -39,7 +39,7 @@ def scaled_size(height: int, width: int, view: View) -> tuple[int, int]:
 
 
 def too_small(height: int, width: int, view: View) -> str | None:
-    """Why an image of this height and width cannot be seen whole, and what to do; None where it can be."""
+    """Return why an image of this height and width is smaller than the input, and what to do; None if it is not."""
     height, width = scaled_size(height, width, view)
     if height >= view.height and width >= view.width:
         return None
@@ -50,10 +50,10 @@ def too_small(height: int, width: int, view: View) -> str | None:
 
 
 def whole(images: Tensor, view: View) -> Tensor:
-    """Images as the network is meant to see them: (N, 3, H, W) -> (N, 3, height, width), values in [0, 1].
+    """Bring images to the network's input: (N, 3, H, W) -> (N, 3, height, width), values in [0, 1].
 
     Raises:
-        InputError: an image smaller than the network's input, and no scale to bring it to.
+        InputError: the images are smaller than the input after scaling.
     """
     if flaw := too_small(images.shape[2], images.shape[3], view):
         raise InputError(flaw)
@@ -61,7 +61,7 @@ def whole(images: Tensor, view: View) -> Tensor:
 
 
 def resized(images: Tensor, height: int, width: int) -> Tensor:
-    """Images resized to (height, width), smoothly and without aliasing: (N, 3, H, W) -> (N, 3, height, width)."""
+    """Resize images to (height, width) with antialiasing: (N, 3, H, W) -> (N, 3, height, width)."""
     if images.shape[2:] == (height, width):
         return images
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)

@@ -1,4 +1,4 @@
-"""What is measured, from its config: images, protocols and classifiers."""
+"""Build the parts of a measurement from its config: images, protocols and classifiers."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ from lit_shift.utils.files import given
 
 
 def asked_top(cfg: DictConfig) -> tuple[int, ...] | None:
-    """Every k that ``protocol.top`` names, None where it leaves that to the data; of a majority there is but one."""
+    """Return every k of ``protocol.top``, or None if the data decide. For a majority vote only 1 is possible."""
     asked = cfg.protocol.top
     top = tuple(asked) if isinstance(asked, ListConfig) else asked if asked is None else (asked,)
     if cfg.tta is not None and cfg.tta_vote == "majority" and top != (1,):
@@ -37,10 +37,10 @@ def asked_top(cfg: DictConfig) -> tuple[int, ...] | None:
 
 
 def by_labels(cfg: DictConfig) -> bool:
-    """Whether the correct class is the label.
+    """True if the correct class is the label.
 
     Raises:
-        InputError: an unknown way to tell the correct class.
+        InputError: unknown ``class_of``.
     """
     if cfg.class_of not in CORRECT_CLASSES:
         raise unknown("class_of", cfg.class_of, CORRECT_CLASSES)
@@ -55,7 +55,7 @@ def build_subset(
     seed: int,
     batch_sizes: list[int],
 ) -> Collections:
-    """The images to be measured, with the subject's labels where labels tell the correct class."""
+    """Choose the images to measure, and relabel them with the subject's classes if labels are the correct class."""
     if by_labels(cfg):
         for number, collection in enumerate(collections):
             if collection not in collections[:number]:  # protocols share theirs
@@ -66,7 +66,7 @@ def build_subset(
 
 
 def build_protocols(cfg: DictConfig) -> dict[str, Protocol]:
-    """The protocols of ``cfg.protocol``, by name."""
+    """Instantiate the protocols of ``cfg.protocol``, by name."""
     protocols = {}
     for name in chosen_protocols(cfg):
         with said_of(f"protocol.{name}"):
@@ -75,13 +75,13 @@ def build_protocols(cfg: DictConfig) -> dict[str, Protocol]:
 
 
 def chosen_protocols(cfg: DictConfig) -> list[str]:
-    """The names of the protocols of ``cfg.protocol``, which holds options too; none where there is none."""
+    """Return the names of the chosen protocols. ``cfg.protocol`` also holds options, and may be missing."""
     options = cfg.protocol if "protocol" in cfg else {}
     return [str(key) for key, part in options.items() if isinstance(part, DictConfig) and "_target_" in part]
 
 
 def build_collections(cfg: DictConfig, protocols: dict[str, Protocol]) -> dict[str, Collection]:
-    """What each protocol takes its images from: the test images of ``cfg.data``, or a video."""
+    """Return the images for each protocol: the test images of ``cfg.data``, or a video."""
     collections: dict[str, Collection] = {}
     images: Collection | None = None
     for name, protocol in protocols.items():
@@ -94,7 +94,7 @@ def build_collections(cfg: DictConfig, protocols: dict[str, Protocol]) -> dict[s
 
 
 def build_images(cfg: DictConfig) -> Collection:
-    """The test images of ``cfg.data``; those of a folder are read when they are wanted, and need no training images."""
+    """Return the test images of ``cfg.data``. Those of a folder are read on demand and need no training images."""
     if cfg.data._target_ == "lit_shift.data.ImageFolder":
         return Photographs.found_in(cfg.data.root, cfg.data.size)
     data = build_data(cfg)
@@ -102,35 +102,35 @@ def build_images(cfg: DictConfig) -> Collection:
 
 
 def build_voters(cfg: DictConfig) -> TestTimeAugmentation:
-    """The vote of the classifier over ``cfg.tta`` shifted copies."""
+    """Build the classifier that votes over ``cfg.tta`` shifted copies."""
     return TestTimeAugmentation(build_subject(cfg), cfg.tta, cfg.tta_by, cfg.tta_vote, cfg.tta_seed)
 
 
 def build_subject(cfg: DictConfig) -> Subject:
-    """The classifier of a run, which sees images as large as those that it was trained on, or one from elsewhere."""
+    """Build the classifier: of a run, with the image size that it was trained on, or one from elsewhere."""
     if cfg.ckpt is None:
-        pl.seed_everything(cfg.seed, verbose=False)  # of random weights
+        pl.seed_everything(cfg.seed, verbose=False)  # for random weights
         with said_of("model"):
             return instantiate(cfg.model)
     with said_of("model"):
         net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.class_names))
-    # The checkpoint has the normalisation too.
+    # The checkpoint also has the normalisation.
     subject = Subject(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
     load_weights(subject, given(cfg.ckpt))
     return subject
 
 
 def view_of_run(cfg: DictConfig) -> View:
-    """How a run sees images: the shorter side as large as those that it was trained on, then the middle."""
+    """View of a run: resize the shorter side to that of the training images, then crop the middle."""
     height, width = cfg.image_size
     return View(height, width, resize=min(height, width))
 
 
 def see_as_trained(cfg: DictConfig, data: ImageDataModule) -> None:
-    """Bring the test images of a data set to a run's classes and, in 8 bits, to its view; what that changes is said.
+    """Convert a data set's test images to a run's classes and view, in 8 bits. Prints what this changes.
 
     Raises:
-        InputError: another number of classes, other classes, or images that cannot be brought to that size.
+        InputError: the number of classes or the classes differ, or the images cannot be brought to that size.
     """
     known = list(cfg.class_names)
     if len(known) != len(data.classes):
@@ -149,7 +149,7 @@ def relabel(images: Collection, subject: Subject, way: str) -> None:
     """Give images the labels of the subject's classes.
 
     Raises:
-        InputError: they have none, or of classes that are not the subject's.
+        InputError: they have no labels, or other classes than the subject.
     """
     if images.labels is None:
         raise InputError(
@@ -160,7 +160,7 @@ def relabel(images: Collection, subject: Subject, way: str) -> None:
 
 
 def matched(names: Sequence[str], classes: Sequence[str], way: str) -> list[int]:
-    """As :func:`~lit_shift.classifiers.class_names.match_classes`; of other names, say what is taken for what."""
+    """Like :func:`~lit_shift.classifiers.class_names.match_classes`, but print the matches if names differ."""
     outputs = match_classes(names, classes, way)
     pairs = [(classes[output], name) for name, output in zip(names, outputs, strict=True)]
     if any(ours.casefold() != theirs.casefold() for ours, theirs in pairs):

@@ -1,4 +1,4 @@
-"""What can be known of a measurement before it begins: what it asks that cannot be, and images it cannot use."""
+"""Checks before a measurement: requests that cannot be met, and images that cannot be used."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ USUAL_TOP = (1, 5)
 
 @contextmanager
 def named(protocol: str) -> Iterator[None]:
-    """What goes wrong is a protocol's."""
+    """Prefix InputErrors with the protocol's name."""
     try:
         yield
     except InputError as error:
@@ -27,14 +27,14 @@ def named(protocol: str) -> Iterator[None]:
 
 
 def possible_top(asked: Sequence[int] | None, classes: int) -> tuple[int, ...]:
-    """Every k for which it is asked whether the correct class is among the k most probable.
+    """Return every k for which top-k measures are taken.
 
     Args:
-        asked: what the user asks; None is :data:`USUAL_TOP`, or 1 alone of few classes, which is said.
-        classes: how many there are.
+        asked: the user's choice; None is :data:`USUAL_TOP`, without those too large for few classes, which is printed.
+        classes: number of classes.
 
     Raises:
-        InputError: as many classes as one k that is asked for, or fewer.
+        InputError: there are no more classes than one of the k that the user asks for.
     """
     top = tuple(asked or USUAL_TOP)
     few = [k for k in top if k >= classes]
@@ -49,7 +49,7 @@ def possible_top(asked: Sequence[int] | None, classes: int) -> tuple[int, ...]:
 
 
 def try_network(subject: Subject, protocol: Protocol) -> None:
-    """Have the network see a frame of another size than its input's; an InputError where it cannot."""
+    """Try the network on a frame, if frames differ in size from its input. Raises an InputError if it fails."""
     height, width = protocol.frame_size(subject.view)
     if (height, width) == (subject.view.height, subject.view.width):
         return
@@ -64,10 +64,10 @@ def try_network(subject: Subject, protocol: Protocol) -> None:
 
 
 def unusable(name: str, protocol: Protocol, data: Collections, images: Collection, view: View) -> set[int]:
-    """The places of images that a protocol cannot use for their size, of those that are asked for; this is said.
+    """Return the indices of requested images that a protocol cannot use because of their size, and print how many.
 
     Raises:
-        InputError: an image that cannot be read, where such are not left out, or none that can be used.
+        InputError: an image cannot be read (unless these are skipped), or none can be used.
     """
     chosen = data.chosen(images)
     flaws: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""The folder of a measurement: where it is, what it holds, and what takes the place of what."""
+"""The folder of a measurement: its contents, and which earlier results are replaced."""
 
 import signal
 from collections.abc import Mapping
@@ -28,15 +28,15 @@ from lit_shift.utils.files import make_folder
 
 
 def keep(findings: Findings, out: Path, stopped_by: int) -> None:
-    """Write a measurement: its config, arrays, metrics and figures. A part never takes the place of a whole one.
+    """Write a measurement: config, arrays, metrics and figures. A partial one never replaces a complete one.
 
-    What was measured before of the same network on the same images stays, but for the measures that were taken again.
+    Earlier results for the same network and images are kept, except for measures that were taken again.
 
     Args:
-        findings: nothing is written of none.
+        findings: the measurement; nothing is written if it is empty.
         out: the folder.
-        stopped_by: the signal that has ended the measurement early, or 0. After a scheduler's, which kills what is not
-            gone within seconds, no figures are drawn.
+        stopped_by: the signal that ended the measurement early, or 0. After SIGTERM no figures are drawn, because
+            schedulers kill a process seconds later.
     """
     if not findings.metrics:
         return
@@ -51,7 +51,7 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
         findings = replace(findings, arrays=arrays, folder=out)
         kept = {name: value for name, value in metrics.items() if family(name) not in BY_LAYER}
         findings = replace(findings, metrics=kept | first_by_layer(kept, findings.protocols))
-    elif before:  # nothing of it is to be beside what it is not of
+    elif before:  # of something else: none of it may stay beside the new results
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
@@ -60,7 +60,7 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
     write_metrics(out / "metrics.json", findings.metrics)
     hurried = stopped_by == signal.SIGTERM
     if hurried or not findings.config["figures"]:
-        gallery.remove([findings], out / "figures")  # those of an earlier measurement
+        gallery.remove([findings], out / "figures")  # from an earlier measurement
         why = ", without figures, for which there may be no time" if hurried else ""
         say(f"written: metrics.json and {ARRAYS} in {out}{why}")
         return
@@ -69,10 +69,10 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
 
 
 def measured_before(out: Path) -> Findings | None:
-    """What there is in a folder of results.
+    """Read the earlier results in a folder, or return None if there are none.
 
     Raises:
-        InputError: it is not eval.py's, or cannot be read.
+        InputError: they are not eval.py's, or cannot be read.
     """
     if not (out / "metrics.json").exists():
         return None
@@ -87,12 +87,12 @@ def measured_before(out: Path) -> Findings | None:
 
 
 def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> None:
-    """Before anything is measured, say what it will take the place of.
+    """Print which earlier results a measurement will replace.
 
     Args:
-        cfg: what is to be measured.
-        out: where it is to go.
-        protocols: under which it is to be measured, with their options in words.
+        cfg: config of the measurement.
+        out: its folder.
+        protocols: the chosen protocols, with their options in words.
 
     Raises:
         InputError: as :func:`measured_before`.
@@ -113,12 +113,12 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
 
 
 def _subject(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a measurement is of."""
+    """Return what identifies the network and the images of a measurement."""
     parts = {key: config[key] for key in ("model", "weights_sha256")}
     return parts | {"data": images_of(config), "vote": vote(config)}
 
 
 def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """What was found before, without the families that have been measured anew, and what is found now."""
+    """Merge results: new ones replace the earlier ones of the same family."""
     anew = {family(name) for name in now}
     return {name: value for name, value in before.items() if family(name) not in anew} | dict(now)

@@ -1,4 +1,4 @@
-"""What eval.py measures: a run as its training did, or any classifier along the paths of Azulay & Weiss."""
+"""The measurements of eval.py: a run as in its training, or any classifier along the paths of Azulay & Weiss."""
 
 import hashlib
 from dataclasses import replace
@@ -41,7 +41,7 @@ from lit_shift.utils.files import given, make_folder
 
 
 def out_folder(cfg: DictConfig) -> Path:
-    """Where a measurement goes: ``out=``, the run's folder, or ``evals/<data>-<name>-<hash of model and data>``."""
+    """Folder for a measurement: ``out=``, else in the run's, else ``evals/<data>-<name>-<hash of model and data>``."""
     if cfg.out:
         return given(cfg.out)
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
@@ -49,9 +49,9 @@ def out_folder(cfg: DictConfig) -> Path:
 
 
 def with_weights(cfg: DictConfig) -> DictConfig:
-    """The config with the checkpoint's path, where ckpt names a run's folder, and a digest of the weights' file.
+    """Add a digest of the weights' file, whose content may change later (None if there is no file).
 
-    The file may be another one tomorrow; the digest is None where there is no file.
+    Where ``ckpt`` names the folder of a run, it becomes the path of the run's checkpoint.
     """
     if cfg.ckpt:
         cfg.ckpt = str(checkpoint_at(cfg.ckpt))
@@ -61,13 +61,13 @@ def with_weights(cfg: DictConfig) -> DictConfig:
 
 
 def protocols_in_words(cfg: DictConfig) -> dict[str, str]:
-    """The chosen protocols with what tells a measurement under each from another under the same."""
+    """Describe the chosen protocols by the options that affect their results."""
     usual: Any = OmegaConf.load(CONF / "protocol" / "shared" / "common.yaml")
     return {name: _described(cfg, name, usual) for name in chosen_protocols(cfg)}
 
 
 def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
-    """Test a run's checkpoint as its training did."""
+    """Test a run's checkpoint as its training does."""
     data = build_data(cfg)
     see_as_trained(cfg, data)
     classifier = build_classifier(cfg, data)
@@ -83,8 +83,8 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     """Measure a classifier under the protocols of ``cfg.protocol``.
 
     Raises:
-        InputError: no labels where they are needed, classes that are not the classifier's, images that are not there,
-            or what a part of the config raises.
+        InputError: missing labels, classes other than the classifier's, missing images, or an error from a part of the
+            config.
     """
     options, top = cfg.protocol, asked_top(cfg)
     usual = top or USUAL_TOP
@@ -102,19 +102,19 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
             steps.append(len(protocol.positions(subject.view)))
             try_network(subject, protocol)
             protocol.meet([collections[name].name(place) for place in range(len(collections[name]))])
-    batch_sizes = [-(-settings.batch // number) for number in steps]  # so that their frames fill the network's batch
+    batch_sizes = [-(-settings.batch // number) for number in steps]  # images whose frames fill the network's batch
     data = build_subset(cfg, list(collections.values()), subject, images, options.seed, batch_sizes)
     data.unfit = [
         unusable(name, protocol, data, collections[name], subject.view) for name, protocol in protocols.items()
     ]
-    look_into_layers = options.layers and cfg.tta is None  # of a vote over several passes there is no single map
+    look_into_layers = options.layers and cfg.tta is None  # a vote over several passes has no single map
     module = Measurement(subject, protocols, settings, look_into_layers)
     described = {f"{name}/options": np.array(options) for name, options in protocols_in_words(cfg).items()}
     return test(cfg, out, module, data, described)
 
 
 def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
-    """Measure what a vote over ``cfg.tta`` shifted copies gains and costs; raises what :func:`along_paths` does."""
+    """Measure the gain and cost of a vote over ``cfg.tta`` shifted copies. Raises as :func:`along_paths` does."""
     images = at_least_or_all(1, "tta_images", cfg.tta_images)
     batch_size = at_least(1, "data.eval_batch_size", cfg.data.eval_batch_size)
     collection = build_images(cfg)
@@ -126,10 +126,10 @@ def by_voting(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
 def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
-    """Run a measurement; what it finds, with the arrays that are given."""
+    """Run a measurement, and return its results together with ``arrays``."""
     made_of = in_numbers(module.subject.net, module.subject.view[:2])
     ready_folder(cfg, out)
-    # Whatever the precision of the training.
+    # In full precision, whatever that of the training.
     in_full = cfg.copy()
     in_full.trainer.precision = "32-true"
     trainer = build_trainer(in_full, [KeepMeasured()])
@@ -146,10 +146,10 @@ def test(
 
 
 def ready_folder(cfg: DictConfig, out: Path) -> None:
-    """Make the folder, and say what in it the measurement takes the place of.
+    """Create the folder, and print which earlier results the measurement will replace.
 
-    Once all is made that it needs, for nothing to be announced that then cannot be; and before it begins, for what is
-    wrong with the folder to be known before, and not after, hours of measuring.
+    Called once everything else is ready, so that only what will happen is announced, and before the measurement, so
+    that a problem with the folder is known before hours of work.
     """
     check_folder(cfg, out, protocols_in_words(cfg))
     make_folder(out, "out")
@@ -162,7 +162,7 @@ def _described(cfg: DictConfig, name: str, usual: DictConfig) -> str:
         options.pop("draws", None)
     options |= {key: cfg.protocol[key] for key in ("tolerance", "threshold") if cfg.protocol[key] != usual[key]}
     if name != "frames" and cfg.protocol.images != "all" and cfg.protocol.seed != usual.seed:
-        options["seed"] = cfg.protocol.seed  # which is of other images
+        options["seed"] = cfg.protocol.seed  # it selects other images
     if cfg.class_of != "label":
         options["class_of"] = cfg.class_of
     elif name == "frames":

@@ -1,4 +1,4 @@
-"""A classifier along the frames of one protocol: its measures, and what the pictures need."""
+"""Measures of a classifier along the frames of one protocol, and material for the figures."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -39,15 +39,15 @@ SHOWN_LAYERS = 5
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of every protocol.
+    """Settings shared by all protocols.
 
     Args:
-        top: every k for which it is asked whether the correct class is among the k most probable.
+        top: every k for which top-k measures are taken.
         tolerance: of non-shiftability, see :func:`lit_shift.functional.nonshiftability`.
         threshold: likewise.
-        batch: how many frames go through the network at once.
-        by_label: the correct class is the label; otherwise what the network answers for the whole image.
-        skip_bad: leave out images that the network does not answer with finite numbers.
+        batch: number of frames per forward pass.
+        by_label: True if the correct class is the label; otherwise it is the network's answer on the whole image.
+        skip_bad: leave out images whose outputs are not finite.
     """
 
     top: Sequence[int]
@@ -59,7 +59,7 @@ class Settings:
 
     @property
     def rate(self) -> str:
-        """What the share of frames is called whose class is the correct one."""
+        """Name of the fraction of frames classified as the correct class."""
         return "accuracy" if self.by_label else "agreement"
 
     def __post_init__(self) -> None:
@@ -76,13 +76,13 @@ class Settings:
 
 
 class PathMeasures:
-    """Measures a subject along the frames of a protocol.
+    """Measurement of a subject along the frames of a protocol.
 
     Args:
         protocol: makes the frames.
         subject: the classifier, in eval mode.
-        settings: what is asked.
-        layers: into which to look; None looks into none.
+        settings: shared by all protocols.
+        layers: the layers to look into, or None.
     """
 
     def __init__(self, protocol: Protocol, subject: Subject, settings: Settings, layers: Layers | None) -> None:
@@ -116,10 +116,10 @@ class PathMeasures:
                 metric.to(subject.mean.device)
 
     def update(self, batch: Batch) -> list[int]:
-        """Measure images of one size, whose ``places`` are among all and whose labels are classes of the subject.
+        """Measure images of one size, given their ``places`` and labels in the subject's classes.
 
         Returns:
-            The places of those that are left out, as the network does not answer them with finite numbers.
+            The places of images that are left out because outputs are not finite.
 
         Raises:
             InputError: there are such images, and they are not to be skipped.
@@ -152,12 +152,12 @@ class PathMeasures:
         return pixels.to(self.subject.mean) / 255
 
     def _whole(self, images: Tensor, batch: Batch) -> Tensor:
-        """Logits (N, K) of the whole images."""
+        """Compute logits (N, K) of the whole images."""
         keys = [(place, 0) for place in batch.places.tolist()]
         return self.subject.answer(self.protocol.seen(images, self.subject.view), keys)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
-        """Logits (N, S, K), and for each layer the sums (N, S, C) and the maxima (N, C) of its maps."""
+        """Compute logits (N, S, K), and for each layer the sums (N, S, C) and maxima (N, C) of its maps."""
         n = len(images)
         sums: dict[str, list[Tensor]] = {}
         maxima: dict[str, Tensor] = {}
@@ -165,18 +165,18 @@ class PathMeasures:
         def see(name: str, maps: Tensor) -> None:
             summed = maps.sum((2, 3), dtype=torch.float64)
             sums.setdefault(name, []).append(summed.unflatten(0, (-1, n)))
-            # On channels_last maps of few channels amax takes a quarter of all time on a CPU.
+            # On channels_last maps with few channels, amax would take a quarter of all time on a CPU.
             largest = F.adaptive_max_pool2d(maps, 1).unflatten(0, (-1, n)).amax((0, 3, 4))
             maxima[name] = torch.maximum(maxima[name], largest) if name in maxima else largest
 
         with self.watched.watch(see) if self.watched else nullcontext():
             logits = [self.subject.answer(*some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
-        # One by one, as those of a grid path are gigabytes.
+        # One layer at a time, because the sums along a grid path take gigabytes.
         summed = {name: torch.cat(sums.pop(name)).transpose(0, 1) for name in list(sums)}
         return torch.cat(logits).transpose(0, 1), summed, maxima
 
     def _chunks(self, images: Tensor, places: Sequence[int]) -> Iterator[tuple[Tensor, list[Key]]]:
-        """The frames of all steps, as many at once as go through the network: (s N, 3, h, w), step by step."""
+        """Yield the frames step by step, as many at once as fit the network's batch: (s N, 3, h, w)."""
         frames = enumerate(self.protocol.frames(images, places, self.subject.view), start=1)  # 0 is the whole image
         at_once = max(1, self.settings.batch // len(images))
         while some := list(islice(frames, at_once)):
@@ -184,16 +184,16 @@ class PathMeasures:
 
     @property
     def started(self) -> bool:
-        """Whether any image has been measured."""
+        """True if any image has been measured."""
         return self.metrics[self.settings.rate].update_called
 
     def pictures(self, batch: Batch) -> dict[str, np.ndarray]:
         """A few frames of a single image, the probability of its correct class, and maps that respond to it.
 
         Returns:
-            Nothing of an image without good answers; else
-            ``frames`` (T, 3, h, w) uint8, ``curve`` (S,), and where there are layers, for a few of them the map that
-            responds most, ``maps/<layer>`` (T, h, w), and the ``sums`` (S, C) of the last one's maps.
+            Empty if outputs are not finite. Otherwise ``frames`` (T, 3, h, w) uint8 and ``curve`` (S,). With layers
+            also, for a few of them, the map that responds most, ``maps/<layer>`` (T, h, w), and the ``sums`` (S, C) of
+            the last one's maps.
         """
         image, places = self._images(batch.pixels), batch.places.tolist()
         names = self.watched.names if self.watched else []
@@ -226,14 +226,14 @@ class PathMeasures:
         return np.unique(np.linspace(0, self.steps - 1, SHOWN_FRAMES).round().astype(int))
 
     def of_whole_images(self) -> dict[str, float]:
-        """Accuracy on the images as they are, with its intervals; nothing where there are no labels."""
+        """Accuracy on whole images, with its intervals; empty without labels."""
         found: dict[str, float] = {}
         for name, metric in self.on_whole_images.items():
             found |= metric.compute().named(name)
         return found
 
     def compute(self) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Scalars, and arrays for the figures; see :class:`~lit_shift.evaluation.path_module.Measurement` for names."""
+        """Scalars, and arrays for the figures, named as in :class:`~lit_shift.evaluation.path_module.Measurement`."""
         measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
         check_any(found[self.settings.rate].images)

@@ -1,4 +1,4 @@
-"""A classifier under the protocols of Azulay & Weiss, as a test of Lightning's: a test loader for each protocol."""
+"""Lightning test of a classifier under the protocols of Azulay & Weiss, with one test loader per protocol."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,35 +22,44 @@ from lit_shift.utils.errors import InputError
 
 
 class Measurement(LightningModule):
-    """Measures a subject under protocols; the n-th test loader yields the images of the n-th protocol.
+    """Measurement of a subject under protocols. The n-th test loader yields the images of the n-th protocol.
 
-    Logs for each protocol, every measure with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
-    images: ``accuracy`` over the frames (and ``accuracy_top<k>``), or, where no label tells the correct class,
-    ``agreement`` with the answer on the whole image; where frames come in small steps ``mad`` and, for each k,
-    ``jaggedness_top<k>``, ``jaggedness_rate_top<k>``, the same over the number of steps from frame to frame, and
-    ``jagged_fraction_top<k>``, and ``nonshiftability/<layer>`` and ``departures/<layer>``; ``n`` images, ``steps``,
-    ``skipped``, the images (of a video, frames) that could not be read or used or that the network does not answer
-    with finite numbers, and ``complete``, 1 where all others that were asked for are measured. Without the protocol's
-    name, ``nonshiftability/<layer>`` and ``departures/<layer>`` are those of the first protocol that has them.
-    ``network/accuracy`` (and ``network/accuracy_top<k>``) is that on the whole images of the first protocol that has
-    some, where there are labels.
+    Logs for each protocol, as ``<protocol>/<measure>``, with the ends ``_ci95_low`` and ``_ci95_high`` of the 95%
+    interval over images:
 
-    Where a protocol of several cannot be measured, the others are; ``failures`` says by name what went wrong.
+    - ``accuracy`` over the frames (and ``accuracy_top<k>``). If labels are not the correct class, this is
+      ``agreement`` with the answer on the whole image.
+    - If frames differ by small steps: ``mad``; for each k ``jaggedness_top<k>``, ``jaggedness_rate_top<k>`` (the same
+      per step) and ``jagged_fraction_top<k>``; ``nonshiftability/<layer>`` and ``departures/<layer>``.
 
-    Leaves in ``arrays``, each under the protocol's name: the ``places`` (N,) of the images, their ``labels``, -1 where
-    there are none, the class that each whole image ``answers`` to, and the ``probability`` (N, S) of the correct class;
-    ``positions`` (S,) of the frames and ``along``, in words; ``layers``, ``depths``, ``pools`` (L,),
-    ``nonshiftability`` and ``departures`` (L, 3), mean and ends of the interval, with their ``tolerance``, and
-    ``nonshiftability_by_image`` (N, L) float16; where positions are sizes ``accuracy_top<k>`` or ``agreement_top<k>``
-    (S, 3); and of the M images that are shown their places ``shown`` (M,), the ``curve`` (M, S) of their correct
-    class's probability, ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions`` (T,), ``sums`` (M, S, C) of the last
-    layer's maps, and for some layers ``maps/<layer>`` (M, T, h, w), the map that responds most.
+    And without an interval:
+
+    - ``n`` images; ``steps``; ``skipped``, the number of images (of a video, frames) that could not be read or used, or
+      whose outputs are not finite; and ``complete``, 1 if all others have been measured.
+
+    Without a protocol's name, ``nonshiftability/<layer>`` and ``departures/<layer>`` are those of the first protocol
+    that has them. With labels, ``network/accuracy`` (and ``network/accuracy_top<k>``) is that on the whole images of
+    the first protocol that has images.
+
+    If one of several protocols cannot be measured, the others are. ``failures`` holds the errors by name.
+
+    Leaves in ``arrays``, each under the protocol's name:
+
+    - ``places`` (N,) of the images; their ``labels``, -1 if unknown; the class that each whole image ``answers`` to;
+      and the ``probability`` (N, S) of the correct class.
+    - ``positions`` (S,) of the frames, and ``along``, their label.
+    - ``layers``, ``depths``, ``pools`` (L,); ``nonshiftability`` and ``departures`` (L, 3), mean and ends of the
+      interval, with their ``tolerance``; and ``nonshiftability_by_image`` (N, L) float16.
+    - If positions are sizes, ``accuracy_top<k>`` or ``agreement_top<k>`` (S, 3).
+    - For the M images shown, their places ``shown`` (M,); the ``curve`` (M, S) of their correct class's probability;
+      ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions`` (T,); ``sums`` (M, S, C) of the last layer's maps; and for
+      some layers ``maps/<layer>`` (M, T, h, w), the map that responds most.
 
     Args:
         subject: the classifier.
         protocols: by name.
-        settings: what is asked of each.
-        look_into_layers: whether non-shiftability is measured.
+        settings: shared by all protocols.
+        look_into_layers: True to measure non-shiftability.
     """
 
     def __init__(
@@ -82,7 +91,7 @@ class Measurement(LightningModule):
         loaders: Any = self.trainer.test_dataloaders
         loader = loaders[dataloader_idx]
         try:
-            for batch in batches if loader.failure is None else ():  # one may come that was fetched before
+            for batch in batches if loader.failure is None else ():  # one may have been prefetched before the failure
                 loader.skipped += self.measures[dataloader_idx].update(batch)
         except Interrupted:
             raise
@@ -93,7 +102,7 @@ class Measurement(LightningModule):
         loaders: Any = self.trainer.test_dataloaders
         found: dict[str, float] = {}
         for name, measures, loader in zip(self.protocols, self.measures, loaders, strict=True):
-            if loader.failure is None and measures.started:  # else it failed, or the test was interrupted before
+            if loader.failure is None and measures.started:  # not if it failed or the test was interrupted before
                 try:
                     scalars, arrays = self._found(measures, loader)
                     found |= {f"{name}/{key}": value for key, value in scalars.items()}
@@ -116,14 +125,14 @@ class Measurement(LightningModule):
     def _found(
         self, measures: PathMeasures, loader: CollectionLoader
     ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-        """Scalars and, in the first process, arrays."""
+        """Return scalars and, in the first process, arrays."""
         scalars, arrays = measures.compute()
         scalars |= loader.completeness(scalars["n"], self.trainer.strategy)
         scalars["skipped"] += measures.protocol.skipped
         return scalars, arrays | self._pictures(measures, loader) if self.trainer.is_global_zero else {}
 
     def _pictures(self, measures: PathMeasures, loader: CollectionLoader) -> dict[str, np.ndarray]:
-        """Of the shown images, those that can be read and are answered before the measurement is interrupted."""
+        """Return pictures of the shown images that can be read and have finite outputs, until interrupted."""
         kept: dict[int, dict[str, np.ndarray]] = {}
         with suppress(Interrupted):
             for place in loader.shown:
@@ -137,7 +146,7 @@ class Measurement(LightningModule):
 
 
 def tell_failures(trainer: Trainer) -> None:
-    """Say, once the others are kept, which protocols could not be measured, and fail as the first did."""
+    """Print which protocols could not be measured, once the others are written, and raise the first one's error."""
     failures: dict[str, Exception] = getattr(trainer.lightning_module, "failures", {})
     for number, (name, error) in enumerate(failures.items()):
         if number:

@@ -1,4 +1,4 @@
-"""What a test has found, from the trainer that ran it, and to W&B."""
+"""Results of a test, collected from its trainer, written and logged to W&B."""
 
 from typing import Any
 
@@ -20,27 +20,27 @@ from lit_shift.training.wandb_logging import log_media, wandb_loggers
 
 
 def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
-    """What the callbacks of a test have found of the run's model."""
+    """Collect the results that the callbacks of a test leave for the run's model."""
     arrays: dict[str, Any] = {}
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         arrays |= getattr(callback, "arrays", {})
     config: Any = OmegaConf.to_container(cfg)
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
     config["classes"] = config.pop("class_names", None) or list(data.classes)
-    config.setdefault("image_size", list(data.image_size))  # of a run, as all test images are brought to it
+    config.setdefault("image_size", list(data.image_size))  # a run's test images have all been brought to it
     metrics = with_network(trainer, in_numbers(trainer.lightning_module.net, data.image_size))  # type: ignore[arg-type]
     return Findings(label(cfg), config, metrics, read_history(run.history), arrays)
 
 
 def with_network(trainer: Trainer, network: dict[str, int | float]) -> dict[str, float]:
-    """What a test has logged, and the network's own numbers, which go to its loggers too."""
+    """Return the logged metrics of a test together with ``network``, which is also logged."""
     for logger in trainer.loggers:
         logger.log_metrics(network)
     return scalars(trainer.callback_metrics) | network
 
 
 def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:
-    """Write what the test of a run has found, which makes it a finished one, and log it."""
+    """Write the results of a run's test, which marks the run as finished, and log them."""
     findings = found(trainer, cfg, run)
     save_arrays(run.folder / ARRAYS, findings.arrays)
     run.finish(findings.metrics)
@@ -48,13 +48,13 @@ def finish(trainer: Trainer, cfg: DictConfig, run: Run) -> None:
 
 
 def log_figures(trainer: Trainer, findings: Findings) -> None:
-    """The figures as media where W&B is the logger."""
+    """Log the figures as media if W&B is in use."""
     if wandb_loggers(trainer):
         log_media(trainer, gallery.draw([findings]), {})
 
 
 def _log(trainer: Trainer, findings: Findings) -> None:
-    """The figures, and the model's row of Table 1, as media where W&B is the logger."""
+    """Log the figures, and the model's row of Table 1, as media if W&B is in use."""
     if wandb_loggers(trainer):
         (row,) = table1.build([findings])
         cells = {"pool": row.pool, "filter": row.filter, "aug": row.aug, "seed": findings.config["seed"]}

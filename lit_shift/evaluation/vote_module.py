@@ -1,4 +1,4 @@
-"""What a vote over several shifted copies of an image gains, and what it costs (Azulay & Weiss, section 5)."""
+"""Lightning test of the gain and cost of a vote over shifted copies of an image (Azulay & Weiss, section 5)."""
 
 import time
 from statistics import median
@@ -14,18 +14,18 @@ from lit_shift.data.loader import Batch
 from lit_shift.data.view import whole
 from lit_shift.metrics import ElectedAccuracy, ElectedConsistency, Interval
 
-COPIES = 2  # of each image, randomly shifted before the vote: as many as consistency compares
+COPIES = 2  # per image, randomly shifted before the vote; consistency compares two
 
 
 class Voting(LightningModule):
-    """Measures a subject whose network votes: accuracy and consistency under random shifts by number of passes.
+    """Accuracy and consistency of a voting subject under random shifts, by the number of passes.
 
-    Logs for 1, 2, 4 ... and all passes ``tta/accuracy_<passes>``, which where no label tells the correct class is
-    ``tta/agreement_<passes>`` with the answer on the whole image, and ``tta/consistency_<passes>``, each with the ends
-    ``_ci95_low`` and ``_ci95_high`` of its 95% interval over images, and ``tta/milliseconds_<passes>`` for an
-    image; ``tta/n`` images, ``tta/skipped`` that cannot be read or answered with finite numbers, and ``tta/complete``,
-    1 where all are measured. Leaves in ``arrays`` ``tta/passes`` (P,), ``tta/accuracy`` or ``tta/agreement``, and
-    ``tta/consistency`` (P, 3).
+    Logs, for 1, 2, 4 ... and all passes, ``tta/accuracy_<passes>`` (if labels are not the correct class,
+    ``tta/agreement_<passes>`` with the answer on the whole image) and ``tta/consistency_<passes>``, each with the ends
+    ``_ci95_low`` and ``_ci95_high`` of its 95% interval over images, and ``tta/milliseconds_<passes>`` per image. Also
+    ``tta/n`` images, ``tta/skipped``, those that cannot be read or whose outputs are not finite, and ``tta/complete``,
+    1 if all others have been measured. Leaves in ``arrays``: ``tta/passes`` (P,), ``tta/accuracy`` or
+    ``tta/agreement`` (P, 3), and ``tta/consistency`` (P, 3).
 
     Args:
         voters: the subject.
@@ -41,7 +41,7 @@ class Voting(LightningModule):
         k = voters.k
         self.passes = sorted({2**i for i in range(k.bit_length())} | {k})
         self.accuracy, self.consistency = ElectedAccuracy(self.passes), ElectedConsistency(self.passes)
-        self.milliseconds: list[float] = []  # for an image and a pass, by batch
+        self.milliseconds: list[float] = []  # per image and pass, by batch
         self.arrays: dict[str, np.ndarray] = {}
 
     def test_step(self, batches: list[Batch], batch_idx: int) -> None:

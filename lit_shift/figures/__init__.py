@@ -1,6 +1,6 @@
 """The papers' figures: arrays in, a matplotlib figure out.
 
-Models are told apart by name: a mapping from name to data draws each in a colour of its own, in order.
+Models are identified by name: a mapping from name to data draws each in its own colour, in order.
 """
 
 from lit_shift.figures.azulay_weiss import (

@@ -1,4 +1,4 @@
-"""The figures of Azulay & Weiss's paper. Rates are in [0, 1], and their axes say percent."""
+"""The figures of Azulay & Weiss's paper. Rates are in [0, 1], and their axes show percent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,7 +25,7 @@ MOST_TICKS = 40
 
 
 class Interval(NamedTuple):
-    """A mean over images, and the lower and the upper end of its 95% interval; NaN where there is none."""
+    """Mean over images, and the lower and upper end of its 95% interval. NaN if unknown."""
 
     mean: float
     low: float
@@ -33,10 +33,10 @@ class Interval(NamedTuple):
 
 
 class Probabilities(NamedTuple):
-    """What :func:`correct_probability` draws of a model.
+    """A model in :func:`correct_probability`.
 
-    ``positions`` (S,), equally spaced, ``probability`` (N, S) of the correct class there, in [0, 1], NaN where it is
-    missing, and what the positions are: ``along``.
+    ``positions`` (S,), equally spaced; ``probability`` (N, S) of the correct class at these, in [0, 1], NaN if missing;
+    ``along``, the label of the positions.
     """
 
     positions: Array
@@ -45,10 +45,10 @@ class Probabilities(NamedTuple):
 
 
 def correct_probability(models: Mapping[str, Probabilities], of: str = "correct class") -> Figure:
-    """The probability of the correct class along a path: a panel for each model, a row for each image.
+    """Probability of the correct class along a path: one panel per model, one row per image.
 
-    Each panel has the positions of its model. Rows are sorted by their sum, each model's by its own, the largest at the
-    top. Missing values are grey. ``of`` says what stands for the correct class where there are no labels.
+    Each panel has the positions of its model. Rows are sorted by their sum, separately for each model, the largest at
+    the top. Missing values are grey. ``of`` names the substitute for the correct class if there are no labels.
 
     Source: Azulay & Weiss, Fig. 2A.
     """
@@ -69,7 +69,7 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
             extent=(positions[0] - half, positions[-1] + half, len(order), 0),
             aspect="auto",
             interpolation="nearest" if len(order) <= 200 else "auto",
-            interpolation_stage="data",  # more rows than the sheet has are averaged before they are coloured
+            interpolation_stage="data",  # average rows that share a pixel before colouring them
         )
         ax.set_facecolor("0.8")
         ax.set(yticks=[], ylabel=f"{len(order)} image{'s' * (len(order) > 1)}")
@@ -81,10 +81,10 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
 
 
 def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Figure:
-    """How often and how much answers change along paths: a panel for each measure, bars with their intervals.
+    """Amount of change of the output along paths: one panel per measure, bars with intervals.
 
     Args:
-        models: for each model, of each protocol, any of ``MEASURES``.
+        models: for each model and protocol, any of ``MEASURES``.
 
     Source: Azulay & Weiss, Fig. 2B and 7-9.
     """
@@ -116,17 +116,17 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Fi
 def feature_maps(
     maps: Mapping[str, Array], frames: Array, positions: Array | Sequence[float], along: str, tolerance: float
 ) -> Figure:
-    """Frames of a path and below each the feature maps that it brings about, a row for each layer.
+    """Frames of a path, and below each the feature maps that it produces, one row per layer.
 
-    A row has a scale of its own, from 0 to its largest value. At its right is the map's sum at each frame, relative to
-    its mean over the frames; where it stays in the shaded band, it does not depart from that mean.
+    Each row has its own scale, from 0 to its largest value. To its right is the map's sum at each frame, relative to
+    its mean over the frames. While it stays within the shaded band, it does not depart from that mean.
 
     Args:
         maps: for each layer, one feature map at the T frames, (T, h, w).
         frames: (T, 3, H, W) uint8.
         positions: of the T frames.
-        along: what the positions are.
-        tolerance: a sum departs where it differs from its mean by more than this share of it.
+        along: label of the positions.
+        tolerance: fraction of its mean by which a sum must differ from it to depart.
 
     Source: Azulay & Weiss, Fig. 3.
     """
@@ -155,17 +155,17 @@ def feature_maps(
 
 
 def _relative_sums(ax: Axes, positions: Array | Sequence[float], sums: Array, tolerance: float, **style: Any) -> None:
-    """Each column of sums (S, C), relative to its mean; nothing where that is 0. Shaded: it does not depart."""
+    """Draw each column of sums (S, C) relative to its mean, unless that is 0, and shade the band of no departure."""
     mean = sums.mean(0)
     ax.axhspan(1 - tolerance, 1 + tolerance, color="0.9", zorder=0)
     ax.plot(positions, sums / np.where(mean == 0, np.nan, mean), **style)
 
 
 class LayerNonShiftability(NamedTuple):
-    """What :func:`nonshiftability` draws of a layer.
+    """A layer in :func:`nonshiftability`.
 
-    ``depth``, how many convolutions an image has passed there; ``pool``, whether it is a pool and no convolution;
-    ``interval``, the number of steps at which a feature map's sum changes, mean over images and its ends.
+    ``depth``, the number of convolutions up to there; ``pool``, true for a pool, false for a convolution;
+    ``interval``, the number of steps at which a feature map's sum changes: mean over images and ends.
     """
 
     layer: str
@@ -175,11 +175,11 @@ class LayerNonShiftability(NamedTuple):
 
 
 class NonShiftabilityByDepth(NamedTuple):
-    """What :func:`nonshiftability` draws of a model.
+    """A model in :func:`nonshiftability`.
 
-    ``layers`` (L) in the network's order; ``steps``, how many there are from frame to frame of the path; ``tolerance``,
-    the share of its mean over the path by more than which a sum that changes differs from that of the frame before;
-    ``images`` (N, L), the number of such steps for each image, NaN where no map responds.
+    ``layers`` (L) in the network's order; ``steps``, the number of steps of the path; ``tolerance``, the fraction of
+    its mean along the path by which a map's sum must change to count; ``images`` (N, L), the number of such steps for
+    each image, NaN if no map responds.
     """
 
     layers: Sequence[LayerNonShiftability]
@@ -191,11 +191,9 @@ class NonShiftabilityByDepth(NamedTuple):
 def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
     """Non-shiftability by depth: the mean over images with its interval, and a thin line for each image.
 
-    Pools are squares.
-
-    Networks of the same layers are drawn layer by layer, others by the number of convolutions passed, or by the share
-    of them where one has more layers than another. On paths of the same length the steps are counted; where lengths
-    differ, it is their share.
+    Pools are squares. Networks with the same layers are drawn layer by layer. Others are drawn by the number of
+    convolutions passed, or by its fraction if they have different numbers of layers. The vertical axis counts steps, or
+    shows their fraction if the paths have different lengths.
 
     Source: Azulay & Weiss, section 3 and Fig. 10.
     """
@@ -232,19 +230,19 @@ def nonshiftability(models: Mapping[str, NonShiftabilityByDepth]) -> Figure:
 
 
 def _interval_line(ax: Axes, places: Array, intervals: Array, **style: Any) -> None:
-    """A line and the band of its intervals: (S, 3), mean, low and high."""
+    """Draw a line and the band of its intervals: (S, 3), mean, low and high."""
     mean, low, high = intervals.T
     ax.plot(places, mean, **style)
     ax.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    if len(places) == 1:  # which has no band
+    if len(places) == 1:  # a band would be invisible
         ax.vlines(places, low, high, color=style["color"])
 
 
 class SumCurves(NamedTuple):
-    """What :func:`sums` draws of a model on a path.
+    """A model's path in :func:`sums`.
 
-    ``positions`` (S,), ``sums`` (S, C) of each of C feature maps there, and what the positions are: ``along``; a sum
-    departs where it differs from its mean by more than the share ``tolerance`` of it.
+    ``positions`` (S,); ``sums`` (S, C) of each of the C feature maps; ``along``, the label of the positions. A sum
+    departs from its mean if it differs by more than the fraction ``tolerance`` of it.
     """
 
     positions: Array
@@ -254,13 +252,14 @@ class SumCurves(NamedTuple):
 
 
 def sums(models: Mapping[str, Mapping[str, SumCurves]], most: int = 16) -> Figure:
-    """The sum of each feature map along a path, relative to its mean: a row for each model, a column for each path.
+    """Sum of each feature map along a path, relative to its mean: one row per model, one column per path.
 
-    Each panel has the positions of its model. Where a sum stays in the shaded band, it does not depart from its mean.
+    Each panel has the positions of its model. While a sum stays within the shaded band, it does not depart from its
+    mean.
 
     Args:
         models: for each model, curves by the name of the path.
-        most: draw so many maps, those with the largest mean.
+        most: number of maps to draw, those with the largest mean.
 
     Source: Azulay & Weiss, Fig. 4 and 11-13.
     """
@@ -283,7 +282,7 @@ def sums(models: Mapping[str, Mapping[str, SumCurves]], most: int = 16) -> Figur
 
 
 class SizeAccuracy(NamedTuple):
-    """What :func:`accuracy_by_size` draws of a model.
+    """A model in :func:`accuracy_by_size`.
 
     ``sizes`` (S,) in pixels; ``top1`` (S, 3), the mean over images and both ends of its interval; ``top5`` likewise.
     """
@@ -294,7 +293,7 @@ class SizeAccuracy(NamedTuple):
 
 
 def accuracy_by_size(models: Mapping[str, SizeAccuracy], rate: str = "accuracy") -> Figure:
-    """Accuracy, or another rate, on images that are resized and placed, by their size: top 1, and top 5 dashed.
+    """Accuracy, or another rate, by the size of resized and placed images: top 1, and top 5 dashed.
 
     Source: Azulay & Weiss, Fig. 6.
     """
@@ -323,17 +322,17 @@ def film(
     of: str = "correct class",
     ordered: bool = True,
 ) -> Figure:
-    """The probability of the correct class along a path, with frames above their places on it.
+    """Probability of the correct class along a path, with frames above their positions.
 
     Args:
         frames: (T, 3, H, W) uint8.
         frame_positions: (T,)
         curves: (S,) for each model.
         positions: (S,)
-        along: what the positions are.
-        title: what the image is.
-        of: what stands for the correct class.
-        ordered: whether neighbouring frames differ by a small step; others are points that no line joins.
+        along: label of the positions.
+        title: name of the image.
+        of: the correct class or its substitute.
+        ordered: True if neighbouring frames differ by a small step; otherwise points are not joined by a line.
 
     Source: Azulay & Weiss, Fig. 1.
     """
@@ -342,7 +341,7 @@ def film(
     half = 0.48 * min([extent / 6, *np.diff(np.unique(frame_positions))])
     reach = extent / 2 + half
     height, width = frames.shape[2:]
-    shape = height / width * half / reach  # of the strip, so that frames keep theirs
+    shape = height / width * half / reach  # aspect of the strip that keeps the frames'
     figure = Figure(figsize=(8, 8 * shape + 3.6), layout="constrained")
     strip, ax = figure.subplots(2, 1, height_ratios=(8 * shape, 2.7), sharex=True)
     filmstrip(strip, frames, frame_positions, half)
@@ -358,12 +357,12 @@ def film(
 
 
 def cost(models: Mapping[str, Mapping[str, Array]], rate: str = "accuracy") -> Figure:
-    """Accuracy (or what else is the rate) and consistency by what they cost: the number of forward passes for an image.
+    """Accuracy (or another rate) and consistency against their cost: the number of forward passes per image.
 
     Args:
         models: for each model, ``passes`` (K,), at least 1, and ``rate`` and ``consistency`` (K, 3), the mean over
             images and both ends of its interval.
-        rate: what that is: accuracy, or agreement with the answer on the whole image.
+        rate: accuracy, or agreement with the answer on the whole image.
 
     Source: Azulay & Weiss, section 5.
     """

@@ -1,4 +1,4 @@
-"""Why it happens: signals, their subsampling and its filters."""
+"""Signals, their subsampling and its filters: why aliasing happens."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +10,14 @@ from lit_shift.figures.style import Array
 
 
 def downsampling(signal: Array, steps: Mapping[str, Sequence[Array]]) -> Figure:
-    """A one-dimensional signal and what becomes of it and of its shift by one sample, step by step.
+    """A one-dimensional signal and its shift by one sample, step by step through a pool, with spectra below.
 
-    Below, the magnitude of their spectra. A shift changes none as long as every sample is kept; where subsampling has
-    folded frequencies onto each other, they differ.
+    A shift changes no magnitude as long as every sample is kept. Where subsampling has folded frequencies onto each
+    other, the spectra differ.
 
     Args:
         signal: (n,)
-        steps: for each step or way of pooling, what comes of the signal and of its shift: two arrays (n,) or (n / 2,).
+        steps: for each step or pool, the results for the signal and for its shift: two arrays (n,) or (n / 2,).
 
     Source: Zhang, Fig. 3.
     """
@@ -41,11 +41,11 @@ def downsampling(signal: Array, steps: Mapping[str, Sequence[Array]]) -> Figure:
 
 
 def spectrum(values: Array, stride: int = 1) -> tuple[Array, Array]:
-    """Frequencies and magnitudes of the waves of which a signal is the sum; that of frequency 0 is its mean.
+    """Frequencies and magnitudes of a signal's Fourier components; that of frequency 0 is its mean.
 
     Args:
         values: (n,)
-        stride: of how many samples of the input each is one.
+        stride: number of input samples per sample of the signal.
 
     Returns:
         (n // 2 + 1,) each; frequencies in units of the input's Nyquist frequency, from 0 to 1 / stride.
@@ -59,7 +59,7 @@ def frequency_responses(
 ) -> Figure:
     """Magnitude of filters' frequency responses, from 0 to the Nyquist frequency.
 
-    The dashed line is the ideal filter before a subsampling by 2, which can keep half of the band.
+    The dashed line is the ideal filter before subsampling by 2, which can keep half of the band.
 
     Args:
         filters: taps (n,) of each.
@@ -77,7 +77,7 @@ def frequency_responses(
 
 
 def filter_families(families: Mapping[str, Mapping[str, Array]], columns: int = 3, points: int = 256) -> Figure:
-    """What :func:`frequency_responses` draws, a panel for each family of filters.
+    """:func:`frequency_responses` with one panel per family of filters.
 
     Args:
         families: taps (n,) of each filter of each family.
@@ -107,12 +107,12 @@ def _responses(ax: Axes, filters: Mapping[str, Array], points: int) -> None:
 
 
 def aliasing(curve: Array, samples: Mapping[str, Array]) -> Figure:
-    """A continuous signal, and samples of it before and after each of several ways of subsampling, below each other.
+    """A continuous signal, and its samples before and after several ways of subsampling, one panel below the other.
 
     Args:
-        curve: (m,), the signal, so finely sampled that it looks continuous; drawn in grey in every panel.
-        samples: by name, each (n,) with an n of its own, equally spaced over the curve's extent; the longest tells the
-            unit of the axis.
+        curve: (m,), the signal, sampled so finely that it looks continuous; drawn in grey in every panel.
+        samples: by name, arrays (n,) of any length, equally spaced over the curve's extent. The longest sets the unit
+            of the axis.
 
     Source: the sampling theorem, whose neglect Zhang's paper is about.
     """
@@ -130,10 +130,10 @@ def aliasing(curve: Array, samples: Mapping[str, Array]) -> Figure:
 
 
 def maps(models: Mapping[str, Mapping[str, Array]]) -> Figure:
-    """Maps of one channel in grey, a row for each model and a column for each kind; black is 0.
+    """Maps of one channel in grey, a row for each model and a column for each kind. Black is 0.
 
     Args:
-        models: for each model, maps (h, w) by name, at least 0, of whatever sizes. White is 1, or the largest value.
+        models: for each model, maps (h, w) by name, at least 0, of any size. White is 1, or a larger maximum.
     """
     columns = max(map(len, models.values()))
     figure = Figure(figsize=(2.2 * columns + 0.3, 2.4 * len(models)), layout="constrained")

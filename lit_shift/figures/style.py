@@ -1,4 +1,4 @@
-"""What the figures share: how models are told apart, legends, curves and strips of pictures."""
+"""Style shared by the figures: line styles of models, legends, curves and strips of images."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import cycle
@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Data = TypeVar("Data")
 
-# For models: ten colours, then the same dashed and dotted.
+# Line styles of models: ten colours solid, then dashed, dotted and dash-dotted.
 STYLES = [{"color": f"C{number}", "linestyle": dash} for dash in ("-", "--", ":", "-.") for number in range(10)]
 
 
 def styled(models: Mapping[str, Data]) -> Iterator[tuple[str, Data, dict[str, Any]]]:
-    """Each model's name, data and line style."""
+    """Yield each model's name, data and line style."""
     for (name, data), style in zip(models.items(), cycle(STYLES), strict=False):
         yield name, data, style
 
 
 def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
-    """The models' names below the panels, in a sheet that is higher for many."""
+    """Add the models' names below the panels, and make the figure higher to fit them."""
     handles, names = ax.get_legend_handles_labels()
     columns = min(columns, len(names))
     width, height = figure.get_size_inches()
@@ -33,9 +33,9 @@ def legend_below(figure: Figure, ax: Axes, columns: int) -> None:
 def probability_curves(
     ax: Axes, positions: Array, curves: Mapping[str, Array], of: str = "correct class", joined: bool = True
 ) -> None:
-    """The probability of the correct class, or of what stands for it, (S,) for each model, at S positions.
+    """Draw the probability of the correct class (or ``of`` its substitute), (S,) for each model, at S positions.
 
-    They are a line, or points alone where they are not ``joined``.
+    They are lines, or points if not ``joined``.
     """
     for name, probabilities, line in styled(curves):
         how = {"linewidth": 1.5, "marker": dot(positions), **line}
@@ -46,14 +46,14 @@ def probability_curves(
 
 
 def dot(positions: Array) -> str:
-    """The marker of a line: none, but of a single point, which could not be seen without."""
+    """Marker of a line: none, except for a single point, which would otherwise be invisible."""
     return "o" if len(positions) == 1 else ""
 
 
 def filmstrip(
     ax: Axes, pictures: Iterable[Array], places: Iterable[float], half: float, interpolation: str = "auto"
 ) -> None:
-    """Pictures (3, H, W), each in the middle of its place on the x axis, reaching ``half`` to either side."""
+    """Draw images (3, H, W), each centred at its place on the x axis and reaching ``half`` to either side."""
     for picture, place in zip(pictures, places, strict=True):
         extent = (place - half, place + half, 0, 1)
         ax.imshow(picture.transpose(1, 2, 0), extent=extent, aspect="auto", interpolation=interpolation)

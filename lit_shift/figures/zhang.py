@@ -14,16 +14,16 @@ from lit_shift.units import written
 
 FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
 FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
-# Of histograms of the variation, ten bins a decade.
+# Bins of histograms of the variation, ten per decade.
 VARIATION_EDGES = np.logspace(-5, 0, 51)
 LENGTH_MARKERS = {1: "x", 2: "d", 3: "^", 4: "s", 5: "p", 6: "h", 7: "o"}
 
 
 class LayerDistance(NamedTuple):
-    """What :func:`equivariance` draws of a layer.
+    """A layer in :func:`equivariance`.
 
     ``by_shift`` (H, W), the mean distance at shift (h, w); ``between_images``, that between different images;
-    ``resolution`` (height, width) of the layer's map.
+    ``resolution``, (height, width) of the layer's map.
     """
 
     by_shift: Array
@@ -32,11 +32,11 @@ class LayerDistance(NamedTuple):
 
 
 def equivariance(models: Mapping[str, Mapping[str, LayerDistance]], columns: int = 6) -> Figure:
-    """A heat map for each layer: how far its shifted features are from the features of the shifted image.
+    """Heat map per layer of the distance between its shifted features and its features of the shifted image.
 
-    Distances to invariance, of its features to those of the shifted image, are drawn alike.
-    No shift is in the middle. Blue is 0, red is half of the layer's mean distance between different images. Models are
-    drawn above each other, layer by layer.
+    Distances from invariance, i.e. between features of the image and of the shifted image, are drawn alike. The
+    unshifted image is at the centre. Blue is 0, red is half the layer's mean distance between different images. Models
+    are drawn above each other, layer by layer.
 
     Source: Zhang, Fig. 4.
     """
@@ -83,12 +83,12 @@ def _heat_map(ax: Axes, layer: LayerDistance) -> Any:
 
 
 def variation_counts(variations: Array) -> Array:
-    """Number of images in each bin of :data:`VARIATION_EDGES`; the first also has those below it."""
+    """Number of images in each bin of :data:`VARIATION_EDGES`. The first bin includes those below it."""
     return np.histogram(np.maximum(variations, VARIATION_EDGES[0]), VARIATION_EDGES)[0]
 
 
 def variation(variations: Mapping[str, Array]) -> Figure:
-    """Histogram over images of the variance, over shifts, of the probability of the correct class.
+    """Histogram over images: the variance over shifts of the probability of the correct class.
 
     Args:
         variations: (N,) for each model, in [0, 1].
@@ -113,7 +113,7 @@ def variation(variations: Mapping[str, Array]) -> Figure:
 
 
 def filter_tv(models: Mapping[str, Mapping[str, float]]) -> Figure:
-    """Total variation of the learned filters by layer; lower is smoother.
+    """Total variation of the learned filters by layer. Lower is smoother.
 
     Args:
         models: for each model, the total variation of each layer.
@@ -131,7 +131,7 @@ def filter_tv(models: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
-    """Total variation of each layer's filters over training, a panel for each layer.
+    """Total variation of each layer's filters during training, one panel per layer.
 
     Args:
         models: for each model, ``epoch`` (E,) and the values (E,) of each layer.
@@ -160,7 +160,7 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
 def stability(
     curves: Mapping[str, Array], pixels: Array, titles: Sequence[str], thumbnails: int = 8, columns: int = 2
 ) -> Figure:
-    """Probability of the correct class along a diagonal shift, an image a panel, with the shifted images below.
+    """Probability of the correct class along a diagonal shift, one panel per image, with shifted images below.
 
     Args:
         curves: for each model (M, D), the probability at the shifts (d, d).
@@ -192,7 +192,7 @@ def stability(
 
 
 class Point(NamedTuple):
-    """A model in :func:`accuracy_consistency`: rates in [0, 1]."""
+    """A model in :func:`accuracy_consistency`, with rates in [0, 1]."""
 
     name: str
     family: str
@@ -206,7 +206,7 @@ class Point(NamedTuple):
 def accuracy_consistency(points: Sequence[Point]) -> Figure:
     """Consistency against accuracy: shape by filter length, colour by family, published points in grey.
 
-    One panel without shift augmentation, one with it, each on axes of its own.
+    There is one panel without shift augmentation and one with it, each with its own axes.
 
     Source: Zhang, Fig. 5.
     """
@@ -228,7 +228,7 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
         ax.grid(alpha=0.3)
         middle = sum(ax.get_xlim()) / 2
         ours = [point for point in points if point.aug == aug and not point.published]
-        # Of names only what tells them apart.
+        # Parts of the names that all share are not shown.
         shared = set.intersection(*(set(point.name.split("-")) for point in ours)) if len(ours) > 1 else set()
         for point in ours:
             name = "-".join(part for part in point.name.split("-") if part not in shared)

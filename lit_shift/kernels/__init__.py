@@ -1,1 +1,1 @@
-"""Faster versions of pools and convolutions; without them every result is the same to rounding."""
+"""Faster versions of pools and convolutions; deleting them changes no result beyond rounding."""

@@ -1,4 +1,4 @@
-"""Results that are made once and then stay what they are."""
+"""Results that are computed once and then never change."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,11 +12,11 @@ Made = TypeVar("Made")
 
 
 def constant(make: Callable[..., Made]) -> Callable[..., Made]:
-    """Have a function make its result once for the same arguments, which are positional and can be hashed.
+    """Decorate a function so that it computes its result once per tuple of hashable positional arguments.
 
-    It is made in a thread of its own, as PyTorch's modes are of a thread: what is first made while a network is traced
-    or exported, under ``inference_mode``, ``vmap``, autocast or another default device is what it is elsewhere.
-    ``torch.compile`` takes it as it is; of a function that is only cached it would make the result anew at every step.
+    The result is computed in a separate thread, because PyTorch's modes are thread-local: it comes out the same even
+    when first needed while a network is traced or exported, or under ``inference_mode``, ``vmap``, autocast or another
+    default device. ``torch.compile`` treats it as a constant; with a plain cache it would recompute it at every step.
     """
 
     @cache
@@ -33,7 +33,7 @@ def constant(make: Callable[..., Made]) -> Callable[..., Made]:
 
 
 def _lifted(made: Any) -> Any:
-    """A tensor, or a named tuple of tensors, as the mode sees it in which it is taken; without one as it is."""
+    """Return a tensor, or named tuple of tensors, as the current mode sees it; unchanged if no mode is active."""
     if isinstance(made, Tensor):
         return torch.ops.aten.lift_fresh(made)
     return made._make(map(_lifted, made)) if isinstance(made, tuple) else made  # type: ignore[attr-defined]

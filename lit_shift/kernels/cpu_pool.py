@@ -1,7 +1,7 @@
-"""Max and blur on a torus without a padded copy of any map, which on a CPU would take longer than the work itself.
+"""Circular max and blur without padded copies of the maps, which on a CPU take longer than the arithmetic itself.
 
-The dense max is made with its last row and column once more before its first, as ``F.max_pool2d`` can see them; a
-convolution then finds all but a few of the samples that a blur needs.
+``F.max_pool2d`` can produce the dense max with its last row and column repeated before the first. A convolution then
+finds all but a few of the samples that the blur needs.
 """
 
 from typing import Any
@@ -12,12 +12,12 @@ from torch import Tensor
 
 from lit_shift.kernels.constant import constant
 
-SMALLEST = 16  # the matrices of lit_shift.pools.Pool.blur are faster on smaller maps
-CONVOLVES = torch.backends.mkldnn.is_available()  # other convolutions of a channel each are slow
+SMALLEST = 16  # on smaller maps the matrices of lit_shift.pools.Pool.blur are faster
+CONVOLVES = torch.backends.mkldnn.is_available()  # other backends' depthwise convolutions are slow
 
 
 def applies(x: Tensor) -> bool:
-    """Whether :func:`max_blur` is the fastest way to pool such maps."""
+    """True if :func:`max_blur` is the fastest way to pool such maps."""
     if not CONVOLVES or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
     return x.dtype == torch.float32 and min(x.shape[2:]) >= SMALLEST
@@ -32,12 +32,12 @@ def dense_max(x: Tensor) -> Tensor:
 
 
 def max_blur(x: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """That, blurred, and of it every second sample: (N, C, H, W) -> (N, C, H/2, W/2), H and W even.
+    """:func:`dense_max`, then a blur, then every second sample: (N, C, H, W) -> (N, C, H/2, W/2), H and W even.
 
     Args:
-        taps: of the filter, ``(n - 1) // 2`` of n before a sample and ``n // 2`` after.
+        taps: the filter's n taps, ``(n - 1) // 2`` of them before a sample and ``n // 2`` after.
     """
-    reach = max(len(taps) // 2, 1)  # before a sample and after; one of those before is given
+    reach = max(len(taps) // 2, 1)  # on both sides of a sample; the map already includes one sample before the border
     before, after = reach - (len(taps) - 1) // 2, reach - len(taps) // 2
     return _MaxBlur.apply(x, (0.0,) * before + taps + (0.0,) * after)
 
@@ -65,10 +65,10 @@ class _MaxBlur(torch.autograd.Function):
 
 
 def _maxima(ctx: Any, x: Tensor) -> Tensor:
-    """The dense max, and before its first row and column its last ones: (N, C, H, W) -> (N, C, H + 1, W + 1).
+    """Dense max, with its last row and column repeated before the first: (N, C, H, W) -> (N, C, H + 1, W + 1).
 
-    Where the map is padded with nothing, the last windows of an axis see its last sample alone and those before the
-    first its first alone; the larger of the two is what a window across the border sees.
+    ``F.max_pool2d`` pads with -inf, so the last window of an axis sees only the last sample and the window before the
+    first sees only the first. The larger of the two is what a window across the border sees.
     """
     maxima, indices = F.max_pool2d(x, 2, stride=1, padding=1, return_indices=True)
     first_won = []
@@ -81,7 +81,7 @@ def _maxima(ctx: Any, x: Tensor) -> Tensor:
 
 
 def _maxima_gradient(ctx: Any, grad: Tensor) -> Tensor:
-    """From a gradient with respect to all maxima, which is overwritten: (N, C, H + 1, W + 1) -> (N, C, H, W)."""
+    """Gradient of :func:`_maxima`, (N, C, H + 1, W + 1) -> (N, C, H, W). Overwrites ``grad``."""
     x, indices, *first_won = ctx.saved_tensors
     for (first, last), won in zip(reversed(_borders(grad)), reversed(first_won), strict=True):
         last += first
@@ -96,9 +96,9 @@ def _borders(x: Tensor) -> list[tuple[Tensor, Tensor]]:
 
 
 def _halve(x: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
-    """Blur an axis of S samples, given with the last once more before the first, and keep every second.
+    """Blur an axis of S samples, given with the last one repeated before the first, and keep every second sample.
 
-    The convolution sees zeros beyond the border; what is there on a torus is added.
+    The convolution sees zeros beyond the border; the circular contributions are added afterwards.
     """
     stride, padding = _convolution(taps, axis)
     y = F.conv2d(x, _weight(taps, axis, x.shape[1]), None, stride, padding, groups=x.shape[1])
@@ -108,7 +108,7 @@ def _halve(x: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
 
 
 def _halve_gradient(grad: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
-    """From S / 2 samples of an axis back to S + 1."""
+    """Gradient of :func:`_halve`: from S / 2 samples of an axis back to S + 1."""
     stride, padding = _convolution(taps, axis)
     x = F.conv_transpose2d(grad, _weight(taps, axis, grad.shape[1]), None, stride, padding, groups=grad.shape[1])
     for out, seen, tap in _beyond(taps, x.shape[axis] - 1):
@@ -117,7 +117,7 @@ def _halve_gradient(grad: Tensor, taps: tuple[float, ...], axis: int) -> Tensor:
 
 
 def _convolution(taps: tuple[float, ...], axis: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Stride and padding: the first window reaches a sample less beyond the border, since one is given."""
+    """Stride and padding. One sample before the border is already given, so the first window needs one less."""
     before = len(taps) // 2 - 1
     return ((2, 1), (before, 0)) if axis == 2 else ((1, 2), (0, before))
 
@@ -129,6 +129,6 @@ def _weight(taps: tuple[float, ...], axis: int, channels: int) -> Tensor:
 
 
 def _beyond(taps: tuple[float, ...], size: int) -> list[tuple[int, int, float]]:
-    """Which of an axis's outputs sees which sample beyond the border, and how much of it."""
+    """Contributions from beyond the border of an axis: (output, sample that wraps around, its weight)."""
     places = [(out, 2 * out + k - len(taps) // 2, tap) for out in range(size // 2) for k, tap in enumerate(taps)]
     return [(out, place % size + 1, tap) for out, place, tap in places if not -1 <= place < size]

@@ -1,9 +1,9 @@
-"""3x3 convolution of small circular maps in their Fourier basis, where it takes far fewer multiplications.
+"""3x3 convolution of small circular maps in the Fourier basis, where it takes far fewer multiplications.
 
-On a torus, a convolution multiplies each frequency of the map by one number for each pair of channels. A real map has
-half as many frequencies as pixels, each a complex number, but for the few that are their own conjugates; and a complex
-product takes three multiplications. So an 8x8 map takes 94 products of channels for its 64 pixels instead of 9 for
-each: 1.5 a pixel; a 4x4 map takes 1.4, a 2x2 map 1. All of it is real arithmetic in three matrix products, whose
+On a torus, a convolution multiplies each frequency of the map by one number per pair of channels. A real map has half
+as many frequencies as pixels, all complex except the few that are their own conjugates, and a complex product takes
+three multiplications. An 8x8 map therefore takes 94 products of channels for its 64 pixels instead of 9 for each: 1.5
+per pixel. A 4x4 map takes 1.4 per pixel, a 2x2 map 1. All of it is real arithmetic in three matrix products, whose
 gradients are matrix products of the same kind.
 """
 
@@ -17,7 +17,7 @@ from lit_shift.kernels.constant import constant
 
 
 class Basis(NamedTuple):
-    """What turns maps and kernels into F factors, and their products into maps.
+    """Matrices that transform maps and kernels into F factors, and the products of these back into maps.
 
     ``maps`` (F, H W), ``kernels`` (F, 9), ``products`` (H W, F).
     """
@@ -29,7 +29,7 @@ class Basis(NamedTuple):
 
 @constant
 def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> Basis:
-    """The real Fourier basis of a torus, with three factors to a pair of conjugate frequencies, one to any other."""
+    """Real Fourier basis of a torus: three factors per pair of conjugate frequencies, one per other frequency."""
     pixels = torch.cartesian_prod(torch.arange(height), torch.arange(width)).double()
     taps = torch.cartesian_prod(torch.arange(-1, 2), torch.arange(-1, 2)).double()
     maps, kernels, products = [], [], []
@@ -47,8 +47,8 @@ def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> 
                 kernels += [c]
                 products += [scale * cos]
             else:
-                # Of a map a + ib with a = cos and b = -sin, and a kernel c + id, the products p = c (a + b),
-                # q = a (d - c) and r = b (c + d) make p - r + i (p + q).
+                # For a map a + ib with a = cos and b = -sin, and a kernel c + id, the products p = c (a + b),
+                # q = a (d - c) and r = b (c + d) give p - r + i (p + q).
                 maps += [cos - sin, cos, -sin]
                 kernels += [c, d - c, c + d]
                 products += [2 * scale * (cos - sin), -2 * scale * sin, -2 * scale * cos]
@@ -57,10 +57,10 @@ def basis(height: int, width: int, dtype: torch.dtype, device: torch.device) -> 
 
 
 def is_faster(x: Tensor, weight: Tensor) -> bool:
-    """Whether :func:`convolve` is, as ``benchmarks/convolution.py`` has it: on a CPU, where maps are small.
+    """True if :func:`convolve` is faster, as measured by ``benchmarks/convolution.py``: on a CPU, for small maps.
 
-    Going to the basis and back takes as long for a channel whatever their number: 8x8 maps need many to make up for it.
-    In reduced precision the three products would lose what their differences need.
+    Transforming a channel takes the same time however many there are, so 8x8 maps need many channels to make up for
+    it. In reduced precision the three products would lose the digits that their differences need.
     """
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
         return False
@@ -69,10 +69,10 @@ def is_faster(x: Tensor, weight: Tensor) -> bool:
 
 
 def convolve(x: Tensor, weight: Tensor) -> Tensor:
-    """Circular cross-correlation, as ``conv2d`` of the map padded by one on each side.
+    """Circular cross-correlation, like ``conv2d`` on the map padded circularly by one on each side.
 
     Args:
-        x: (N, C, H, W), at best channels_last.
+        x: (N, C, H, W), fastest in channels_last.
         weight: (K, C, 3, 3)
 
     Returns:

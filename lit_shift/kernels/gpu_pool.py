@@ -1,4 +1,4 @@
-"""The steps of MaxPoolBlurDS as one operation, on GPUs that can run its kernels."""
+"""MaxPoolBlurDS as a single operation, on GPUs that can run its Triton kernels."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,18 +14,18 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def applies(x: Tensor) -> bool:
-    """Whether :func:`max_blur` takes such maps. What it does not take is pooled step by step.
+    """True if :func:`max_blur` accepts such maps. Others are pooled step by step.
 
-    The results are the same, and the gradients but for which of equal samples across the border has it.
+    Results are the same. Gradients differ only in which of several equal samples across the border receives them.
     """
     return x.is_cuda and x.dtype in DTYPES and runs_on(x.device)
 
 
 @constant
 def runs_on(device: torch.device) -> bool:
-    """Whether the kernels run on a GPU, found once by running them there. Where they do not, a warning says why."""
+    """True if the kernels run on this GPU, found by running them once. If they do not, a warning says why."""
     try:
-        from lit_shift.kernels import triton_pool  # not at the top: Triton is not made for every machine
+        from lit_shift.kernels import triton_pool  # here, because Triton is not available on every platform
 
         x = torch.zeros(1, 1, 2, 2, device=device)
         triton_pool.backward(x, triton_pool.forward(x, (1.0,)), (1.0,))
@@ -40,11 +40,11 @@ def runs_on(device: torch.device) -> bool:
 
 @custom_op("lit_shift::max_blur", mutates_args=())
 def max_blur(x: Tensor, taps: Sequence[float]) -> Tensor:
-    """Dense max, blur and every second sample on a torus, with sums in float32. It has no second derivative.
+    """Dense max, blur and every second sample on a torus, with sums in float32. Not twice differentiable.
 
     Args:
-        x: (N, C, H, W), H and W even, of one of :data:`DTYPES`; on a GPU.
-        taps: of the filter, at most 7.
+        x: (N, C, H, W) on a GPU, H and W even, with one of :data:`DTYPES`.
+        taps: the filter's, at most 7.
 
     Returns:
         (N, C, H/2, W/2) in channels_last.
@@ -56,7 +56,7 @@ def max_blur(x: Tensor, taps: Sequence[float]) -> Tensor:
 
 @custom_op("lit_shift::max_blur_backward", mutates_args=())
 def max_blur_backward(x: Tensor, grad: Tensor, taps: Sequence[float]) -> Tensor:
-    """The gradient of :func:`max_blur` with respect to ``x``; of equal samples in a window the first has it."""
+    """Gradient of :func:`max_blur` with respect to ``x``. Of equal samples in a window the first one receives it."""
     from lit_shift.kernels import triton_pool
 
     return triton_pool.backward(_channels_last(x), _channels_last(grad), tuple(taps))

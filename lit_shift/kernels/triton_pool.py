@@ -1,12 +1,13 @@
 # mypy: disable-error-code="no-untyped-def, assignment"
 # ruff: noqa: RUF005
-"""MaxPoolBlurDS as one Triton kernel each way: a map is read, the result is written, and nothing in between.
+"""MaxPoolBlurDS as one Triton kernel per direction: it reads a map and writes the result, with nothing in between.
 
-Both kernels read as their definitions, sums over all taps around a max of four. A program computes a few rows of the
-halved map; each of its lanes stands for one column and channel, so that what lanes load lies side by side in
-channels_last. The loops are unrolled, and what the rows of a lane share, the loads too, the compiler does once.
+Both kernels read like their definitions: sums over all taps around a max of four. A program computes a few rows of the
+halved map. Each of its lanes handles one column and channel, so that neighbouring lanes load neighbouring memory in
+channels_last. The loops are unrolled, and the compiler computes only once what the rows of a lane share, loads
+included.
 
-Within a kernel a map is where it lies, and which of its rows, columns and channels the lanes are at.
+Within a kernel, ``maps`` is a pointer together with the row, column and channel of each lane.
 """
 
 from math import gcd
@@ -17,26 +18,26 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-LANES = 512  # of a program: four for each of its threads, which loads them at once
-ROWS = 4  # of a program, at most: with more, fewer rows are loaded twice, and more is held at a time
+LANES = 512  # per program: four for each of its threads, loaded at once
+ROWS = 4  # per program, at most. More would load fewer rows twice, but need more registers
 BACKWARD_ROWS = 2  # likewise
 
 
 @triton.jit
 def _sample(maps, r: tl.constexpr, c: tl.constexpr, SHAPE: tl.constexpr):
-    """What is ``r`` rows below and ``c`` columns right of the lanes, up to four maps beyond the border."""
+    """Load the sample ``r`` rows below and ``c`` columns right of each lane, up to four maps beyond the border."""
     H: tl.constexpr = SHAPE[0]
     W: tl.constexpr = SHAPE[1]
     C: tl.constexpr = SHAPE[2]
     start, row, column, channel, inside = maps
-    # What is constant is added up first: the compiler knows by it that two places are the same.
+    # Adding the constants first lets the compiler see that two positions are the same.
     place = (row + (r + 4 * H)) % H * W + (column + (c + 4 * W)) % W
     return tl.load(start + place * C + channel, inside).to(tl.float32)
 
 
 @triton.jit
 def _dense(x, r: tl.constexpr, c: tl.constexpr, SHAPE: tl.constexpr):
-    """The max over a 2x2 window, which reaches down and right."""
+    """Max over a 2x2 window, which reaches down and right."""
     largest = _sample(x, r, c, SHAPE)
     for i in tl.static_range(1, 4):
         other = _sample(x, r + i // 2, c + i % 2, SHAPE)
@@ -46,7 +47,7 @@ def _dense(x, r: tl.constexpr, c: tl.constexpr, SHAPE: tl.constexpr):
 
 @triton.jit
 def _pooled(x, r: tl.constexpr, SHAPE: tl.constexpr, TAPS: tl.constexpr):
-    """The dense max, blurred."""
+    """Dense max, blurred."""
     before: tl.constexpr = (len(TAPS) - 1) // 2
     total = 0.0
     for k in tl.static_range(len(TAPS)):
@@ -59,7 +60,7 @@ def _pooled(x, r: tl.constexpr, SHAPE: tl.constexpr, TAPS: tl.constexpr):
 
 @triton.jit
 def _dense_gradient(grad, r: tl.constexpr, c: tl.constexpr, HALVED: tl.constexpr, TAPS: tl.constexpr):
-    """The gradient of the dense max: what each output that saw it sends back."""
+    """Gradient of the dense max: the sum over all outputs that saw it."""
     before: tl.constexpr = (len(TAPS) - 1) // 2
     total = 0.0
     for k in tl.static_range(len(TAPS)):
@@ -74,7 +75,7 @@ def _dense_gradient(grad, r: tl.constexpr, c: tl.constexpr, HALVED: tl.constexpr
 
 @triton.jit
 def _wins(x, r: tl.constexpr, c: tl.constexpr, mine: tl.constexpr, SHAPE: tl.constexpr):
-    """Whether sample ``mine`` of a window is the first, row by row, of its largest; a NaN never is."""
+    """True if sample ``mine`` of a window is its first maximum in row-major order. A NaN never is."""
     sample = _sample(x, r + mine // 2, c + mine % 2, SHAPE)
     wins = sample == sample
     for i in tl.static_range(4):
@@ -88,7 +89,7 @@ def _wins(x, r: tl.constexpr, c: tl.constexpr, mine: tl.constexpr, SHAPE: tl.con
 
 @triton.jit
 def _gradient(x, grad, r: tl.constexpr, c: tl.constexpr, SHAPE: tl.constexpr, HALVED: tl.constexpr, TAPS: tl.constexpr):
-    """The gradient of the input, from the four windows that see a sample."""
+    """Gradient of the input, from the four windows that see a sample."""
     total = 0.0
     for mine in tl.static_range(4):
         wins = _wins(x, r - mine // 2, c - mine % 2, mine, SHAPE)
@@ -98,7 +99,7 @@ def _gradient(x, grad, r: tl.constexpr, c: tl.constexpr, SHAPE: tl.constexpr, HA
 
 @triton.jit
 def _lanes(SHAPE: tl.constexpr, ROWS: tl.constexpr, LANES: tl.constexpr):
-    """Of a program, image and first row in the halved map; of its lanes, column, channel and whether they have any."""
+    """Image and first row (in the halved map) of a program; column, channel and validity of each of its lanes."""
     strips: tl.constexpr = SHAPE[0] // 2 // ROWS
     C: tl.constexpr = SHAPE[2]
     lane = tl.program_id(1) * LANES + tl.arange(0, LANES)
@@ -113,7 +114,7 @@ def _forward(
     size: tl.constexpr = HALVED[0] * HALVED[1] * HALVED[2]
     image, row, column, channel, inside = _lanes(SHAPE, ROWS, LANES)
     maps = (x + image * (4 * size), 2 * row, 2 * column, channel, inside)
-    rows = ()  # all before the first is stored, after which the compiler would load anew
+    rows = ()  # computed before the first store, after which the compiler would reload its inputs
     for i in tl.static_range(ROWS):
         rows = rows + (_pooled(maps, 2 * i, SHAPE, TAPS),)
     for i in tl.static_range(ROWS):
@@ -140,8 +141,8 @@ def forward(x: Tensor, taps: tuple[float, ...]) -> Tensor:
     """Dense max, blur and every second sample on a torus, with sums in float32.
 
     Args:
-        x: (N, C, H, W) in channels_last, H and W even; on a GPU.
-        taps: of the filter, at most 7.
+        x: (N, C, H, W) in channels_last on a GPU, H and W even.
+        taps: the filter's, at most 7.
 
     Returns:
         (N, C, H/2, W/2) in channels_last.
@@ -153,12 +154,12 @@ def forward(x: Tensor, taps: tuple[float, ...]) -> Tensor:
 
 
 def backward(x: Tensor, grad: Tensor, taps: tuple[float, ...]) -> Tensor:
-    """The gradient of :func:`forward` with respect to ``x``; of equal samples in a window the first has it.
+    """Gradient of :func:`forward` with respect to ``x``. Of equal samples in a window the first one receives it.
 
     Args:
-        x: as there.
-        grad: with respect to its result, in channels_last.
-        taps: as there.
+        x: as for :func:`forward`.
+        grad: gradient with respect to its result, in channels_last.
+        taps: as for :func:`forward`.
 
     Returns:
         (N, C, H, W) in channels_last.

@@ -1,4 +1,4 @@
-"""Networks into which the pool is passed, and what any network is made of."""
+"""Networks that take the pool as an argument, and tools to look inside any network."""
 
 from lit_shift.models.vgg import VGG13
 

@@ -1,4 +1,4 @@
-"""A network in numbers, as in Azulay & Weiss's Table 1, and what its subsampling costs (their section 3)."""
+"""Size and depth of a network as in Azulay & Weiss's Table 1, and the cost of its subsampling (their section 3)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -14,21 +14,23 @@ STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
 
 
 def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
-    """What a network is made of, by a forward pass.
+    """Count parameters, depth and subsampling of a network by one forward pass.
 
-    ``parameters``; ``depth``, the number of convolutions and linear layers on the longest way through it, as in the
-    names of VGG16 and ResNet50 (the paper's Table 1 counts Keras's layers, norms and activations included);
-    ``subsampling``, the factor s between two neighbours in the last map of more than one sample and in the image: the
-    product of all strides but of what makes a map a single sample, which loses no more. Of all translations the share
-    1/s^2 is by multiples of s in both directions, ``exact_share``, and only under these invariance can be exact;
-    augmentation would have to show the s^2 others of each image, ``copies``.
+    - ``parameters``.
+    - ``depth``: convolutions and linear layers on the longest path, as in the names VGG16 and ResNet50. (The paper's
+      Table 1 counts Keras layers, including norms and activations.)
+    - ``subsampling``: the factor s by which the last map with more than one sample is coarser than the image, i.e. the
+      product of all strides up to there. Reducing a map to a single sample loses no further shifts and does not count.
+    - ``exact_share``: 1/s^2, the fraction of translations that are multiples of s in both directions. Only under these
+      can invariance be exact.
+    - ``copies``: s^2, the number of shifted copies of each image that augmentation would have to show.
 
     Args:
         net: images (N, 3, H, W) -> anything, in eval mode.
-        example: (N, 3, H, W), of the size that it is meant for.
+        example: (N, 3, H, W), of the size the network is meant for.
 
     Returns:
-        those; the number of ``parameters`` alone where the network's inside cannot be seen (a script of torch.jit).
+        These by name. Only ``parameters`` if the inside of the network cannot be seen (torch.jit scripts).
 
     Source: Azulay & Weiss, Table 1 and section 3.
     """
@@ -43,13 +45,13 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
 
 
 def in_numbers(net: nn.Module, size: Sequence[int]) -> dict[str, int | float]:
-    """What :func:`anatomy` says of a network for images of that size, as ``network/<name>``."""
+    """Return :func:`anatomy` for images of the given size, keyed ``network/<name>``."""
     example = torch.zeros(1, 3, *size).to(next(net.parameters(), torch.zeros(())))
     return {f"network/{name}": value for name, value in anatomy(net.eval(), example).items()}
 
 
 class _Way(NamedTuple):
-    """Of the ways from the image to a tensor the most weighted layers, and the largest product of strides."""
+    """Paths from the image to a tensor: the most weighted layers and the largest product of strides on any of them."""
 
     depth: int
     stride: int
@@ -71,14 +73,14 @@ class _Anatomy(Trace[_Way]):
         if isinstance(module, WEIGHTED):
             factor = _stride(module, x, y) if isinstance(module, STRIDED) else 1
             self.notes[y] = _Way(before.depth + 1, before.stride * factor)
-        elif isinstance(module, POOLS) or next(module.children(), None) is None:  # as a whole, whatever it does inside
+        elif isinstance(module, POOLS) or next(module.children(), None) is None:  # as a whole, whatever is inside it
             self.notes[y] = _Way(before.depth, before.stride * _stride(module, x, y))
         if module is self.net and y in self.notes:
             self.whole = self.notes[y]
 
 
 def _stride(module: nn.Module, x: Tensor, y: Tensor) -> int:
-    """By how much a module without parts subsamples a map; 1 where it leaves a single sample, or no map."""
+    """Factor by which a module without children subsamples a map; 1 if it leaves a single sample or is not a map."""
     if x.ndim != 4 or y.ndim != 4 or y.shape[2:].numel() == 1:
         return 1
     if isinstance(module, STRIDED):
@@ -89,7 +91,7 @@ def _stride(module: nn.Module, x: Tensor, y: Tensor) -> int:
 
 
 def _subsampled(x: Tensor, y: Tensor) -> int:
-    """By how much a function subsamples: two of the last three axes alike, wherever channels are; 1 otherwise."""
+    """Factor by which a function subsamples: two of the last three axes equally, in either memory layout; else 1."""
     if x.ndim != 4 or y.ndim != 4 or x.shape[0] != y.shape[0] or not y.numel():
         return 1
     axes = list(zip(x.shape[1:], y.shape[1:], strict=True))

@@ -1,4 +1,4 @@
-"""The feature maps of any network: of every convolution and every pool, as the next of them gets it."""
+"""Feature maps of any network: those of every convolution and pool, as the next of them receives it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,31 +14,32 @@ from lit_shift.pools.pool import Pool
 POOLS = (Pool, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d, nn.FractionalMaxPool2d)
 JOINS = (torch.cat, torch.concat, torch.concatenate)
 
-Call = tuple[nn.Module, int]  # of a module, for which time in a pass
+Call = tuple[nn.Module, int]  # a module and the number of its call within a pass
 
 
 class Layers:
     """The convolutions and pools that an image passes in a network.
 
-    A layer's map is what the next layer sees: after all that the network does to it before another convolution or pool
-    takes it, be that by modules or by functions: norms, activations, the addition that ends a residual block. Of maps
-    that are added up the one with most convolutions behind it is the layer, and the others (a convolution on the
-    shortcut) are none. Of maps that are concatenated each layer has its own channels. The last map of a layer's own
-    shape counts, should what is taken have another.
+    A layer's map is what the next convolution or pool sees: its output after everything in between, whether done by
+    modules or by functions (norms, activations, the addition at the end of a residual block). When maps are added, the
+    sum belongs to the layer with the most convolutions behind it; the other summands (a convolution on the shortcut)
+    are not layers. When maps are concatenated, each layer keeps its own channels. If later functions change the shape,
+    the last map with the layer's original shape counts.
 
-    A pool is one of :data:`POOLS`, or any module without parts and parameters that makes a map smaller, keeps its
-    channels and leaves more than one sample, say a blur of someone else's; pools that are functions are none. Left out
-    are 1x1 convolutions of a single sample (squeeze and excitation) and maps that are not one an image.
+    A pool is one of :data:`POOLS`, or any module without children and parameters that makes a map smaller, keeps its
+    channels and leaves more than one sample, such as a third-party blur. Pools written as functions are not found. Also
+    left out are 1x1 convolutions of a single sample (squeeze and excitation) and maps without one entry per image.
 
     Args:
-        net: images (N, 3, H, W) -> anything; it is put into eval mode.
-        example: (N, 3, H, W), of the size that ``net`` is meant for, for a first run that finds the layers.
+        net: images (N, 3, H, W) -> anything. It is put into eval mode.
+        example: (N, 3, H, W), of the size ``net`` is meant for, used in a first pass to find the layers.
 
     Attributes:
-        names: of the layers, in order of depth, then of execution: their paths in ``net`` without what all share
-            (``conv1_1``), unless that leaves a number (``features.0``); ``conv#2`` is the second call of ``conv``.
-        depths: of each, the number of convolutions that an image has passed there, itself included: on the longest way.
-        pools: of each, whether it is a pool.
+        names: of the layers, by depth, then by order of execution. A name is the layer's path in ``net`` without the
+            part that all share (``conv1_1``), unless that leaves a number (``features.0``). ``conv#2`` is the second
+            call of ``conv``.
+        depths: for each layer, the number of convolutions on the longest path up to and including it.
+        pools: for each layer, True if it is a pool.
     """
 
     def __init__(self, net: nn.Module, example: Tensor) -> None:
@@ -59,10 +60,10 @@ class Layers:
 
     @contextmanager
     def watch(self, see: Callable[[str, Tensor], object]) -> Iterator[None]:
-        """While open, each forward pass of the network calls ``see(name, map)`` for each layer, map (N, C, h, w).
+        """While open, call ``see(name, map)`` for each layer in each forward pass, map (N, C, h, w).
 
-        The map is the network's own, which it may overwrite as soon as ``see`` returns. A layer is seen when the next
-        one begins, which in parallel branches need not be in the order of ``names``.
+        The map is the network's own tensor, which may be overwritten once ``see`` returns. A layer is reported when the
+        next one begins; with parallel branches this order may differ from ``names``.
         """
         with _Pass(lambda layer, map: see(self._names[layer.call], map)).of(self.net):
             yield
@@ -71,10 +72,10 @@ class Layers:
 @dataclass(eq=False)
 class _Layer:
     call: Call
-    rank: tuple[int, int]  # its depth, then its place in the order of execution
+    rank: tuple[int, int]  # its depth, then its index in order of execution
     pool: bool
     shape: torch.Size  # of its map, (C, h, w)
-    map: tuple[Tensor, slice] | None = None  # the last of that shape, and which of the channels: kept until it is seen
+    map: tuple[Tensor, slice] | None = None  # the latest of that shape and its channels; kept until it is shown
     seen: bool = False
 
     @property
@@ -83,7 +84,7 @@ class _Layer:
 
 
 class _Origin(NamedTuple):
-    """What a tensor derives from: the layers of its channels, and the convolutions on the longest way to it."""
+    """Origin of a tensor: the layers that its channels come from, and the convolutions on the longest path to it."""
 
     channels: dict[_Layer, slice]
     depth: int
@@ -94,7 +95,7 @@ class _Origin(NamedTuple):
 
 
 class _Pass(Trace[_Origin]):
-    """Shows each layer, as soon as the next one has it, with its map."""
+    """Report each layer with its map as soon as the next layer has received it."""
 
     def __init__(self, see: Callable[[_Layer, Tensor], object]) -> None:
         super().__init__()
@@ -112,7 +113,7 @@ class _Pass(Trace[_Origin]):
         elif alike:
             channels = max(alike, key=lambda origin: origin.last.rank).channels
             for layer in {layer for origin in alike for layer in origin.channels} - channels.keys():
-                layer.map = None  # a part of the sum
+                layer.map = None  # only a summand
         else:
             last = max((origin.last for _, origin in origins), key=lambda layer: layer.rank)
             channels = {last: slice(None)}
@@ -161,7 +162,7 @@ class _Pass(Trace[_Origin]):
         return tensor.ndim == 4 and tensor.shape[0] == self.images
 
     def _is_of(self, layer: _Layer, tensor: Tensor, part: slice) -> bool:
-        """Whether these channels of a tensor are of the shape of a layer's map."""
+        """True if these channels of a tensor have the shape of a layer's map."""
         return self._is_map(tensor) and tensor[:, part].shape[1:] == layer.shape
 
 
@@ -178,7 +179,7 @@ def _is_pool(module: nn.Module, x: Tensor, y: Tensor) -> bool:
 
 
 def _shortened(paths: list[list[str]]) -> list[str]:
-    """Dotted paths without the parts that all begin with, as long as none begins with a number then."""
+    """Drop the leading parts that all dotted paths share, unless one would then begin with a number."""
     shared = min(map(len, paths), default=1) - 1
     while shared and any(path[:shared] != paths[0][:shared] or path[shared].isdecimal() for path in paths):
         shared -= 1

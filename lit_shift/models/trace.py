@@ -1,4 +1,4 @@
-"""What a network's tensors are made of, followed through its modules and through the functions between them."""
+"""Follow tensors through a network's modules and the functions between them."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -13,10 +13,10 @@ Note = TypeVar("Note")
 
 
 class Trace(TorchFunctionMode, ABC, Generic[Note]):
-    """Puts a note on every tensor that a network computes, by the notes on what it is computed from.
+    """Attach a note to every tensor that a network computes, derived from the notes on its inputs.
 
-    Sums, activations and whatever else a network does by functions, in place or not, is seen as modules are. A new
-    trace overrides :meth:`noted`, and :meth:`after` where modules mean something.
+    Functions (sums, activations, in place or not) are followed like modules. A new trace overrides :meth:`noted`, and
+    :meth:`after` if it treats some modules specially.
     """
 
     def __init__(self) -> None:
@@ -26,16 +26,16 @@ class Trace(TorchFunctionMode, ABC, Generic[Note]):
 
     @abstractmethod
     def noted(self, function: Any, inputs: Sequence[Tensor], output: Tensor) -> Note:
-        """The note on what a function, or a module, makes of tensors of which at least one has a note."""
+        """Return the note for the output of a function or module, at least one of whose inputs has a note."""
 
     def start(self, images: Tensor) -> None:
-        """The network begins a forward pass."""
+        """Note that the network begins a forward pass."""
 
     def after(self, module: nn.Module, call: int, x: Tensor, y: Tensor) -> None:
-        """A module has made ``y`` of ``x``, the first of what it got, when it was called for the ``call``-th time."""
+        """Note that a module has computed ``y`` from its first input ``x``, in its ``call``-th call of this pass."""
 
     def end(self) -> None:
-        """The network has finished a pass."""
+        """Note that the network has finished a forward pass."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
@@ -52,7 +52,7 @@ class Trace(TorchFunctionMode, ABC, Generic[Note]):
             self.start(inputs[0])
 
         def after(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-            # Where it does something that is no function of torch's.
+            # Covers modules that use more than torch functions.
             self._note(module, _tensors(inputs), [tensor for tensor in _tensors(output) if tensor not in self.notes])
             self.calls[module] += 1
             if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
@@ -73,9 +73,9 @@ class Trace(TorchFunctionMode, ABC, Generic[Note]):
 
 
 class _Notes(Generic[Note]):
-    """The notes of a pass, each of which lives as long as its tensor does: on the tensor itself.
+    """The notes of one pass, each stored on its tensor, so that it lives exactly as long.
 
-    (``torch.utils.weak`` has a dictionary for it, which takes ten times as long.)
+    (The dictionary of ``torch.utils.weak`` takes ten times as long.)
     """
 
     def __contains__(self, tensor: Tensor) -> bool:
@@ -89,7 +89,7 @@ class _Notes(Generic[Note]):
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    """Those in nested containers."""
+    """Return all tensors in nested containers."""
     if isinstance(tree, Tensor):
         return [tree]
     branches = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list | tuple) else ()

@@ -1,4 +1,4 @@
-"""VGG13 for 32x32 images, its pools passed in (Zhang, section 4.1)."""
+"""VGG13 for 32x32 images, with its pools passed in (Zhang, section 4.1)."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,14 +14,14 @@ from lit_shift.utils.errors import InputError, at_least
 
 
 class ConvNormReLU(nn.Conv2d):
-    """3x3 convolution at stride 1 whose border follows ``padding``, batch norm, ReLU; what Fig. 4 calls ``conv1_1``.
+    """3x3 convolution at stride 1 with border ``padding``, batch norm and ReLU: ``conv1_1`` etc. in Zhang's Fig. 4.
 
-    With ``fourier`` it goes by :func:`lit_shift.kernels.fourier_conv.convolve` where that is faster.
+    With ``fourier`` it uses :func:`lit_shift.kernels.fourier_conv.convolve` where that is faster.
     """
 
     def __init__(self, in_channels: int, out_channels: int, padding: Padding, fourier: bool = True) -> None:
         check_padding(padding)
-        # No bias: the batch norm has one.
+        # No bias, because the batch norm has one.
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
         self.fourier = fourier and padding == "circular"
@@ -30,7 +30,7 @@ class ConvNormReLU(nn.Conv2d):
         return F.relu(self.norm(self.convolve(x)), inplace=True)
 
     def convolve(self, x: Tensor) -> Tensor:
-        """The convolution alone."""
+        """Apply the convolution alone."""
         if self.padding_mode == "zeros":
             return super().forward(x)
         if self.fourier and fourier_conv.is_faster(x, self.weight):
@@ -47,9 +47,9 @@ class VGG13(nn.Module):
     Args:
         pool: called without arguments for each of the five pools.
         num_classes: number of outputs.
-        width: channels of the first block; the others have 2, 4, 8 and 8 times as many. The paper's is 64.
-        padding: what the convolutions see beyond the border.
-        fourier: convolve small circular maps in their Fourier basis where that is faster, with the same result.
+        width: channels of the first block; the others have 2, 4, 8 and 8 times as many. The paper's width is 64.
+        padding: border handling of the convolutions.
+        fourier: convolve small circular maps in the Fourier basis where that is faster, with the same result.
 
     Shapes: (N, 3, H, W) -> (N, num_classes), H and W multiples of 32; ValueError otherwise.
     """
@@ -73,10 +73,10 @@ class VGG13(nn.Module):
             layers[f"pool{block}"] = pool()
         self.features = nn.Sequential(layers)
         self.classifier = nn.Linear(channels, num_classes)
-        self.to(memory_format=torch.channels_last)  # on a CPU, pools and convolutions are several times faster
+        self.to(memory_format=torch.channels_last)  # several times faster for pools and convolutions on a CPU
 
     def classify(self, maps: Tensor) -> Tensor:
-        """Logits from the last maps: (N, C, h, w) -> (N, num_classes)."""
+        """Compute logits from the last maps: (N, C, h, w) -> (N, num_classes)."""
         return self.classifier(maps.mean((2, 3)))
 
     def forward(self, x: Tensor) -> Tensor:

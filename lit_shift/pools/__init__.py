@@ -1,4 +1,4 @@
-"""Pooling: a dense operation, a blur, subsampling."""
+"""Pooling layers: a dense operation, a blur, a subsampling."""
 
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS, Pool
 

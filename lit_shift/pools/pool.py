@@ -14,15 +14,16 @@ from lit_shift.utils.errors import InputError
 class Pool(nn.Module):
     """A dense operation, then a blur, then every second sample: (N, C, H, W) -> (N, C, H/2, W/2).
 
-    A new pool overrides :meth:`dense`, or names its filter. Nothing is saved in checkpoints, so all pools share them.
+    A new pool overrides :meth:`dense` or names its filter. The filter taps are constants and not saved in checkpoints,
+    so pools without parameters share checkpoints. The parameters of a pool that learns are saved as usual.
 
     Args:
         filter: one of :data:`lit_shift.filters.FILTERS`.
-        padding: what lies beyond the border, for the dense operation and the blur alike.
+        padding: border handling of both the dense operation and the blur.
 
     Raises:
-        ValueError: unknown filter or padding; in the forward pass, what is not a batch of maps of floating-point
-            numbers, and an odd height or width.
+        ValueError: unknown filter or padding. In the forward pass: input that is not a floating-point batch
+            (N, C, H, W), or an odd height or width.
     """
 
     def __init__(self, filter: str, padding: Padding = "circular") -> None:
@@ -33,15 +34,15 @@ class Pool(nn.Module):
         self.padding = padding
 
     def dense(self, x: Tensor) -> Tensor:
-        """The operation at stride 1: (N, C, H, W) -> (N, C, H, W)."""
+        """Apply the operation at stride 1: (N, C, H, W) -> (N, C, H, W)."""
         raise NotImplementedError
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
         """Low-pass filter and keep every ``stride``-th sample: (N, C, H, W) -> (N, C, H/stride, W/stride).
 
-        Filter, border and subsampling of an axis are one small matrix, applied from each side. Two matrix products on
-        channels_last maps are several times faster on a CPU than padding and a depthwise convolution. (Of large maps
-        :mod:`lit_shift.kernels.cpu_pool` makes less work still.)
+        For each axis, filter, border and subsampling form one small matrix. On a CPU, two matrix products on
+        channels_last maps are several times faster than padding and a depthwise convolution. (For large maps
+        :mod:`lit_shift.kernels.cpu_pool` is faster still.)
         """
         n, c, h, w = x.shape
         rows, cols = (decimation_matrix(self.taps, size, stride, self.padding, x.dtype, x.device) for size in (h, w))
@@ -85,7 +86,7 @@ class MaxPoolBlurDS(Pool):
 
     def forward(self, x: Tensor) -> Tensor:
         check_maps(x)
-        # Of another class we do not know that its steps are these.
+        # A subclass may have changed any of the steps.
         if type(self) is MaxPoolBlurDS and self.padding == "circular":
             for fast in (gpu_pool, cpu_pool):
                 if fast.applies(x):
@@ -114,7 +115,7 @@ def dense_max(x: Tensor, padding: Padding) -> Tensor:
 
 
 def check_maps(x: Tensor) -> None:
-    """Raise a ValueError where ``x`` is not maps (N, C, H, W) of floating-point numbers that can be halved."""
+    """Raise a ValueError unless ``x`` is floating-point maps (N, C, H, W) with even height and width."""
     if x.dim() != 4:
         raise InputError(f"A pool takes maps (N, C, H, W), but these have the shape {tuple(x.shape)}.")
     if not x.is_floating_point():
@@ -122,8 +123,8 @@ def check_maps(x: Tensor) -> None:
     h, w = x.shape[2:]
     if h % 2 or w % 2 or not h * w:
         raise InputError(
-            f"Pooling halves a map, so its height and width must be even, not {h}x{w}; those of an image that n pools "
-            "halve must be multiples of 2 to the power of n."
+            f"Pooling halves a map, so its height and width must be even, not {h}x{w}. For n pools, those "
+            "of the image must be multiples of 2 to the power of n."
         )
 
 
@@ -131,16 +132,16 @@ def check_maps(x: Tensor) -> None:
 def decimation_matrix(
     taps: tuple[float, ...], size: int, stride: int, padding: Padding, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Blur and subsampling of one axis as a matrix: (size / stride, size).
+    """Matrix that blurs and subsamples one axis: (size / stride, size).
 
-    An n-tap window reaches ``(n - 1) // 2`` before its sample and ``n // 2`` after. Taps beyond the border land where
-    ``padding`` says, as often as they must: 7 taps on a map of 2 are no special case.
+    An n-tap window reaches ``(n - 1) // 2`` before its sample and ``n // 2`` after. Taps beyond the border follow
+    ``padding`` and wrap or mirror as often as they must: 7 taps on a map of size 2 are no special case.
     """
     weights = torch.tensor(taps, dtype=torch.float64)
     samples = torch.arange(0, size, stride)
     reach = torch.arange(len(taps)) - (len(taps) - 1) // 2
     seen = source(samples[:, None] + reach, size, padding)
-    # One column too many collects the taps that see zeros.
+    # An extra column collects the taps that see zeros.
     matrix = torch.zeros(len(samples), size + 1, dtype=torch.float64)
     matrix.scatter_add_(1, seen % (size + 1), weights.expand(seen.shape).contiguous())
     return matrix[:, :size].to(device, dtype)

@@ -1,4 +1,4 @@
-"""From one image to a path of slightly changed ones (Azulay & Weiss, section 2)."""
+"""Protocols: from one image to a path of slightly changed ones (Azulay & Weiss, section 2)."""
 
 from lit_shift.protocols.base import Protocol, Whole
 from lit_shift.protocols.canvas import Embed, Placement, Scale

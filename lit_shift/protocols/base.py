@@ -1,7 +1,7 @@
-"""A protocol: from an image to a path of slightly changed ones, frame by frame (Azulay & Weiss, section 2).
+"""Base of all protocols, which turn an image into a path of slightly changed frames (Azulay & Weiss, section 2).
 
-Images and frames have values in [0, 1], before any normalisation. A batch of images goes through a protocol together;
-its frames are made when they are asked for, on the device that holds the images.
+Images and frames have values in [0, 1], before normalisation. A batch of images goes through a protocol together. Its
+frames are made on demand, on the device that holds the images.
 """
 
 from abc import ABC, abstractmethod
@@ -15,47 +15,47 @@ from lit_shift.protocols.trajectory import Track
 
 
 class Protocol(ABC):
-    """A way to transform images step by step.
+    """A transformation of images, step by step.
 
-    ``along`` says what changes from frame to frame. ``ordered`` says whether neighbouring frames differ by one small
-    step, so that it means something how often the answer changes.
+    ``along`` names what changes from frame to frame. ``ordered`` is true if neighbouring frames differ by one small
+    step, so that counting changes of the output makes sense.
     """
 
     along: str
     ordered = True
-    skipped = 0  # frames that are left out, as they cannot be read
+    skipped = 0  # frames left out because they cannot be read
 
     @abstractmethod
     def positions(self, view: View) -> np.ndarray:
-        """Where each of the S frames is on the path, in units of ``along``: (S,).
+        """Position of each of the S frames on the path, in units of ``along``: (S,).
 
         Raises:
-            InputError: what is asked does not fit, whatever the image.
+            InputError: the options do not fit, whatever the image.
         """
 
     def frame_size(self, view: View) -> tuple[int, int]:
         """Height and width of the frames."""
         return view.height, view.width
 
-    def meet(self, names: Sequence[str]) -> None:  # noqa: B027 - most need not know
-        """Look up what there is to know of images, by what each is called."""
+    def meet(self, names: Sequence[str]) -> None:  # noqa: B027 - most protocols need nothing
+        """Look up annotations of the images, given their names."""
 
     def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
-        """Why the image at a place, of this height and width, cannot be used, and what would work; None if it can."""
+        """Return why an image of this height and width cannot be used, and what to do; None if it can."""
         return too_small(*size, view)
 
     def seen(self, images: Tensor, view: View) -> Tensor:
-        """The images as the network sees them before anything is done to them: (N, 3, height, width)."""
+        """Bring images to the network's input, unchanged otherwise: (N, 3, height, width)."""
         return whole(images, view)
 
     @abstractmethod
     def frames(self, images: Tensor, places: Sequence[int], view: View) -> Iterator[Tensor]:
-        """The S frames of each image, one step after the other.
+        """Yield the S frames of each image, step by step.
 
         Args:
             images: (N, 3, H, W), all of one size.
-            places: of the N images among all; random draws go by them, and not by the batch.
-            view: the input of the network that is to see the frames.
+            places: indices of the N images among all. Random draws depend on these, not on the batch.
+            view: the input of the network that will see the frames.
 
         Yields:
             (N, 3, h, w)
@@ -69,10 +69,10 @@ class OnTrack(Protocol):
     """A protocol that moves something along a path.
 
     Args:
-        what: is moved, in words.
+        what: name of the thing moved.
         path: see :class:`Track`.
         draws: number of random positions.
-        seed: of those.
+        seed: of the random positions.
     """
 
     def __init__(self, what: str, path: str, draws: int, seed: int) -> None:
@@ -82,7 +82,7 @@ class OnTrack(Protocol):
 
 
 class Whole(Protocol):
-    """The image as the network is meant to see it, and nothing else: what there is to lose."""
+    """The unchanged image at the network's input: the baseline for all other protocols."""
 
     along = "image"
     ordered = False

@@ -15,12 +15,12 @@ from lit_shift.utils.errors import InputError, at_least
 
 
 class Canvas:
-    """What an image, made smaller, is put on.
+    """A canvas for smaller images.
 
     Args:
-        side: of the square; None is the network's input.
-        fill: what is around the image, see :class:`Fill`.
-        seed: of noise.
+        side: of the square canvas; None takes the size of the network's input.
+        fill: content around the image, see :class:`Fill`.
+        seed: of the noise.
     """
 
     def __init__(self, side: int | None, fill: str, seed: int) -> None:
@@ -28,11 +28,11 @@ class Canvas:
         self.fill = Fill(fill, seed)
 
     def size(self, view: View) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width of the canvas."""
         return (view.height, view.width) if self.side is None else (self.side, self.side)
 
     def image_size(self, h: int, view: View) -> tuple[int, int]:
-        """Height and width of an image of height h; an InputError where it does not fit."""
+        """Height and width of an image of height h on the canvas, or an InputError if it does not fit."""
         height, width = self.size(view)
         w = max(1, round(h * view.width / view.height))
         if h > height or w > width:
@@ -46,13 +46,13 @@ class Canvas:
 
 
 class Embed(OnTrack):
-    """The image, made smaller, moves over a canvas: it and what is filled in around it move as one scene.
+    """A smaller copy of the image that moves over a canvas, together with the fill around it, as one scene.
 
     Args:
-        size: of the image on the canvas, in pixels; null is half of the canvas.
+        size: height of the image on the canvas, in pixels; null is half the canvas.
         canvas: side of the frames; null is the network's input.
-        fill: what is around the image: ``black``, its ``mean`` colour, uniform ``noise``, or ``inpaint``.
-        path, draws, seed: as for :class:`OnTrack`; the seed is that of the noise too.
+        fill: content around the image: ``black``, its ``mean`` colour, uniform ``noise``, or ``inpaint``.
+        path, draws, seed: as for :class:`OnTrack`; the seed is also that of the noise.
     """
 
     def __init__(self, size: int | None, canvas: int | None, path: str, fill: str, draws: int, seed: int) -> None:
@@ -82,11 +82,11 @@ class Embed(OnTrack):
 
 
 class Scale(Protocol):
-    """The image grows pixel by pixel in the middle of a canvas.
+    """The image growing pixel by pixel in the middle of a canvas.
 
     Args:
-        smallest: height of the image on the canvas, in pixels; null is a quarter of the canvas.
-        largest: likewise; null is the canvas.
+        smallest: height of the smallest image on the canvas, in pixels; null is a quarter of the canvas.
+        largest: height of the largest; null is the canvas.
         canvas: side of the frames; null is the network's input.
         fill: as for :class:`Embed`.
         seed: of the noise.
@@ -121,22 +121,22 @@ class Scale(Protocol):
             yield self.canvas.fill.around(resized(images, h, w), height, width, corners, places)
 
     def corners(self, rows: int, cols: int, size: int, places: Sequence[int]) -> Tensor:
-        """Where each image is, with so much room: (N, 2) int64."""
+        """Upper left corner of each image, given the free rows and columns: (N, 2) int64."""
         return torch.tensor([rows // 2, cols // 2]).expand(len(places), 2)
 
 
 class Placement(Scale):
-    """The image at several sizes, at a random place of the canvas each time (their Fig. 6).
+    """The image at several sizes, each at a random position on the canvas (Azulay & Weiss, Fig. 6).
 
     Args:
-        sizes: how many, evenly spaced between the smallest and the largest.
+        sizes: number of sizes, evenly spaced between the smallest and the largest.
         smallest, largest, canvas, fill: as for :class:`Scale`.
-        seed: of the places and of the noise.
+        seed: of the positions and of the noise.
     """
 
     along = "size of the randomly placed image in pixels"
     ordered = False
-    STREAM = 2  # of random numbers, apart from those of noise and of random paths
+    STREAM = 2  # random numbers independent of those of noise and random paths
 
     def __init__(
         self, sizes: int, smallest: int | None, largest: int | None, canvas: int | None, fill: str, seed: int

@@ -17,21 +17,22 @@ from lit_shift.utils.files import given
 
 
 class Crop(OnTrack):
-    """A window moves over the image, which is left as it is: nothing need be filled in.
+    """A window that moves over the unchanged image, so that nothing needs to be filled in.
 
-    The path is in the middle of where the window holds the box.
+    Every window contains a box, and the path is centred within the positions where it does.
 
     Args:
-        window: its side in pixels of the image at the network's scale; where that is not the network's input, what is
-            in the window is resized to it. Null is the input, or 7/8 of an image that is no larger than that.
-        windows: how many along the path; null is as many as hold the box in the smallest image that fills the input,
-            a square one where that is square.
-        box: left, top, right, bottom of what every window is to hold, in fractions of the image; null is the middle of
-            the image, half as high and wide as a window, which every image has.
+        window: side of the window, in pixels of the image at the network's scale. If it differs from the network's
+            input, the window's content is resized. Null is the input, or 7/8 of it if images are scaled to no more
+            than the input.
+        windows: number of windows along the path; null is as many as contain the box in the smallest image that
+            fills the input (a square one if the input is square).
+        box: left, top, right and bottom of the box, in fractions of the image; null is the middle of the image, half
+            as high and wide as a window, which exists in every image.
         path, draws, seed: as for :class:`OnTrack`.
-        boxes: annotations that hold a box of each image's own, see :func:`lit_shift.boxes.read`; of several boxes
-            of an image the largest counts, and an image without one has ``box``.
-        skip_bad: leave out annotations that cannot be used.
+        boxes: annotations with a box for each image, see :func:`lit_shift.boxes.read`. The largest box of an image
+            counts; an image without one uses ``box``.
+        skip_bad: skip faulty annotations, rather than raise.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Crop(OnTrack):
             say(f"{len(flaws)} boxes of {self.boxes} are left out: {flaws[0]}")
         if missing := [name for place, name in enumerate(names) if place not in self.own]:
             without = f"{len(missing)} of {len(names)} images have no box in {self.boxes} ({some(missing)})"
-            say(f"{without}: {'the middle' if self.box is None else 'protocol.box'} is held instead.")
+            say(f"{without}: {'the middle' if self.box is None else 'protocol.box'} is used instead.")
 
     def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
         if flaw := super().flaw(size, place, view):
@@ -78,7 +79,7 @@ class Crop(OnTrack):
         if short is None:
             return None
         box = max(math.ceil(last) - math.floor(first) for first, last in self._edges(size, sizes, place))
-        least = 1 if self.box is None and place not in self.own else box  # the middle goes by the window
+        least = 1 if self.box is None and place not in self.own else box  # the default box shrinks with the window
         remedy = "no window would do"
         if min(held) > 0:
             remedy = f"protocol.windows={min(held[axis] for axis in (0, 1) if axis != still)} would do"
@@ -101,7 +102,7 @@ class Crop(OnTrack):
             yield resized(_cut(images, torch.tensor(middle) + offsets, *sizes), view.height, view.width)
 
     def _sizes(self, view: View) -> tuple[int, int]:
-        """Of a window."""
+        """Height and width of a window."""
         if self.window is not None:
             return self.window, self.window
         if view.resize is not None and view.resize > max(view.height, view.width):
@@ -109,7 +110,7 @@ class Crop(OnTrack):
         return max(1, 7 * view.height // 8), max(1, 7 * view.width // 8)
 
     def _room(self, view: View) -> tuple[int, int]:
-        """How many windows there are along each axis."""
+        """Number of windows along each axis."""
         if self.windows is not None:
             return self.windows, self.windows
         smallest = max(view.height, view.resize or 0), max(view.width, view.resize or 0)
@@ -119,12 +120,12 @@ class Crop(OnTrack):
     def _ranges(
         self, size: tuple[int, int], sizes: tuple[int, int], place: int | None = None
     ) -> Iterator[tuple[int, int]]:
-        """Of each axis, the first and the last place of a window that holds the box, in an image of this size."""
+        """First and last position along each axis of a window that contains the box, in an image of this size."""
         for (first, last), side, window in zip(self._edges(size, sizes, place), size, sizes, strict=True):
             yield max(0, math.ceil(last) - window), min(side - window, math.floor(first))
 
     def _edges(self, size: tuple[int, int], sizes: tuple[int, int], place: int | None) -> list[tuple[float, float]]:
-        """Of each axis, where the box begins and ends; that of an image of no place is no image's own."""
+        """Start and end of the box along each axis. Without a ``place``, annotations of single images are ignored."""
         outline = None if self.box is None else Outline(*self.box, 1, 1)
         if place in self.own:
             outline = self.own[place]
@@ -139,7 +140,7 @@ class Crop(OnTrack):
 
 
 def _cut(images: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
-    """A window of each image: (N, C, H, W) and upper left corners (N, 2) -> (N, C, height, width)."""
+    """Cut a window out of each image: (N, C, H, W) and upper left corners (N, 2) -> (N, C, height, width)."""
     cut = [
         image[:, row : row + height, col : col + width]
         for image, (row, col) in zip(images, corners.tolist(), strict=True)
@@ -155,5 +156,5 @@ def _checked(box: Sequence[float]) -> tuple[float, float, float, float]:
     except (TypeError, ValueError):
         pass
     raise InputError(
-        f"protocol.box={box} must be left, top, right, bottom in fractions of the image, as [.2,.1,.8,.9]."
+        f"protocol.box={box} must be left, top, right, bottom in fractions of the image, such as [.2,.1,.8,.9]."
     )

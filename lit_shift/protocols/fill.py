@@ -1,4 +1,4 @@
-"""What is filled in around an image that does not cover its canvas, before any normalisation."""
+"""Content around an image that does not cover its canvas, before normalisation."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from lit_shift.choices import FILLS
 from lit_shift.shifts import seeded
 from lit_shift.utils.errors import unknown
 
-LEAST = 1 / 512  # half of what a single known corner of 5x5 neighbours weighs; not every device gives exact zeros
+LEAST = 1 / 512  # half the weight of a single known corner of the 5x5 neighbours; some devices give no exact zeros
 
 
 class Fill:
-    """What is around an image on a larger canvas.
+    """Fill of a canvas around a smaller image.
 
     Args:
-        fill: ``black``; ``mean``, the image's own mean colour; ``noise``, independent and uniform; or ``inpaint``,
+        fill: ``black``; ``mean``, the image's mean colour; ``noise``, independent and uniform; or ``inpaint``,
             see :func:`inpaint`.
-        seed: of the noise, which is the same for an image whatever its size.
+        seed: of the noise, which is the same for an image at every size.
 
     Raises:
-        InputError: an unknown fill.
+        InputError: unknown fill.
     """
 
-    STREAM = 1  # of random numbers, apart from those of random places
+    STREAM = 1  # random numbers independent of those of random positions
 
     def __init__(self, fill: str, seed: int) -> None:
         if fill not in FILLS:
@@ -34,7 +34,7 @@ class Fill:
         self.seed = seed
 
     def around(self, images: Tensor, height: int, width: int, corners: Tensor, places: Sequence[int]) -> Tensor:
-        """Images (N, 3, h, w) with their upper left corners at ``corners`` (N, 2) of canvases (N, 3, height, width)."""
+        """Place images (N, 3, h, w) at upper left ``corners`` (N, 2) of filled canvases (N, 3, height, width)."""
         n, c, h, w = images.shape
         if self.fill == "noise":
             drawn = [torch.rand(c, height, width, generator=seeded(self.seed, self.STREAM, place)) for place in places]
@@ -51,17 +51,17 @@ class Fill:
 
 
 def inpaint(images: Tensor, known: Tensor) -> Tensor:
-    """Fill the unknown pixels from the known ones, ring by ring.
+    """Fill unknown pixels from known ones, ring by ring.
 
-    Again and again, an unknown pixel that has known ones among its 5x5 neighbours becomes their mean with binomial
-    weights, and counts as known from then on.
+    In each round, every unknown pixel with known ones among its 5x5 neighbours becomes their mean, with binomial
+    weights, and then counts as known.
 
     Args:
         images: (N, C, H, W)
-        known: (N, 1, H, W) bool, at least one pixel of each image.
+        known: (N, 1, H, W) bool, with at least one known pixel per image.
 
     Returns:
-        (N, C, H, W); known pixels are as they were.
+        (N, C, H, W) with known pixels unchanged.
 
     Source: Azulay & Weiss, the simple inpainting of section 2.
     """

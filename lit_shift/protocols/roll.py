@@ -1,4 +1,4 @@
-"""Circular shifts, by pixels or fractions of one."""
+"""Circular shifts, by pixels or fractions of a pixel."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +13,7 @@ from lit_shift.utils.errors import InputError, at_least
 
 
 class Circular(OnTrack):
-    """The image rolls: what leaves at one side enters at the other.
+    """Circular shift of the image: pixels that leave at one side enter at the other.
 
     Args:
         path, draws, seed: as for :class:`OnTrack`.
@@ -32,12 +32,12 @@ class Circular(OnTrack):
 
 
 class Subpixel(OnTrack):
-    """The image rolls by fractions of a pixel, as the band-limited signal that its pixels determine.
+    """Circular shift by fractions of a pixel, of the band-limited signal that the image's pixels determine.
 
     Values may ring beyond [0, 1].
 
     Args:
-        fraction: of a pixel, the length of a step.
+        fraction: length of a step, in pixels.
         steps: number of frames along the path.
         path, draws, seed: as for :class:`OnTrack`.
 

@@ -1,4 +1,4 @@
-"""The paths along which images move."""
+"""Paths along which images move."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,17 @@ from lit_shift.utils.errors import at_least, unknown
 
 
 class Track:
-    """Offsets in a field of rows and columns, relative to its middle, in steps of one.
+    """Offsets relative to the middle of a field of rows and columns, in steps of one.
 
-    ``vertical`` and ``horizontal`` go through the middle from end to end, ``diagonal`` likewise in both at once,
-    ``grid`` through all offsets, row by row and back. ``random`` is no path but ``draws`` offsets, each image's own,
-    uniform over all.
+    ``vertical`` and ``horizontal`` pass through the middle from end to end, ``diagonal`` does both at once, and
+    ``grid`` visits all offsets, row by row and back. ``random`` is not a path: it takes ``draws`` offsets, drawn
+    uniformly for each image.
 
     Raises:
-        InputError: an unknown path.
+        InputError: unknown path.
     """
 
-    STREAM = 0  # of random numbers, apart from those of noise
+    STREAM = 0  # random numbers independent of those of noise
 
     def __init__(self, path: str, draws: int, seed: int) -> None:
         if path not in PATHS:
@@ -33,7 +33,7 @@ class Track:
         self.ordered = path != "random"
 
     def offsets(self, rows: int, cols: int, places: Sequence[int]) -> Tensor:
-        """(S, N, 2) int64, for the N images at ``places``."""
+        """Offsets (S, N, 2) int64 for the N images with indices ``places``."""
         if self.path == "random":
             drawn = [draw_offsets((self.draws,), rows, cols, seeded(self.seed, self.STREAM, place)) for place in places]
             return torch.stack(drawn, dim=1) - torch.tensor([(rows - 1) // 2, (cols - 1) // 2])
@@ -49,14 +49,14 @@ class Track:
         return steps[:, None].expand(-1, len(places), -1)
 
     def positions(self, rows: int, cols: int) -> np.ndarray:
-        """What an axis of a figure shows: pixels from the middle, or the number of the offset."""
+        """Positions for a figure's axis: pixels from the middle, or the number of the offset."""
         offsets = self.offsets(rows, cols, [0])[:, 0]
         if self.path in ("grid", "random"):
             return np.arange(len(offsets))
         return offsets[:, int(self.path == "horizontal")].numpy()
 
     def along(self, what: str) -> str:
-        """What changes, in words."""
+        """Label for :meth:`positions`, given the name of the thing moved."""
         if self.path in ("grid", "random"):
             return f"{self.path} {what}, in order"
         return f"{self.path} {what} in pixels"

@@ -1,4 +1,4 @@
-"""The frames of a video."""
+"""Frames of a video as a protocol."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -19,16 +19,16 @@ RESIZES = ("squash", "crop")
 
 
 class Frames(Protocol):
-    """The frames of a video, in the order of their names, numbers by value; it counts as one image.
+    """The frames of a video, ordered by name with numbers by value. The video counts as one image.
 
     Args:
         folder: of images.
-        skip_bad: leave out those that cannot be read.
-        resize: how they are brought to the network's input: ``squash`` them to its proportions, as the paper's appendix
-            A does, which shows all of every frame; or ``crop`` the middle, as of photographs.
+        skip_bad: skip frames that cannot be read, rather than raise.
+        resize: how frames are brought to the network's input: ``squash`` to its proportions, as in the paper's
+            appendix A, which shows all of every frame; or ``crop`` the middle, as for photographs.
 
     Raises:
-        InputError: no such folder, or fewer than two images in it; in :meth:`frames`, one that cannot be read.
+        InputError: no such folder, or fewer than two images in it; in :meth:`frames`, a frame that cannot be read.
     """
 
     along = "frame"
@@ -72,5 +72,5 @@ class Frames(Protocol):
 
 
 def _by_number(file: Path) -> list[str | int]:
-    """For 2.png to come before 10.png."""
+    """Sort key that puts 2.png before 10.png."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)]

@@ -5,6 +5,6 @@ from importlib.resources import files
 
 
 def load(table: str) -> list[dict[str, str]]:
-    """Rows of a published table, by name: ``zhang_table1`` or ``zhang_table2``."""
+    """Return the rows of a published table: ``zhang_table1`` or ``zhang_table2``."""
     text = files(__name__).joinpath(f"{table}.csv").read_text(encoding="utf-8")
     return list(csv.DictReader(text.splitlines()))

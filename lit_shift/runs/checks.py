@@ -1,6 +1,6 @@
-"""What the values of a config must be, and which files it names must be there: said before torch is loaded.
+"""Checks of a config's values, and of the files it names, before torch is loaded.
 
-Only what needs neither torch nor the data. Who makes the parts from Python, without a config, is told by them.
+These cover what needs neither torch nor the data. The classes themselves report errors when used from Python.
 """
 
 import re
@@ -26,29 +26,29 @@ from lit_shift.filters import FILTERS
 from lit_shift.utils.errors import InputError, at_least, number, places, true_or_false, unknown
 from lit_shift.utils.files import given, given_folder, split_folders
 
-Check = Callable[[str, Any], object]  # of a key and its value; raises InputError where that cannot be
+Check = Callable[[str, Any], object]  # of a key and its value; raises an InputError if the value is invalid
 
 boolean: Check = true_or_false
 
 
 def whole(least: int) -> Check:
-    """A whole number."""
+    """Check for a whole number of at least ``least``."""
     return partial(at_least, least)
 
 
 def real(least: float) -> Check:
-    """A number."""
+    """Check for a number of at least ``least``."""
     return lambda key, value: number(key, value, least)
 
 
 def share(key: str, value: Any) -> None:
-    """A part of the whole."""
+    """Check for a fraction in [0, 1]."""
     if number(key, value, 0) > 1:
         raise InputError(f"{key}={value} must be a fraction, from 0 to 1.")
 
 
 def one_of(*choices: str) -> Check:
-    """One of a few names."""
+    """Check for one of a few names."""
 
     def check(key: str, value: Any) -> None:
         if str(value) not in choices:
@@ -58,12 +58,12 @@ def one_of(*choices: str) -> Check:
 
 
 def or_else(word: str | None, check: Check) -> Check:
-    """A word that stands for itself, or what passes a check."""
+    """Check that also allows ``word``."""
     return lambda key, value: None if value == word else check(key, value)
 
 
 def each(check: Check, count: int | None = None) -> Check:
-    """A list of what passes a check, of ``count`` where that is given."""
+    """Check for a list whose items all pass a check, of length ``count`` if given."""
 
     def check_all(key: str, value: Any) -> None:
         if not isinstance(value, list) or count not in (None, len(value)):
@@ -76,18 +76,18 @@ def each(check: Check, count: int | None = None) -> Check:
 
 
 def one_or_several(key: str, value: Any) -> None:
-    """A whole number, or a list of them."""
+    """Check for a whole number of at least 1, or a list of these."""
     each(whole(1))(key, value if isinstance(value, list) else [value])
 
 
 def path(key: str, value: Any) -> None:
-    """A path that is read as it was typed; ``1.50`` would be taken for a number, and be another folder."""
+    """Check for a path as it was typed; ``1.50`` would be parsed as a number and name another folder."""
     if isinstance(value, float | bool | list | dict):
-        raise InputError(f"{key}={value} is no path: one that looks like a number is quoted, as '{key}=\"1.50\"'.")
+        raise InputError(f"{key}={value} is not a path: quote one that looks like a number, as '{key}=\"1.50\"'.")
 
 
 def devices(key: str, value: Any) -> None:
-    """A number of devices, their numbers, or what Lightning finds."""
+    """Check for a number of devices, a list of their numbers, or ``auto``."""
     words = [str(part) for part in value] if isinstance(value, list) else str(value).split(",")
     if value != "auto" and not (words and all(re.fullmatch("-1|[0-9]+", word.strip()) for word in words)):
         raise InputError(f"{key}={value} must be a whole number, 1 or more, a list of devices' numbers, or auto.")
@@ -105,7 +105,7 @@ DATA: dict[str, Check] = {
     "padding": one_of(*PADDINGS),
 }
 
-# Of the parts of a config by what they make: a part of the user's own has other options.
+# Checks of a config's parts by their class. A custom class has other options.
 PARTS: dict[str, dict[str, Check]] = {
     "lit_shift.data.CIFAR10": DATA | {"root": path},
     "lit_shift.data.Digits": DATA,
@@ -153,7 +153,7 @@ PARTS: dict[str, dict[str, Check]] = {
         "interpolation": one_of(*INTERPOLATIONS),
     },
 }
-# Of what no part of its own is made of.
+# Checks of options outside these parts.
 PLAIN: dict[str, Check] = {
     "padding": one_of(*PADDINGS),
     "images": lambda key, value: places(value),
@@ -181,10 +181,10 @@ PLAIN: dict[str, Check] = {
 
 
 def check_values(config: Mapping[str, Any]) -> None:
-    """Say what in a resolved config is of the wrong type or beyond its bounds.
+    """Check types and ranges of a resolved config's values.
 
     Raises:
-        InputError: such a value, by the key that is to be typed.
+        InputError: an invalid value; names the key to type.
     """
     for key, check in PLAIN.items():
         group, _, name = key.rpartition(".")
@@ -195,12 +195,12 @@ def check_values(config: Mapping[str, Any]) -> None:
 
 
 def _check(part: Mapping[str, Any], name: str, key: str, check: Check) -> None:
-    if part.get(name, "???") != "???":  # what is missing may not be needed
+    if part.get(name, "???") != "???":  # a missing value may not be needed
         check(key, part[name])
 
 
 def _parts(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The parts of a config of which something is to be made, by key."""
+    """Yield the parts of a config that describe an object, with their keys."""
     for name, part in config.items():
         if isinstance(part, dict):
             if "_target_" in part:
@@ -209,14 +209,14 @@ def _parts(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, M
 
 
 def check_files(config: DictConfig) -> None:
-    """Say which files and folders that a resolved config names are not there.
+    """Check that the files and folders named by a resolved config exist.
 
     Raises:
-        InputError: such a one.
-        MissingMandatoryValue: an option without which there is no model, or no folder of images.
+        InputError: one does not exist.
+        MissingMandatoryValue: an option that the model or the image folder requires is missing.
     """
     for name in config.model:
-        _ = config.model[name]  # OmegaConf says what is missing
+        _ = config.model[name]  # OmegaConf raises for a missing value
     plain: Any = OmegaConf.to_container(config)
     protocols = {part["_target_"] for key, part in _parts(plain) if key.startswith("protocol.")}
     if "lit_shift.protocols.Frames" in protocols:

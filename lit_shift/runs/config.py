@@ -1,4 +1,4 @@
-"""The switches at the top of the config: their types, and how they settle into the groups below. Needs no torch."""
+"""The top-level switches of the config: their types, and how they are resolved into the groups. Needs no torch."""
 
 import hashlib
 import json
@@ -19,17 +19,17 @@ PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.with_name("conf")) if folder.is_dir())
 
-# What does not change what a run computes, but for rounding.
+# Options that do not change a run's results beyond rounding.
 NOT_IDENTITY = ("logger", "runs", "fresh", "data.eval_batch_size", "model.fourier", "trainer.accelerator")
 
 
 def composed(name: str, overrides: list[str], config_dir: str | None = None) -> DictConfig:
     """Compose a config of ``conf/`` as a command with these overrides would, without resolving it.
 
-    A command that is running keeps its own.
+    The config of a running command is kept.
 
     Args:
-        config_dir: a folder of the user's own groups, as of ``--config-dir``.
+        config_dir: a folder with groups of the user's own, as in ``--config-dir``.
 
     Raises:
         HydraException: whatever Hydra finds wrong.
@@ -69,11 +69,11 @@ class Switches:
 
 
 def settle(cfg: DictConfig) -> DictConfig:
-    """Check the switches and resolve the config: ``filter`` goes into the pool that takes one.
+    """Check the switches and resolve the config. ``filter`` is passed to the pool, if it takes one.
 
     Raises:
-        InputError: a switch of the wrong type or value, a filter for a pool that has none, or what
-            :mod:`lit_shift.runs.checks` finds.
+        InputError: a switch of the wrong type or value, a filter for a pool that takes none, or an error from
+            :mod:`lit_shift.runs.checks`.
     """
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
@@ -92,7 +92,7 @@ def settle(cfg: DictConfig) -> DictConfig:
             )
         cfg.pool.filter = cfg.filter
     if "filter" in cfg and "pool" in cfg:
-        cfg.filter = cfg.pool.get("filter")  # a pool's own filter is the same one where it is said
+        cfg.filter = cfg.pool.get("filter")  # so that filter=tri5 and the pool's default tri5 are the same config
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     check_values(plain)
     resolved: Any = OmegaConf.create(plain)
@@ -101,10 +101,10 @@ def settle(cfg: DictConfig) -> DictConfig:
 
 
 def switches(cfg: DictConfig) -> DictConfig:
-    """The switches that a config has, typed.
+    """Return the switches that a config has, converted to their types.
 
     Raises:
-        InputError: one of the wrong type or value.
+        InputError: a switch of the wrong type or value.
     """
     names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
     for name in ("runs", "ckpt", "out"):
@@ -115,29 +115,29 @@ def switches(cfg: DictConfig) -> DictConfig:
     except OmegaConfBaseException as error:
         raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     if "seed" in names and not 0 <= typed.seed < 2**32:
-        raise InputError(f"seed={typed.seed} is none: seeds start at 0 and end below 2^32.")
+        raise InputError(f"seed={typed.seed} is not a seed: seeds start at 0 and end below 2^32.")
     if "runs" in names and not typed.runs:
         raise InputError("runs= names no folder: say runs=FOLDER.")
     return OmegaConf.masked_copy(typed, names)
 
 
 def label(cfg: DictConfig) -> str:
-    """What tells a run from its neighbours: pool, filter, augmentation, seed; or the name of a classifier; its vote."""
+    """Short name of a run (pool, filter, augmentation, seed) or a classifier, with the suffix of :func:`vote`."""
     seed = f"-s{cfg.seed}" if "pool" in cfg else ""
     return f"{_label(cfg)}{seed}{vote(cfg)}"
 
 
 def vote(config: Mapping[str, Any] | DictConfig) -> str:
-    """Of a classifier that votes, which makes another one of it, how it does: ``-tta<k>-<by>-<vote>-s<seed>``."""
-    if "protocol" not in config or config["tta"] is None:  # without a protocol the gain is measured by number of votes
+    """Suffix for a voting classifier's folder, ``-tta<k>-<by>-<vote>-s<seed>``; empty without a vote."""
+    if "protocol" not in config or config["tta"] is None:  # without a protocol the gain is measured for several k
         return ""
     return "-tta{tta}-{tta_by}-{tta_vote}-s{tta_seed}".format_map(config)
 
 
 def group(cfg: DictConfig) -> str:
-    """What a run shares with those that differ from it by seed alone; what tells classifiers and their data apart."""
+    """Name shared by runs that differ only by seed, or by measurements of one classifier on the same data."""
     if "pool" not in cfg:
-        plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
+        plain: Any = OmegaConf.to_container(cfg)  # unresolved: a video needs no data, whose folder may be missing
         return f"{_label(cfg)}-{identity(OmegaConf.create({'model': plain['model'], 'data': images_of(plain)}))}"
     alike = cfg.copy()
     alike.seed = alike.data.seed = None
@@ -146,7 +146,7 @@ def group(cfg: DictConfig) -> str:
 
 def _label(cfg: DictConfig) -> str:
     if "pool" not in cfg:  # a classifier from elsewhere
-        # A missing value is a key all the same, and asking for it says so.
+        # A missing value still has its key, and reading it raises the right error.
         name = cfg.model.target.replace(":", ".") if "target" in cfg.model.keys() else cfg.model.name  # noqa: SIM118
         weights = str(cfg.model.weights)
         return f"{name}-{Path(weights).stem}" if weights == "random" or Path(weights).suffix else name
@@ -155,12 +155,12 @@ def _label(cfg: DictConfig) -> str:
 
 
 def images_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a config tells its images: the data, whatever the batches."""
+    """Part of a config that identifies its images: the data without batch sizes."""
     return {key: value for key, value in config["data"].items() if key != "eval_batch_size"}
 
 
 def identity(cfg: DictConfig) -> str:
-    """Eight hexadecimal digits of everything in the config but :data:`NOT_IDENTITY`."""
+    """Eight hexadecimal digits that hash everything in the config except :data:`NOT_IDENTITY`."""
     content: Any = OmegaConf.to_container(cfg, resolve=True)
     for name in NOT_IDENTITY:
         group, _, key = name.rpartition(".")
@@ -169,5 +169,5 @@ def identity(cfg: DictConfig) -> str:
 
 
 def digest(content: Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits that tell contents apart."""
+    """Eight hexadecimal digits of a content's hash."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,4 +1,4 @@
-"""What one model's measurement found: numbers for tables, arrays for pictures. Needs no torch."""
+"""Results of one model's measurement: numbers for tables, arrays for figures. Needs no torch."""
 
 import csv
 import zlib
@@ -23,7 +23,7 @@ BY_LAYER = ("nonshiftability", "departures")  # measured under protocols
 
 
 class OldArrays(InputError):
-    """Arrays ``where`` an older version has written them, without what is asked for."""
+    """Arrays written by an older version, without one that is needed."""
 
     def __init__(self, where: Path | str, name: str) -> None:
         super().__init__(f"{where} was measured by an older version, which left no {name}: measure it again.")
@@ -31,7 +31,7 @@ class OldArrays(InputError):
 
 
 class Arrays(dict[str, np.ndarray]):
-    """Arrays by name, of a folder; one that is asked for and not there raises :class:`OldArrays`."""
+    """Arrays of a folder by name. Asking for a missing one raises :class:`OldArrays`."""
 
     def __init__(self, where: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
         super().__init__(arrays)
@@ -43,7 +43,7 @@ class Arrays(dict[str, np.ndarray]):
 
 @contextmanager
 def without_old() -> Iterator[None]:
-    """Leave out what needs arrays that an older version has not written, and say so, once of a folder."""
+    """Skip what needs arrays that an older version has not written, and say so once per folder."""
     try:
         yield
     except OldArrays as error:
@@ -52,16 +52,16 @@ def without_old() -> Iterator[None]:
 
 @cache
 def _tell(where: Path | str) -> None:
-    say(f"{where} was measured by an older version: measure it again. What needs arrays that it lacks is left out.")
+    say(f"{where} was measured by an older version: measure it again. Figures that need arrays it lacks are left out.")
 
 
 @dataclass(frozen=True)
 class Findings:
-    """A model's measurement.
+    """Measurement of one model.
 
-    ``name`` tells it from others; ``config`` is that of its run; ``metrics`` are those of ``metrics.json``; ``history``
-    has a row of numbers for each epoch; ``arrays`` are what the callbacks leave (see
-    :class:`lit_shift.callbacks.ShiftMeasures`, ``Equivariance`` and ``ShownImages``), from ``folder``.
+    ``name`` identifies it; ``config`` is that of its run; ``metrics`` are those of ``metrics.json``; ``history`` has a
+    row of numbers per epoch; ``arrays`` are those left by the callbacks (see
+    :class:`lit_shift.callbacks.ShiftMeasures`, ``Equivariance`` and ``ShownImages``), read from ``folder``.
     """
 
     name: str
@@ -76,13 +76,13 @@ class Findings:
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Findings":
-        """What is in the folder of a run, or in that of a measurement of a classifier from elsewhere.
+        """Read the folder of a run, or of a measurement of a classifier from elsewhere.
 
-        A run's ``eval/`` has what eval.py alone measures, and its other arrays come before those of the training where
-        eval.py has measured the whole test set again.
+        A run's ``eval/`` adds what only eval.py measures. If eval.py has measured the whole test set again, its arrays
+        replace those of the training.
 
         Raises:
-            InputError: a file that cannot be read.
+            InputError: a file cannot be read.
         """
         metrics, arrays = read_metrics(folder / "metrics.json"), load_arrays(folder / ARRAYS)
         if (folder / "eval" / "metrics.json").exists():
@@ -95,11 +95,11 @@ class Findings:
 
     @property
     def trained(self) -> bool:
-        """Whether it is of a run of train.py, rather than of a measurement by eval.py."""
+        """True for a run of train.py, False for a measurement by eval.py."""
         return "ckpt" not in self.config
 
     def along_paths(self) -> "Findings":
-        """What was measured under protocols or by votes alone."""
+        """Return only what was measured along paths or by votes."""
         kept = {*self.protocols, *BY_LAYER, "tta"}
         return replace(
             self,
@@ -109,16 +109,16 @@ class Findings:
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols under which the model was measured, in order."""
+        """The protocols used for measuring the model, in order."""
         return [key.removesuffix("/positions") for key in self.arrays if key.endswith("/positions")]
 
     def under(self, prefix: str) -> dict[str, float]:
-        """The metrics ``<prefix>/<name>``, by name."""
+        """Return the metrics ``<prefix>/<name>`` by name."""
         return {key[len(prefix) + 1 :]: value for key, value in self.metrics.items() if key.startswith(f"{prefix}/")}
 
 
 def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> dict[str, float]:
-    """``nonshiftability/<layer>`` and ``departures/<layer>``, which are those of the first protocol that has them."""
+    """Return ``nonshiftability/<layer>`` and ``departures/<layer>`` of the first protocol that has them."""
     for protocol in protocols:
         prefixes = tuple(f"{protocol}/{kind}/" for kind in BY_LAYER)
         found = (key for key in metrics if key.startswith(prefixes) and "_ci95" not in key)
@@ -128,15 +128,15 @@ def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> di
 
 
 def family(name: str) -> str:
-    """What is measured with a measure or an array: ``embed`` of ``embed/mad``.
+    """Group of measures and arrays that are measured together: ``embed`` for ``embed/mad``.
 
-    A network's accuracy is found along paths only, and apart from what else is said of the network.
+    A network's accuracy is measured only along paths, unlike the other ``network/`` entries.
     """
     return "network/accuracy" if name.startswith("network/accuracy") else name.partition("/")[0]
 
 
 def read_history(path: Path) -> list[dict[str, float]]:
-    """The rows of a ``history.csv``, empty cells left out; none where there is no file."""
+    """Read the rows of a ``history.csv`` without empty cells. Returns no rows if there is no file."""
     if not path.exists():
         return []
     try:
@@ -147,18 +147,18 @@ def read_history(path: Path) -> list[dict[str, float]]:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as a compressed ``.npz``, whole or not at all."""
+    """Write arrays as a compressed ``.npz``, completely or not at all."""
     content = BytesIO()
     np.savez_compressed(content, **arrays)  # type: ignore[arg-type]
     atomic_write(path, lambda file: file.write(content.getbuffer()))
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read them, none where there is no file; an InputError where that cannot be."""
+    """Read the arrays of an ``.npz``; none if there is no file. Raises an InputError if it is damaged."""
     if not path.exists():
         return {}
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
     except (OSError, ValueError, EOFError, BadZipFile, zlib.error) as error:
-        raise InputError(f"{path} is damaged: delete the folder, or measure into another, and anew.") from error
+        raise InputError(f"{path} is damaged: delete the folder, or measure again into another.") from error

@@ -1,4 +1,4 @@
-"""What a run was trained and measured on, in words. Needs no torch."""
+"""Description, in words, of how a run was trained and measured. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -9,25 +9,26 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.runs.config import CONF, NOT_IDENTITY, composed
 
 PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
-CIFAR10 = "lit_shift.data.CIFAR10"  # wherever it is kept
+CIFAR10 = "lit_shift.data.CIFAR10"  # wherever its files are
 CLASSES_OF_CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
-# What makes a row of the table within a protocol; and what does not change what comes out.
+# Options that make a row within a recipe, and options that do not change the result.
 _ROW = ("aug", "seed", "filter", "choices", "classes", "image_size", "pool._partial_", "pool.filter")
 _NO_MATTER = (*NOT_IDENTITY, "compile", "callbacks", "optimizer.fused", "trainer.strategy")
-# What settles among how many devices a batch is shared when its statistics are taken; see shares.
+# Options that determine among how many devices a batch is split for batch norm; see :func:`shares`.
 _SHARES = ("trainer.devices", "trainer.num_nodes", "trainer.sync_batchnorm")
 _NAMED = ("model.width", "trainer.max_epochs", "padding")
-_SWITCHES = ("aug", "seed", "padding")  # which settle below
+_SWITCHES = ("aug", "seed", "padding")  # resolved into the groups
 
 
 def protocol(config: Mapping[str, Any]) -> str:
-    """Data, network and epochs of a run, and whatever else is not as ``conf/`` has it by default.
+    """Describe data, network and epochs of a run, and every other setting that differs from the defaults of ``conf/``.
 
-    Two runs have the same words exactly if their configs differ in nothing but pool, filter, augmentation, seed and
-    what does not change the result, as the kind of device; how many devices share a batch does. By default ``conf/`` is
-    the paper's protocol, :data:`PAPERS`. Of a choice that ``conf/`` does not have, such as data of a user's own YAML,
-    the words hold all that it says; a pool of one's own makes another row, not another protocol: see :func:`own_pool`.
+    Two runs have the same description exactly if their configs differ only in pool, filter, augmentation, seed and
+    settings that do not change the result, such as the kind of device. (The number of devices sharing a batch does.)
+    The defaults of ``conf/`` are the paper's recipe, :data:`PAPERS`. For a choice that ``conf/`` does not have, such as
+    data in a user's own YAML, all its settings are listed. A custom pool makes another row, not another recipe: see
+    :func:`own_pool`.
     """
     ours, usual = _flat(config), _flat(_defaults(config))
     epochs = ours.get("trainer.max_epochs")
@@ -48,11 +49,11 @@ def protocol(config: Mapping[str, Any]) -> str:
 
 
 def shares(trainer: Mapping[str, Any]) -> int | str:
-    """In how many parts a batch meets batch norm: one a device, but one in all where devices share their statistics.
+    """Number of parts of a batch that batch norm sees separately: one per device, or 1 if devices share statistics.
 
     Args:
-        trainer: the config's, or as much of it as there is. A number of devices that only the machine knows, as
-            ``auto``, is given back as it is.
+        trainer: the config's trainer section, or part of it. A number of devices that only the machine knows, such as
+            ``auto``, is returned as it is.
     """
     if trainer.get("sync_batchnorm"):
         return 1
@@ -67,16 +68,16 @@ def shares(trainer: Mapping[str, Any]) -> int | str:
 
 
 def own_pool(config: Mapping[str, Any]) -> dict[str, str]:
-    """What a pool that ``conf/`` does not have is made of, but for its filter; nothing of one that it has."""
+    """Settings, without the filter, of a pool that ``conf/`` does not have; empty for one that it has."""
     if _known("pool", config):
         return {}
     return {name: str(value) for name, value in _flat({"pool": config["pool"]}).items()}
 
 
 def of_cifar10(config: Mapping[str, Any]) -> bool:
-    """Whether a run's images are CIFAR-10's, the only ones with which the papers' numbers compare.
+    """True if a run's images are CIFAR-10's, the only ones for which the papers' numbers are comparable.
 
-    So are those of a folder that have CIFAR-10's ten classes and size.
+    An image folder with CIFAR-10's ten classes and image size counts as well.
     """
     if config["data"].get("_target_") == CIFAR10:
         return True
@@ -88,13 +89,13 @@ def _known(group: str, config: Mapping[str, Any]) -> bool:
 
 
 def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config that the run's choices alone would have made, its top-level switches having settled below.
+    """Config that the run's choices alone would give, with the run's top-level switches.
 
-    Of a choice that ``conf/`` does not have, the switches alone; of a pool, all that the run has.
+    Choices that ``conf/`` does not have contribute only these switches; a pool contributes all of its settings.
     """
     known = [group for group in ("data", "model", "pool") if _known(group, config)]
     usual = _composed(*(f"{group}={config['choices'][group]}" for group in known))
-    # Without the names of the choices, which only a running command can resolve.
+    # Without the names of the choices, which can be resolved only while a command runs.
     usual = OmegaConf.masked_copy(usual, [str(key) for key in usual if key != "choices"])
     for switch in _SWITCHES:
         usual[switch] = config[switch]
@@ -106,12 +107,12 @@ def _defaults(config: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def _composed(*choices: str) -> DictConfig:
-    """The default config with these choices."""
+    """Compose the default config with these choices."""
     return composed("train", [*choices])
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """What matters of a config, by names as ``trainer.max_epochs``."""
+    """Flatten the settings that matter, with names such as ``trainer.max_epochs``."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"

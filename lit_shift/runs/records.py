@@ -1,4 +1,4 @@
-"""What is noted of a training or a measurement: ``config.yaml``, ``metrics.json``, ``environment.json``.
+"""Records of a training or measurement: ``config.yaml``, ``metrics.json``, ``environment.json``.
 
 Needs no torch.
 """
@@ -27,14 +27,14 @@ PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetr
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A ``config.yaml``.
+    """Read a ``config.yaml``.
 
     Raises:
-        InputError: there is none, or it holds something else.
+        InputError: the file is missing or holds something else.
     """
     try:
         config: Any = OmegaConf.to_container(OmegaConf.create(read_text(path)))
-    except InputError:  # which says more
+    except InputError:  # already says what is wrong
         raise
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
@@ -44,7 +44,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(path: Path) -> dict[str, float]:
-    """What is in a ``metrics.json``; an InputError where that cannot be read."""
+    """Read a ``metrics.json``, or raise an InputError if that is not possible."""
     try:
         metrics = json.loads(read_text(path))
     except (OSError, ValueError) as error:
@@ -55,14 +55,14 @@ def read_metrics(path: Path) -> dict[str, float]:
 
 
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Lightning's metrics as a flat JSON object of numbers, in order of its keys."""
+    """Write Lightning's metrics as a flat JSON object of numbers, sorted by key."""
     atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2, allow_nan=False) + "\n")
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Scalar tensors as numbers, to the seven digits that float32 holds; without those that are not known (NaN).
+    """Convert scalar tensors to numbers, with the seven digits that float32 holds.
 
-    Whole numbers that come as such stay what they are.
+    Ints stay ints. Values that are not finite are left out.
     """
     numbers = {
         name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()
@@ -71,12 +71,12 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def write_environment(folder: Path) -> None:
-    """Note in the folder of a measurement what has measured it and where."""
+    """Record in the folder of a measurement which versions made it, where and when."""
     atomic_text(folder / "environment.json", json.dumps(environment() | {"finished": now()}, indent=2) + "\n")
 
 
 def environment() -> dict[str, object]:
-    """What begins now, where and with which versions."""
+    """Return the command, time, machine and versions of what begins now."""
     return {
         "command": _command(),
         "started": now(),
@@ -89,11 +89,11 @@ def environment() -> dict[str, object]:
 
 
 def _command() -> str:
-    """What would run this alone, also where it is one of a sweep's, in a process that has a command of its own."""
+    """Return the command that would run this job alone, even if it is one of a sweep's jobs."""
     hydra = HydraConfig.get()
     return shlex.join([f"{hydra.job.name}.py", *hydra.overrides.task])
 
 
 def now() -> str:
-    """The time, as text that sorts."""
+    """Return the time (UTC), as text that sorts."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""A run's folder: where it is, what is in it, whether it is finished. Needs no torch."""
+"""A run's folder: its location, its files and its state. Needs no torch."""
 
 import json
 import os
@@ -20,7 +20,7 @@ NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
 
 
 class Busy(Exception):
-    """Another process trains the run."""
+    """Another process is training the run."""
 
 
 class Run:
@@ -39,7 +39,7 @@ class Run:
 
     @classmethod
     def locate(cls, cfg: DictConfig) -> "Run":
-        """The newest run of this config, or where it is to be; with ``fresh`` always a new folder."""
+        """Return the newest run of this config, or where to create it; with ``fresh`` always a new folder."""
         if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_SHIFT_RUN" in os.environ:
             return cls(Path(os.environ["LIT_SHIFT_RUN"]))  # a process that joins the first one's run
         first = given(cfg.runs) / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
@@ -54,7 +54,7 @@ class Run:
 
     @classmethod
     def of(cls, checkpoint: str | Path) -> "Run":
-        """The run of a checkpoint.
+        """Return the run that a checkpoint belongs to.
 
         Raises:
             InputError: there is no such file.
@@ -67,7 +67,7 @@ class Run:
         return cls(path.absolute().parents[1])
 
     def config(self) -> dict[str, Any]:
-        """The run's config.
+        """Read the run's config.
 
         Raises:
             InputError: there is none.
@@ -76,14 +76,14 @@ class Run:
         if missing := NEEDED_OF_A_RUN - config.keys():
             raise InputError(
                 f"{self.folder / 'config.yaml'} has no {', '.join(sorted(missing))}: it is not the config of a run, or "
-                "of one of an older version, which lacks a line such as 'image_size: [32, 32]'."
+                "was written by an older version, without a line such as 'image_size: [32, 32]'."
             )
         return config
 
     def evaluation(self, cfg: DictConfig) -> Path:
-        """Where a measurement with this config goes: ``eval``; ``eval-<data>-<hash>`` for other data than the run's.
+        """Folder for a measurement with this config: ``eval``, or ``eval-<data>-<hash>`` for data other than the run's.
 
-        Of a run that is not finished it is ``...-epoch<n>``, for nothing to be taken for the finished one's.
+        For an unfinished run it ends with ``-epoch<n>``, so that it cannot be mistaken for the finished run's.
         """
         theirs = images_of(cfg)
         name = "eval" if images_of(self.config()) == theirs else f"eval-{cfg.choices.data}-{digest(theirs)}"
@@ -97,7 +97,7 @@ class Run:
         return self.metrics.exists()
 
     def found(self) -> tuple[dict[str, Any], dict[str, float]]:
-        """Config and metrics of a finished run.
+        """Read config and metrics of a finished run.
 
         Raises:
             InputError: one cannot be read.
@@ -105,11 +105,11 @@ class Run:
         try:
             return read_config(self.folder / "config.yaml"), read_metrics(self.metrics)
         except InputError as error:
-            raise InputError(f"{error} Where the run's folder is deleted, the same command trains it again.") from error
+            raise InputError(f"{error} If the run's folder is deleted, the same command trains it again.") from error
 
     @property
     def ended(self) -> str:
-        """When the run was finished, as text that sorts; empty for one that is not."""
+        """Time when the run finished, as text that sorts; empty if it has not."""
         try:
             return str(json.loads(self.environment.read_text())["finished"])
         except (OSError, ValueError, KeyError, TypeError):
@@ -117,23 +117,23 @@ class Run:
 
     @property
     def resume_from(self) -> Path | None:
-        """The checkpoint of an unfinished run."""
+        """Checkpoint to continue from, or None."""
         return self.checkpoint if self.checkpoint.exists() else None
 
     @property
     def state(self) -> str:
-        """A word for people."""
+        """State of the run, in words."""
         return "finished" if self.finished else "resuming" if self.resume_from else "new run"
 
     @contextmanager
     def alone(self, first: bool) -> Iterator[None]:
-        """Keep other commands from training this run meanwhile; one that has died keeps nobody from it.
+        """Keep other commands from training this run at the same time. A process that died keeps no lock.
 
         Args:
-            first: of the processes that share the run, that which speaks for all.
+            first: True in the first of the processes that share the run, which locks for all.
 
         Raises:
-            Busy: another one trains it.
+            Busy: another command is training the run.
             InputError: the folder cannot be written.
         """
         if not first:
@@ -151,7 +151,7 @@ class Run:
             lock.release()
 
     def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
-        """Note in the folder what runs, on which classes and images (height and width) and where."""
+        """Record config, classes, image size (height and width) and machine of a run that begins."""
         for folder in (self.folder, self.checkpoint.parent):  # not in eval/, which another process may be writing
             for part in folder.glob("*.part"):  # left by a kill in the middle of a write
                 part.unlink()
@@ -160,13 +160,13 @@ class Run:
         atomic_text(self.environment, json.dumps({"device": device, **environment()}, indent=2) + "\n")
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Write ``metrics.json``, which makes the run a finished one."""
+        """Write ``metrics.json``, which marks the run as finished."""
         noted = json.loads(self.environment.read_text()) | {"finished": now()}
         atomic_text(self.environment, json.dumps(noted, indent=2) + "\n")
         write_metrics(self.metrics, metrics)
 
 
 def checkpoint_at(path: str | Path) -> Path:
-    """The checkpoint at a path: the file itself, or the last one in the folder of a run."""
+    """Return the checkpoint at a path: the file itself, or the last checkpoint of a run's folder."""
     inside = (Path(path) / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
     return next((file for file in inside if given(file).is_file()), Path(path))

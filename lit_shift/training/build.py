@@ -1,4 +1,4 @@
-"""From a config to the objects that train and test: data, classifier, trainer."""
+"""Build data, classifier and trainer from a config."""
 
 import logging
 import os
@@ -31,9 +31,9 @@ from lit_shift.utils.errors import InputError, at_least
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
-    """The data set of ``cfg.data``, downloaded and read."""
-    if "pool" in cfg:  # a classifier from elsewhere has its own
-        instantiate(cfg.pool)()  # an unknown filter or padding is said before the download
+    """Instantiate, download and read the data set of ``cfg.data``."""
+    if "pool" in cfg:  # a classifier from elsewhere has none
+        instantiate(cfg.pool)()  # reports an unknown filter or padding before the download
     data: ImageDataModule = instantiate(cfg.data)
     data.prepare_data()
     data.setup()
@@ -41,10 +41,10 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
 
 
 def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
-    """The classifier of ``cfg`` for the data, initialised by its seed.
+    """Build the classifier of ``cfg`` for the data, initialised from its seed.
 
     Raises:
-        InputError: the network cannot take images of that size.
+        InputError: the network cannot process images of that size.
     """
     pl.seed_everything(cfg.seed, verbose=False)
     num_classes = len(data.classes)
@@ -62,7 +62,7 @@ def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
 
 @contextmanager
 def said_of(part: str) -> Iterator[None]:
-    """What goes wrong in making a part of the config is that part's fault."""
+    """Re-raise any error as an InputError that names the section of the config."""
     try:
         yield
     except Exception as error:
@@ -73,12 +73,12 @@ def said_of(part: str) -> Iterator[None]:
 
 
 def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
-    """A trainer that measures and saves into the run's folder."""
+    """Build a trainer that measures and saves into the run's folder."""
     at_least(1, "trainer.max_epochs", cfg.trainer.max_epochs)
     checkpoint = ModelCheckpoint(
         run.checkpoint.parent, run.checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
-    # The order matters: nothing measures a diverged net, and the history comes after all that logs.
+    # The order matters: a diverged network is not measured, and the history comes after all callbacks that log.
     callbacks = [
         StopOnDivergence(),
         *build_measures(cfg),
@@ -94,40 +94,40 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
 
 
 def build_testing(cfg: DictConfig) -> pl.Trainer:
-    """A trainer that measures, and keeps what it has measured when it is interrupted."""
+    """Build a trainer that measures, and keeps what it has measured when interrupted."""
     return build_trainer(cfg, [*build_measures(cfg), KeepMeasured()])
 
 
 def build_measures(cfg: DictConfig) -> list[pl.Callback]:
-    """The callbacks of ``cfg.callbacks``."""
+    """Instantiate the callbacks of ``cfg.callbacks``."""
     return [instantiate(measure) for measure in cfg.callbacks.values() if measure]
 
 
 def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | Path = os.devnull) -> pl.Trainer:
-    """Lightning's trainer of ``cfg.trainer``.
+    """Build the Lightning trainer of ``cfg.trainer``.
 
     Args:
-        folder: the run's. Under SLURM Lightning loads whatever ``hpc_ckpt_<n>.ckpt`` is in it, so it is never the
-            working folder; a measurement has none.
+        folder: the run's folder; none for a measurement. It is never the working folder, because under SLURM Lightning
+            loads any ``hpc_ckpt_<n>.ckpt`` that it finds there.
 
     Raises:
-        InputError: its settings do not work here.
+        InputError: the settings do not work on this machine.
     """
     if cfg.trainer.accelerator == "gpu" and not torch.accelerator.is_available():
         raise InputError(
             "There is no GPU here that PyTorch can use: leave out experiment=gpu, or say trainer.accelerator=cpu."
         )
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no list of devices that are not there
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)  # no list of missing devices
     for message in (
-        ".*LeafSpec.* is deprecated",  # Lightning 2.6 on the newest torch
-        "It is recommended to use .*sync_dist",  # what is logged is the same in every process
-        "The number of training batches",  # nothing is logged by the batch
-        "Checkpoint directory .* exists and is not empty",  # that of the run which is resumed
+        ".*LeafSpec.* is deprecated",  # Lightning 2.6 with the newest torch
+        "It is recommended to use .*sync_dist",  # logged values are the same in every process
+        "The number of training batches",  # nothing is logged per batch
+        "Checkpoint directory .* exists and is not empty",  # as expected when a run is resumed
         "The `srun` command is available",  # hydra/launcher=slurm uses it
     ):
         warnings.filterwarnings("ignore", message)
     with said_of("trainer"):
-        # What SLURM is to start again saves a checkpoint of its own first; see StopOnSignal.
+        # StopOnSignal saves a checkpoint and requeues the job; Lightning must not do so too.
         by_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
         slurm = [SLURMEnvironment(auto_requeue=False)] if by_slurm else []
         trainer: pl.Trainer = instantiate(
@@ -142,14 +142,14 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | P
             use_distributed_sampler=False,
         )
     if trainer.strategy.root_device.type == "cpu":
-        if cfg.trainer.get("sync_batchnorm"):  # a run may be older than the switch
-            raise InputError("trainer.sync_batchnorm=true needs GPUs: PyTorch has it for no other device.")
+        if cfg.trainer.get("sync_batchnorm"):  # runs may predate this switch
+            raise InputError("trainer.sync_batchnorm=true needs GPUs: PyTorch supports it on no other device.")
         keep_freed_memory()
     return trainer
 
 
 def device_name(trainer: pl.Trainer) -> str:
-    """What the trainer runs on, for the record."""
+    """Name of the device that the trainer runs on."""
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     return f"{trainer.world_size} x {name}"

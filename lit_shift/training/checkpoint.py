@@ -1,4 +1,4 @@
-"""Lightning's checkpoints, safe to write and safe to read."""
+"""Lightning checkpoints that are written atomically and read without running code."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from lit_shift.utils.errors import InputError
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, such that a kill or a full disk leaves the previous one in place."""
+    """Lightning's checkpoint IO, except that a kill or a full disk leaves the previous checkpoint in place."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         torch_files.write(Path(path), checkpoint)
@@ -20,14 +20,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             return load(Path(path), map_location)
         except InputError as error:
-            raise InputError(f"{error} Where it is deleted, or with fresh=true, the run starts over.") from error
+            raise InputError(f"{error} If it is deleted, or with fresh=true, the run starts over.") from error
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """A checkpoint of a training.
+    """Load a checkpoint of a training.
 
     Raises:
-        InputError: no such file, a truncated one, or no checkpoint.
+        InputError: the file is missing, truncated or not a checkpoint.
     """
     checkpoint = torch_files.read(path, map_location)
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
@@ -36,14 +36,14 @@ def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def load_weights(module: nn.Module, path: Path) -> None:
-    """Put a checkpoint's weights into a module that has a ``net``; what else the module has not is left aside.
+    """Load a checkpoint's weights into a module that has a ``net``. Entries that the module lacks are ignored.
 
     Raises:
-        InputError: as :func:`load`, or weights of another architecture; names the first mismatch.
+        InputError: as :func:`load`, or weights of another architecture. Names the first mismatch.
     """
     own, saved_state = module.state_dict(), load(path)["state_dict"]
     try:
         module.load_state_dict({name: v for name, v in saved_state.items() if name in own or name.startswith("net.")})
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
-        raise InputError(f"{path} is of another architecture than its config.yaml describes: {first}") from error
+        raise InputError(f"{path} has another architecture than its config.yaml describes: {first}") from error

@@ -1,4 +1,4 @@
-"""The LightningModule: loss, accuracy, optimizer. It knows no shift measure."""
+"""The LightningModule: loss, accuracy, optimizer. Shift measures are separate callbacks."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -20,21 +20,21 @@ from lit_shift.metrics import Accuracy
 
 
 class Classifier(LightningModule):
-    """Trains a network on uint8 images, and tests it in float32 or better, whatever the training's precision.
+    """Training of a network on uint8 images, and its test in float32 or better, whatever the precision of training.
 
     Args:
         net: normalised images (N, 3, H, W) -> logits (N, K).
         num_classes: K.
-        mean: of the training pixels in [0, 1], (3,); saved with the weights, so that other data meet the same network.
+        mean: of the training pixels in [0, 1], (3,). Saved with the weights, so that other data are normalised alike.
         std: likewise.
         optimizer: called with the parameters.
         milestones: fractions of the training after which the learning rate is multiplied by ``gamma``.
         gamma: that factor.
-        compile: train through ``torch.compile``, on a GPU with CUDA graphs.
+        compile: train with ``torch.compile``, on a GPU with CUDA graphs.
 
     Attributes:
-        skip_bad: leave out of a test the images that the network does not answer with finite numbers.
-        bad: their places among the test images, to which what measures a test adds what it finds.
+        skip_bad: leave test images out whose outputs are not finite.
+        bad: their indices in the test set, collected by the test and by callbacks that measure.
     """
 
     mean: Tensor
@@ -62,27 +62,27 @@ class Classifier(LightningModule):
         self.skip_bad = False
         self.bad: set[int] = set()
         self.train_forward = self.forward
-        # Neither looks at what it is given, so a training on a GPU need not wait for it within an epoch.
+        # No checks of values, so that a training on a GPU need not wait for it within an epoch.
         self.train_loss = MeanLoss()
         self.train_accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
         self.eval_loss = MeanLoss()
 
     def setup(self, stage: str) -> None:
         if self.compiled and stage == "fit":
-            torch.compiler.reset()  # what earlier runs of a sweep have compiled, which counts towards a limit
-            # Training alone keeps nothing that a CUDA graph returns until its next run writes over it, unless
-            # gradients are added up.
+            torch.compiler.reset()  # drops what earlier runs of a sweep have compiled, which counts towards a limit
+            # CUDA graphs reuse the memory of their outputs in the next step. That is safe in training, which keeps
+            # nothing from step to step, unless gradients are accumulated.
             graphs = self.trainer.accumulate_grad_batches == 1
             mode = "reduce-overhead" if graphs else "default"
             self.train_forward = torch.compile(self.forward, mode=mode, dynamic=False)
 
     def normalize(self, pixels: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """uint8 images to the network's input: zero mean and unit variance over the training pixels."""
+        """Normalise uint8 images for the network: zero mean and unit variance over the training pixels."""
         mean, std = self.mean.to(dtype or self.mean.dtype), self.std.to(dtype or self.std.dtype)
         return (pixels.to(mean.dtype) / 255 - mean) / std
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """uint8 images (N, 3, H, W) -> logits (N, K)."""
+        """Compute logits (N, K) of uint8 images (N, 3, H, W)."""
         return self.net(self.normalize(pixels))
 
     def on_train_start(self) -> None:
@@ -90,7 +90,7 @@ class Classifier(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         self.logged = False
-        # A training resumed within an epoch does not come here, and continues the running means it has saved.
+        # Not called when a training resumes within an epoch, which continues from the saved running means.
         self.train_loss.reset()
         self.train_accuracy.reset()
 
@@ -99,8 +99,8 @@ class Classifier(LightningModule):
         loss = F.cross_entropy(logits, batch.labels)
         self.train_loss.update(loss.detach(), len(batch.labels))
         self.train_accuracy.update(logits.detach(), batch.labels)
-        # Once an epoch, as what a metric has at its end is logged. To log takes a quarter of a millisecond, which is
-        # long for a GPU, and a number that is brought to one is waited for.
+        # Once per epoch, since Lightning logs a metric's value at its end. Logging takes a quarter of a millisecond,
+        # which is long for a GPU, and a number that is copied to the GPU makes the program wait for it.
         if not self.logged:
             self.logged = True
             self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
@@ -126,8 +126,8 @@ class Classifier(LightningModule):
 
     def _start_evaluation(self) -> None:
         net = in_full_precision(self.net)
-        self.evaluated, self.evaluated_dtype = net.forward, next(net.parameters()).dtype  # no module beside the net
-        self.right = Accuracy().to(self.device)  # here, where no precision of the training's reaches its sums
+        self.evaluated, self.evaluated_dtype = net.forward, next(net.parameters()).dtype  # no submodule
+        self.right = Accuracy().to(self.device)  # created here, so that the training's precision does not apply to it
 
     def _evaluate(self, batch: Batch, stage: str) -> None:
         with full_precision(self.device):
@@ -150,7 +150,7 @@ class Classifier(LightningModule):
         self._end_evaluation("test")
 
     def _end_evaluation(self, stage: str) -> None:
-        if self.right.update_called:  # not where it is interrupted before
+        if self.right.update_called:  # not if interrupted before the first batch
             self.log_dict(self.right.compute().logged(f"{stage}/accuracy"))
 
     def configure_optimizers(self) -> Any:
@@ -161,26 +161,26 @@ class Classifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in ("train_loss", "train_accuracy"):
             metric = getattr(self, name)
-            with metric.sync_context():  # of all processes
+            with metric.sync_context():  # over all processes
                 checkpoint[name] = {state: value.clone() for state, value in metric.metric_state.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         for name in ("train_loss", "train_accuracy"):
             metric = getattr(self, name)
             for state, value in checkpoint[name].items():
-                # What was saved is the sum over processes, so only one of them may go on from it.
+                # The saved state is the sum over processes, so only one of them may continue from it.
                 setattr(metric, state, value.to(metric.device) * self.trainer.is_global_zero)
 
 
 def milestone_epochs(fractions: Sequence[float], epochs: int) -> list[int]:
-    """The epochs that fractions of a training end with; rounded up, as no short one should start at a lower rate."""
+    """Epochs at which fractions of a training end, rounded up so that short trainings start at the full rate."""
     return [math.ceil(round(fraction * epochs, 6)) for fraction in fractions]
 
 
 class MeanLoss(Metric):
     """Mean over images of the losses of batches.
 
-    Its sums go where its module goes, but keep their precision: of many images bfloat16 loses count.
+    Its sums follow the module to its device, but keep their precision: bfloat16 cannot count many images.
     """
 
     full_state_update = False

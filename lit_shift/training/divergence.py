@@ -1,4 +1,4 @@
-"""A training whose loss is no longer a number."""
+"""Detection of diverged trainings."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from lit_shift.utils.errors import InputError
 
 
 class StopOnDivergence(Callback):
-    """Stops a training whose loss or weights have become NaN or infinite, before a checkpoint is made of it."""
+    """Callback that stops a training whose loss or weights are NaN or infinite, before its next checkpoint."""
 
     def on_train_batch_start(self, trainer: Trainer, *_: Any) -> None:
-        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # which the schedule moves on with the epoch's last batch
+        self.lr = trainer.optimizers[0].param_groups[0]["lr"]  # before the epoch's last batch steps the schedule
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if may_look(trainer):  # the epoch's mean misses nothing
+        if may_look(trainer):  # what this skips shows in the epoch's mean loss
             self._look_at_loss(trainer, outputs["loss"])
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._look_at_loss(trainer, trainer.callback_metrics["train/loss"])
-        self._look_at_weights(trainer, pl_module)  # whose last update comes after the last loss
+        self._look_at_weights(trainer, pl_module)  # the last update comes after the last loss
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: Any) -> None:
-        self._look_at_weights(trainer, pl_module)  # of a training that is stopped within an epoch
+        self._look_at_weights(trainer, pl_module)  # for checkpoints within an epoch
 
     def _look_at_loss(self, trainer: Trainer, loss: Tensor) -> None:
         if not loss.isfinite():

@@ -1,4 +1,4 @@
-"""How far a training is, in a file for others to read."""
+"""Progress of a training, in a file for other processes to read."""
 
 import json
 import time
@@ -12,7 +12,7 @@ from lit_shift.utils.files import atomic_text
 
 
 class Heartbeat(Callback):
-    """Notes epoch, accuracy, speed and seconds left in ``path``, or that it measures; of a finished run it is gone."""
+    """Callback that keeps epoch, accuracy, speed and seconds left, or ``measuring``, in ``path`` during a run."""
 
     SECONDS = 2.0
     accuracy: float | None
@@ -24,7 +24,7 @@ class Heartbeat(Callback):
         self.began, self.written, self.accuracy = time.monotonic(), 0.0, None
         self.images = self.batches = 0
         if trainer.is_global_zero:
-            self.path.unlink(missing_ok=True)  # of a training that was killed
+            self.path.unlink(missing_ok=True)  # left by a training that was killed
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if not trainer.is_global_zero:
@@ -42,7 +42,7 @@ class Heartbeat(Callback):
         progress = {
             "epoch": trainer.current_epoch + 1,
             "epochs": trainer.max_epochs,
-            "accuracy": self.accuracy,  # None where there has been no look
+            "accuracy": self.accuracy,  # None before it has been read from the device
             "images_per_second": self.images / (now - self.began),
             "seconds_left": batches_left * (now - self.began) / self.batches,
         }

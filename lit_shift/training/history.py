@@ -1,4 +1,4 @@
-"""The scalars of every epoch as a CSV file."""
+"""Scalars of every epoch as a CSV file."""
 
 import csv
 from io import StringIO
@@ -13,10 +13,10 @@ from lit_shift.utils.files import atomic_text
 
 
 class History(Callback):
-    """Writes what was logged in each epoch to ``path``, one row an epoch; a cell is empty where nothing was logged.
+    """Callback that writes the scalars logged in each epoch to ``path``, one row per epoch.
 
-    Its rows travel in the checkpoint, so the file of a resumed run is that of one never interrupted. It must come
-    after every callback that logs.
+    Cells are empty if nothing was logged. The rows are saved in the checkpoint, so a resumed run has the same file as
+    an uninterrupted one. This must come after every callback that logs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -28,11 +28,11 @@ class History(Callback):
         log_again(trainer, self._before)
         self._before = []
 
-    # A training that was killed after its last epoch is not started again.
+    # A training killed after its last epoch starts with the test.
     on_test_start = on_train_start
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.callback_metrics.clear()  # Lightning keeps old values, which this epoch's row would repeat
+        trainer.callback_metrics.clear()  # Lightning keeps old values, which would be repeated in this epoch's row
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.rows.append({"epoch": trainer.current_epoch + 1, **scalars(trainer.callback_metrics)})

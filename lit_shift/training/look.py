@@ -1,12 +1,12 @@
-"""When a number may be read off the device."""
+"""The rule for reading results of training batches from the device without stalling it."""
 
 from pytorch_lightning import Trainer
 
 
 def may_look(trainer: Trainer) -> bool:
-    """Whether nobody waits for what this batch of a training has computed.
+    """True if reading this batch's results costs nothing: always on a CPU, on a GPU only at the end of an epoch.
 
-    A GPU works behind the program, which gets ahead of it for as long as it does not ask for a result; so within an
-    epoch it asks for none. A CPU has computed what it is asked for.
+    A GPU works asynchronously, and the program runs ahead of it as long as it reads no result. A CPU has already
+    computed what it was asked for.
     """
     return trainer.strategy.root_device.type == "cpu" or trainer.is_last_batch

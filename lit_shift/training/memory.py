@@ -1,21 +1,21 @@
-"""What glibc does with the memory of freed tensors."""
+"""glibc's handling of the memory of freed tensors."""
 
 import ctypes
 import os
 
-# Of malloc.h.
+# Parameters of mallopt, from malloc.h.
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
-VARIABLES = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_"}  # by which a user sets the same
+VARIABLES = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_MMAP_MAX_"}  # the user's way to set the same
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Have large tensors reuse the memory of those freed before them, which on a CPU saves a tenth of a training step.
+    """Make large tensors reuse the memory of freed ones, which saves a tenth of a training step on a CPU.
 
-    Otherwise glibc gives it back to the kernel and asks for it anew, page by page. Where there is no glibc, or where
-    the user's environment has told it what to do, nothing changes.
+    Otherwise glibc returns it to the kernel and requests it again, page by page. Without glibc, or if the user has
+    configured its malloc by environment variables, nothing changes.
 
     Args:
-        keep: False for what glibc does by itself once a program has freed a few large tensors.
+        keep: False for glibc's own behaviour once a program has freed a few large tensors.
     """
     if VARIABLES & os.environ.keys() or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", ""):
         return

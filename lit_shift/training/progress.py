@@ -1,4 +1,4 @@
-"""One progress bar for the whole training, one for each measurement."""
+"""Progress bars: one for the whole training, one for each measurement."""
 
 import os
 import time
@@ -17,7 +17,7 @@ from lit_shift.training.signals import interrupted
 
 
 class Progress(ProgressBar):
-    """Epoch, loss, accuracy, images/s and time left; where the output is no terminal, a line an epoch."""
+    """Progress bar with epoch, loss, accuracy, images/s and time left; without a terminal, one line per epoch."""
 
     REFRESH_SECONDS = 0.5
 
@@ -35,10 +35,10 @@ class Progress(ProgressBar):
             console=self.console,
             transient=True,
         )
-        self.visible = "LIT_SHIFT_VIEW" not in os.environ  # of a sweep, which shows all its runs at once
+        self.visible = "LIT_SHIFT_VIEW" not in os.environ  # set by a sweep that shows all its runs itself
 
     def disable(self) -> None:
-        """Called by Lightning in every process but the first."""
+        """Hide the bar. Lightning calls this in every process except the first."""
         self.visible = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -46,7 +46,7 @@ class Progress(ProgressBar):
         self.task = self._add("training", self.total, trainer.global_step)
         self.shown = 0.0
         self.found: list[str] = []
-        self.on_train_epoch_start(trainer, pl_module)  # which a training resumed within an epoch does not call
+        self.on_train_epoch_start(trainer, pl_module)  # Lightning does not call it when resuming within an epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.images, self.began = 0, time.monotonic()
@@ -83,7 +83,7 @@ class Progress(ProgressBar):
         self._remove(self.task)
 
     def track(self, batches: Any, description: str) -> Iterator[Any]:
-        """Iterate under a bar of its own."""
+        """Iterate under a separate bar."""
         task = self._add(description, len(batches))
         try:
             for batch in batches:
@@ -96,7 +96,7 @@ class Progress(ProgressBar):
         self.found = [f"loss {float(loss):.3f}", f"accuracy {float(accuracy):.1%}"]
 
     def _describe(self, trainer: Trainer) -> list[str]:
-        """Epoch, what was seen last of loss and accuracy, and speed."""
+        """Epoch, the latest known loss and accuracy, and speed."""
         return [f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", *self.found, f"{self.speed:,.0f} images/s"]
 
     def _add(self, description: str, total: int, completed: int = 0) -> TaskID:
@@ -115,7 +115,7 @@ class Progress(ProgressBar):
 
 
 def tracked(trainer: Trainer, batches: Any, description: str) -> Iterator[Any]:
-    """Iterate over what a callback measures by itself, until interrupted, under a bar where the trainer has ours."""
+    """Iterate over what a callback measures, until interrupted, with a bar if the trainer has our progress callback."""
     bar = trainer.progress_bar_callback
     rest = bar.track(batches, description) if isinstance(bar, Progress) else batches
     return takewhile(lambda _: not interrupted(trainer), rest)

@@ -1,4 +1,4 @@
-"""Ctrl-C and the scheduler's signals: a training checkpoints, then leaves; a measurement keeps what it has."""
+"""Ctrl-C and schedulers' signals: a training saves a checkpoint and exits; a measurement keeps what it has."""
 
 import os
 import signal
@@ -15,13 +15,13 @@ from lit_shift.utils.console import say
 
 
 def scheduler_signals() -> list[signal.Signals]:
-    """SIGTERM, and of SLURM SIGUSR1, its warning that time is running out (``sbatch --signal=USR1@90``)."""
+    """Return SIGTERM and, under SLURM, SIGUSR1: its warning before the time limit (``sbatch --signal=USR1@90``)."""
     return [signal.SIGTERM, *([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])]
 
 
 def put_back(number: int) -> None:
-    """Put SLURM's job back into the queue where ``number`` was its warning, for the same command to continue later."""
-    if number not in scheduler_signals()[1:] or os.environ.get("SLURM_PROCID", "0") != "0":  # one of its processes does
+    """Requeue the SLURM job if ``number`` was SLURM's warning, so that the same command continues later."""
+    if number not in scheduler_signals()[1:] or os.environ.get("SLURM_PROCID", "0") != "0":  # one process is enough
         return
     array, task = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{task}" if array else os.environ["SLURM_JOB_ID"]
@@ -32,17 +32,17 @@ def put_back(number: int) -> None:
 
 
 class Stopped(SystemExit):
-    """A program was asked to stop and has saved what it has. Exits with 128 + the signal's number."""
+    """Exit of a program that was asked to stop and has saved its work. The code is 128 + the signal's number."""
 
 
 class Interrupted(StopIteration):
-    """A measurement is asked to stop within a batch. To Lightning's loop it means that there are no more batches."""
+    """Request to stop a measurement within a batch. Lightning's loop takes it as the end of the batches."""
 
 
 class _OnSignal(Callback):
-    """Hears the first signal; another one, if it is not an echo of the first, means what it did before."""
+    """Callback that records the first signal. A second one, if no echo of the first, has its previous effect."""
 
-    # A launcher as uv or torchrun passes on the Ctrl-C that the terminal has sent to its children too.
+    # Launchers such as uv or torchrun forward a Ctrl-C that the terminal has already sent to their children.
     ECHO_SECONDS = 1
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class _OnSignal(Callback):
         self._previous: dict[int, Any] = {}
 
     def _listen(self, *numbers: int) -> None:
-        if threading.current_thread() is threading.main_thread():  # no other may
+        if threading.current_thread() is threading.main_thread():  # only the main thread may set handlers
             self._previous = {number: signal.signal(number, self._receive) for number in numbers}
 
     def _receive(self, number: int, frame: Any) -> None:
@@ -74,13 +74,13 @@ class _OnSignal(Callback):
 
 
 class StopOnSignal(_OnSignal):
-    """Finishes the batch, writes a checkpoint to ``path`` and leaves; a second signal leaves at once.
+    """Callback that, on a signal, finishes the batch, writes a checkpoint to ``path`` and exits.
 
-    The checkpoint holds the place within the epoch, and the same command continues from there. An epoch's last batch
-    is not the place: measures and history are still to come, and then the epoch's own checkpoint. During the first
-    batch, which torch.compile may make minutes of, there is nothing to save yet. After the training, a scheduler's
-    signal leaves the measurement, which the same command makes again. Where it is SLURM's warning that time is running
-    out, the job is put back into the queue.
+    The checkpoint includes the position within the epoch, from which the same command continues. It is not written
+    after an epoch's last batch, because measures, history and the epoch's own checkpoint are still to come. During the
+    first batch, which torch.compile may take minutes for, there is nothing to save yet. After the training, a
+    scheduler's signal abandons the measurement, which the same command then repeats. If the signal is SLURM's warning
+    before the time limit, the job is requeued. A second signal exits immediately.
     """
 
     def __init__(self, path: Path, fresh: bool) -> None:
@@ -95,12 +95,12 @@ class StopOnSignal(_OnSignal):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._restore()
-        if self._asked(trainer):  # in the last epoch, whose checkpoint has been written
+        if self._asked(trainer):  # during the last epoch, whose checkpoint has been written
             self._leave(trainer)
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.testing = True
-        self._listen(*scheduler_signals())  # which Lightning would let pass unheeded; Ctrl-C leaves by itself
+        self._listen(*scheduler_signals())  # Lightning would ignore them; Ctrl-C already works
 
     def on_train_batch_end(self, trainer: Trainer, *_: Any) -> None:
         self.waiting = False
@@ -113,7 +113,7 @@ class StopOnSignal(_OnSignal):
         return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
 
     def _leave(self, trainer: Trainer) -> None:
-        epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 0)  # after the last one it is one more
+        epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 0)  # current_epoch ends at max_epochs
         self._stop(f"in epoch {epoch}. {self.command} continues from {self.path}.", self.received or signal.SIGINT)
 
     def _receive(self, number: int, frame: Any) -> None:
@@ -130,13 +130,13 @@ class StopOnSignal(_OnSignal):
 
 
 class KeepMeasured(_OnSignal):
-    """Ends a measurement early when it is interrupted, such that what has been measured is computed and kept.
+    """Callback that, on a signal, ends a measurement early and keeps the results for what has been measured.
 
-    The batch is finished, but where the module measures a ``subject``, of which a batch may be thousands of frames:
-    then its network stops before its next layer, by :class:`Interrupted`, and the batch does not count.
+    The batch is finished, unless the module measures a ``subject``, whose batches may have thousands of frames. Then
+    the network stops before its next layer with :class:`Interrupted`, and the batch does not count.
 
-    It must come after every callback that measures. A second signal leaves at once, as does the first where several
-    processes share the work, who would have to agree on the batch.
+    This must come after every callback that measures. A second signal exits immediately. So does the first if several
+    processes share the work, since they would have to agree on the batch.
     """
 
     def __init__(self) -> None:
@@ -149,7 +149,7 @@ class KeepMeasured(_OnSignal):
 
     def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         subject = getattr(pl_module, "subject", None)
-        if subject is not None and not self._hooks:  # not before: only the loop knows what it means
+        if subject is not None and not self._hooks:  # not earlier: only the test loop handles Interrupted
             self._hooks = [module.register_forward_pre_hook(self._leave_batch) for module in subject.modules()]
 
     def _leave_batch(self, *_: Any) -> None:
@@ -168,17 +168,18 @@ class KeepMeasured(_OnSignal):
 
 
 def leave_if_interrupted(trainer: Trainer) -> None:
-    """End the program as an interrupted one, once what has been measured is kept."""
+    """Exit as an interrupted program, once all results are kept."""
     if number := interrupted(trainer):
-        what = "what is shown is measured" if trainer.callback_metrics else "nothing is measured yet"
+        what = "Unfinished measurements are left out" if trainer.callback_metrics else "Nothing was measured yet"
         if "test/images" in trainer.callback_metrics:
             data: Any = trainer.datamodule  # type: ignore[attr-defined]
-            measured = trainer.callback_metrics["test/images"]
-            what = f"{measured:.0f} of the {len(data.test.labels)} test images are measured, and what else is shown"
-        say(f"Stopped: {what}.")
+            measured, total = int(trainer.callback_metrics["test/images"]), len(data.test.labels)
+            count = f"All {total}" if measured == total else f"{measured} of {total}"
+            what = f"{count} test images were measured; unfinished measurements are left out"
+        say(f"Stopped early. {what}.")
         raise Stopped(128 + number)
 
 
 def interrupted(trainer: Trainer) -> int:
-    """The signal that ends a measurement early, or 0."""
+    """Return the signal that ended a measurement early, or 0."""
     return max((c.received for c in trainer.callbacks if isinstance(c, KeepMeasured)), default=0)  # type: ignore[attr-defined]

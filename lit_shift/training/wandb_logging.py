@@ -1,4 +1,4 @@
-"""Weights & Biases: offline unless asked, and never in the way."""
+"""Logging to Weights & Biases, offline by default; a run never fails because W&B is unreachable."""
 
 import os
 import shlex
@@ -29,18 +29,18 @@ from lit_shift.utils.files import atomic_text, given
 def wandb_logger(
     mode: str, project: str, group: str | None, name: str, folder: Path, config: DictConfig
 ) -> WandbLogger | None:
-    """W&B through Lightning's logger; a resumed run continues under its id. None where it is disabled.
+    """Create Lightning's W&B logger. A resumed run continues under its id. Returns None if W&B is disabled.
 
-    What W&B's environment variables say (``WANDB_NAME``, ``WANDB_RUN_ID``, ``WANDB_JOB_TYPE``, ``WANDB_DIR``,
-    ``WANDB_RESUME``, ``WANDB_SILENT``) comes before what is chosen here; the others W&B reads itself.
+    W&B's environment variables (``WANDB_NAME``, ``WANDB_RUN_ID``, ``WANDB_JOB_TYPE``, ``WANDB_DIR``,
+    ``WANDB_RESUME``, ``WANDB_SILENT``) take precedence over the values chosen here. W&B reads the others itself.
 
     Args:
-        mode: ``offline`` needs no account and no network; ``online`` falls back to it, saying why, where there is no
+        mode: ``offline`` needs no account and no network; ``online`` falls back to it, saying why, if there is no
             login or no network; ``disabled``.
         project: W&B's project.
-        group: runs that W&B shows together; None puts those that differ by their seeds together.
-        name: shown for the run.
-        folder: the run's folder, which keeps its id.
+        group: name under which W&B groups runs; None groups runs that differ only by seed.
+        name: display name of the run.
+        folder: the run's folder, where its W&B id is kept.
         config: shown as the run's configuration.
     """
     if mode == "disabled":
@@ -49,14 +49,14 @@ def wandb_logger(
 
     mode = {"run": "online", "dryrun": "offline"}.get(mode, mode)
     if not os.environ.get("WANDB_SILENT"):
-        wandb.setup(wandb.Settings(silent=True))  # else it greets, advises and summarises on the console
+        wandb.setup(wandb.Settings(silent=True))  # no greetings, advice and summaries on the console
     if mode == "online" and (reason := _unreachable()):
         say(f"W&B cannot go online ({reason}); this run is logged offline.")
         mode = "offline"
     choices = config.choices
-    training = "ckpt" not in config  # which only a measurement by eval.py has
+    training = "ckpt" not in config  # only eval.py has ckpt
     identity = folder / "wandb" / "id"
-    if not identity.exists():  # another run of the same config, elsewhere or later, is another run to W&B
+    if not identity.exists():  # in another folder, the same config is another run to W&B
         atomic_text(identity, _chosen("WANDB_RUN_ID", uuid4().hex[:8]))
     kind = f"{choices.data}, {choices.model}, {config.trainer.max_epochs} epochs" if training else "evaluation"
     return WandbLogger(
@@ -65,7 +65,7 @@ def wandb_logger(
         project=project,
         group=group or group_of(config),
         job_type=_chosen("WANDB_JOB_TYPE", kind),
-        # An agent of W&B's sets it for its own files.
+        # Sweep agents set WANDB_DIR for their own files.
         save_dir=str(folder if "WANDB_SWEEP_ID" in os.environ else given(_chosen("WANDB_DIR", str(folder)))),
         config=OmegaConf.to_container(config),
         mode=mode,
@@ -74,13 +74,13 @@ def wandb_logger(
 
 
 def _chosen(variable: str, ours: str) -> str:
-    """What the user's environment says, or else what we would."""
+    """Return the user's environment variable if set, else our value."""
     return os.environ.get(variable) or ours
 
 
 @contextmanager
 def logged(trainer: Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
-    """Log what the trainer does as ``cfg.logger`` says, and close the run in W&B, so that the next has its own."""
+    """Log the trainer's results to ``cfg.logger``, and close the W&B run, so that the next run gets its own."""
     if cfg.logger:
         trainer.logger = instantiate(cfg.logger, _partial_=True)(name=label(cfg), folder=folder, config=cfg)
     try:
@@ -92,7 +92,7 @@ def logged(trainer: Trainer, cfg: DictConfig, folder: Path) -> Iterator[None]:
 
 
 def log_again(trainer: Trainer, rows: list[dict[str, float]]) -> None:
-    """Log the epochs before a resumption: each offline session of W&B has a file of its own, and one must hold all."""
+    """Log the epochs before a resumption again: each offline session has its own file, and one file must hold all."""
     for logger in wandb_loggers(trainer):
         if logger.experiment.offline:
             for row in rows:
@@ -101,12 +101,12 @@ def log_again(trainer: Trainer, rows: list[dict[str, float]]) -> None:
 
 
 def wandb_loggers(trainer: Trainer) -> list[WandbLogger]:
-    """The trainer's W&B loggers, in the first process."""
+    """Return the trainer's W&B loggers, in the first process only."""
     return [logger for logger in trainer.loggers if isinstance(logger, WandbLogger) and trainer.is_global_zero]
 
 
 def log_histogram(trainer: Trainer, key: str, counts: np.ndarray, edges: np.ndarray) -> None:
-    """A histogram for W&B, where that is the logger."""
+    """Log a histogram to W&B if it is in use."""
     for logger in wandb_loggers(trainer):
         import wandb
 
@@ -114,7 +114,7 @@ def log_histogram(trainer: Trainer, key: str, counts: np.ndarray, edges: np.ndar
 
 
 def log_media(trainer: Trainer, figures: Mapping[str, Figure], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Figures as images ``figures/<name>`` and rows as tables of one row, where W&B is the logger."""
+    """Log figures as ``figures/<name>`` and rows as one-row tables to W&B if it is in use."""
     for logger in wandb_loggers(trainer):
         import wandb
 
@@ -133,7 +133,7 @@ def _close(trainer: Trainer, exit_code: int) -> None:
     if wandb_loggers(trainer):
         import wandb
 
-        if wandb.run is not None:  # what failed may have failed before it began
+        if wandb.run is not None:  # an error may have occurred before W&B started
             folder, offline = Path(wandb.run.dir).parent, wandb.run.offline
             wandb.finish(exit_code)
             if offline:
@@ -141,12 +141,12 @@ def _close(trainer: Trainer, exit_code: int) -> None:
 
 
 def _unreachable() -> str | None:
-    """Why W&B's server cannot be used, or None where it can."""
+    """Return why W&B's server cannot be used, or None if it can."""
     import wandb
 
     server = urlparse(wandb.setup().settings.base_url)
     try:
-        if server.scheme not in getproxies():  # a proxy would do the looking up
+        if server.scheme not in getproxies():  # a proxy resolves the host name itself
             socket.create_connection((server.hostname or "", server.port or 443), timeout=5).close()
     except OSError as error:
         return f"no network: {error}"

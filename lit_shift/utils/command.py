@@ -1,4 +1,4 @@
-"""A command line in Hydra's grammar: what its words say, and how a value is to be typed. Needs no torch."""
+"""Command lines in Hydra's grammar: parse words, quote values. Needs no torch."""
 
 import argparse
 import re
@@ -20,7 +20,7 @@ FORM = "Arguments are of the form name=value, without spaces, and lists quoted, 
 
 
 def called(name: str) -> str:
-    """How to call a command: ``lit-shift train`` where the package is installed, ``python train.py`` in a checkout."""
+    """Text that calls a command: ``lit-shift train`` where the package is installed, ``python train.py`` in a checkout."""
     if Path(sys.argv[0]).parent.name == "commands":  # where lit_shift.commands.main points it
         return f"lit-shift {name}"
     return f"python {name}.py" if name in ("train", "eval") else f"python -m lit_shift.{name}"
@@ -52,10 +52,10 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def parsed(words: Sequence[str]) -> list[Override]:
-    """What words ``name=value`` say.
+    """Parse ``name=value`` words.
 
     Raises:
-        InputError: one that is not in the grammar; says what is to be typed.
+        InputError: a word does not follow the grammar. The message says what to type instead.
     """
     parser = OverridesParser.create()
     overrides = []
@@ -68,7 +68,7 @@ def parsed(words: Sequence[str]) -> list[Override]:
 
 
 def each(override: Override) -> list[str]:
-    """The word as it is, or of a sweep the word of each run; none of a glob parsed without a config to look into."""
+    """Return the word itself or, for a sweep, one word per run; none for a glob parsed without a config."""
     if override.value_type == ValueType.GLOB_CHOICE_SWEEP and override.config_loader is None:
         return []
     if not override.is_discrete_sweep():
@@ -77,12 +77,12 @@ def each(override: Override) -> list[str]:
 
 
 def values(override: Override) -> list[Any]:
-    """What a word gives its name, in each run of a sweep."""
+    """Return the value that a word gives its name in each run of a sweep."""
     return [run.value() for run in parsed(each(override))]
 
 
 def typed(key: str, value: str | Path) -> str:
-    """The word to type in a shell for a key to have a text as its value, quoted where the grammar or a shell wants it.
+    """Return the word that sets a key to a text, quoted where Hydra's grammar or the shell requires it.
 
     >>> print(typed("ckpt", "runs/a/last.ckpt"), typed("ckpt", "lr=0.1/last.ckpt"))
     ckpt=runs/a/last.ckpt 'ckpt="lr=0.1/last.ckpt"'
@@ -96,26 +96,26 @@ def typed(key: str, value: str | Path) -> str:
 
 
 def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
-    """The error of a word that is not in the grammar.
+    """Return the error for a word that does not follow the grammar.
 
     Args:
-        word: as it was typed.
-        words: of the whole command: a shell may have parted this one from the one before, at a space.
-        reason: what Hydra says of it.
+        word: as typed.
+        words: the whole command. A shell may have split this word from the previous one at a space.
+        reason: Hydra's message.
     """
     if word.startswith("-"):
         return InputError(f"{word}: a switch has no dash, type {shlex.quote(word.lstrip('-'))}")
-    key, equal, value = word.partition("=")  # the grammar tells no more of a word that is not in it
+    key, equal, value = word.partition("=")  # the grammar says nothing about a word it cannot parse
     before = words[words.index(word) - 1] if word in words[1:] else ""
     if equal and value.strip(" ,") == value and not value.startswith(("[", "{")) and _is_key(key):
         return InputError(
-            f"{word}: not all of its characters stand for themselves, so that the value needs quotes of its own: type "
+            f"{word}: some of its characters have a special meaning, so the value must be quoted: type "
             f"{typed(key, value)}"
         )
     key, equal_before, value = before.partition("=")
     if not equal and equal_before and value and _is_key(key) and "=" not in words:  # as in a = b
         return InputError(
-            f"{word!r} is not of the form name=value: where it belongs to what is before it, type "
+            f"{word!r} is not of the form name=value. If it belongs to the word before it, type "
             f"{typed(key, f'{value} {word}')}"
         )
     return InputError(f"{FORM} ({reason.splitlines()[0]}).")

@@ -1,4 +1,4 @@
-"""What the user sees: words on standard error, results on standard output, mostly from the first process alone."""
+"""Output for the user: messages on standard error, results on standard output, by default from one process only."""
 
 import os
 import sys
@@ -7,9 +7,9 @@ from rich.console import Console, RenderableType
 
 
 def say(text: str, anyone: bool = False) -> None:
-    """Print a line as it is, on standard error; from ``anyone``, what one process alone may know."""
+    """Print a line unchanged on standard error. ``anyone``: also from processes other than the first."""
     if anyone or is_first_process():
-        print(text, file=sys.stderr, flush=True)  # not by rich, which would write into its own live view of a sweep
+        print(text, file=sys.stderr, flush=True)  # rich would write into its own live view of a sweep
 
 
 def show(result: RenderableType) -> None:
@@ -18,5 +18,5 @@ def show(result: RenderableType) -> None:
 
 
 def is_first_process() -> bool:
-    """Whether this is the process that speaks, of several that share a run."""
+    """True in the first of the processes that share a run."""
     return os.environ.get("LOCAL_RANK", "0") == "0"

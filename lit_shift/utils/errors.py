@@ -1,4 +1,4 @@
-"""What a user did that cannot work, in one sentence."""
+"""User errors, each explained in one sentence."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -6,11 +6,11 @@ from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Bad input. Its message is one sentence that says what to do; a command prints it without a traceback."""
+    """Invalid input. The message is one sentence that says what to do. Commands print it without a traceback."""
 
 
 def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
-    """The error for a name that is not among ``choices``: names the nearest one and lists all."""
+    """Return the error for a name that is not in ``choices``. It suggests the closest one and lists all."""
     choices = list(choices)
     near = get_close_matches(str(name), choices, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -18,39 +18,39 @@ def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
 
 
 def at_least(least: int, name: str, value: int) -> int:
-    """``value``, or the error of a whole number that is none or too small."""
+    """Return ``value`` if it is a whole number of at least ``least``, else raise an InputError."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise InputError(f"{name}={value} must be a whole number, {least} or more.")
     return value
 
 
 def true_or_false(name: str, value: bool) -> bool:
-    """``value``, or the error of what is neither."""
+    """Return ``value`` if it is a bool, else raise an InputError."""
     if not isinstance(value, bool):
         raise InputError(f"{name}={value} must be true or false.")
     return value
 
 
 def at_least_or_all(least: int, name: str, value: int | str) -> int | None:
-    """As :func:`at_least`, or None for ``all``."""
+    """Like :func:`at_least`, but return None for ``all``."""
     return None if value == "all" else at_least(least, name, value)  # type: ignore[arg-type]
 
 
 def places(images: Sequence[int] | None) -> list[int]:
-    """The test images that ``images=`` names, or the error of what is no list of places."""
+    """Return the test images named by ``images=``, or raise an InputError if it is not a list of indices."""
     if isinstance(images, int | str):
-        raise InputError(f"images={images} must be a list of places in the test set, as 'images=[3,7]'.")
+        raise InputError(f"images={images} must be a list of indices into the test set, such as 'images=[3,7]'.")
     return [at_least(0, "images", place) for place in images or ()]
 
 
 def check_places(images: Sequence[int], total: int) -> None:
-    """The error of a place that the test set has not."""
+    """Raise an InputError if an index is beyond the end of the test set."""
     if max(images, default=0) >= total:
         raise InputError(f"images={list(images)}: the {total} test images are numbered from 0 to {total - 1}.")
 
 
 def number(name: str, value: float, least: float = -math.inf) -> float:
-    """``value``, or the error of what is no number or too small a one."""
+    """Return ``value`` if it is a number of at least ``least``, else raise an InputError."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not value >= least:
         raise InputError(f"{name}={value} must be a number{'' if least == -math.inf else f', {least:g} or more'}.")
     return value

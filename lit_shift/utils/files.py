@@ -1,4 +1,4 @@
-"""Files: which are input and as what text they read; written whole or not at all; folders that can be written."""
+"""Files: find input and decode its text, write a file completely or not at all, create writable folders."""
 
 import json
 import os
@@ -11,32 +11,34 @@ from lit_shift.utils.errors import InputError
 
 
 def hidden(name: str) -> bool:
-    """Whether a file or folder is never input: ``.ipynb_checkpoints``, ``.DS_Store`` and ``._a.xml`` are of tools."""
+    """True for files that are never input, created by tools: ``.ipynb_checkpoints``, ``.DS_Store``, ``._a.xml``."""
     return name.startswith(".")
 
 
 def visible(folder: Path) -> list[Path]:
-    """What is in a folder, in order of names, without what is hidden."""
+    """Return the entries of a folder sorted by name, without hidden ones."""
     return sorted(child for child in folder.iterdir() if not hidden(child.name))
 
 
 def encoding(start: bytes) -> str:
-    """The Unicode encoding of a text, of which four bytes or more tell it: UTF-8 where neither a byte-order mark nor
-    zeros say UTF-16 or UTF-32."""
+    """Detect the Unicode encoding of a text from its first four or more bytes.
+
+    It is UTF-8 unless a byte-order mark or zero bytes indicate UTF-16 or UTF-32.
+    """
     return json.detect_encoding(start)
 
 
 def decode(content: bytes, path: Path | str, known: str | None = None) -> str:
-    """The text of a file, in the encoding that is known or that it shows by itself.
+    """Decode the content of a file, in the ``known`` encoding or else the detected one.
 
     Raises:
-        InputError: there is no such encoding, or the bytes are not of it, with the line.
+        InputError: unknown encoding, or bytes invalid in it; names the line.
     """
     name = known or encoding(content)
     try:
         return content.decode(name)
     except LookupError as error:
-        raise InputError(f"{path} says that its encoding is {name!r}, which is none that is known.") from error
+        raise InputError(f"{path} declares the encoding {name!r}, which is unknown.") from error
     except UnicodeDecodeError as error:
         line = content[: error.start].decode(name, "replace").count("\n") + 1
         shown = name.removesuffix("-sig").upper()
@@ -44,20 +46,20 @@ def decode(content: bytes, path: Path | str, known: str | None = None) -> str:
 
 
 def read_text(path: Path) -> str:
-    """A text file in any of Unicode's encodings, without its byte-order mark.
+    """Read a text file in any Unicode encoding, without its byte-order mark.
 
     Raises:
-        OSError: it cannot be read.
-        InputError: it is not such text.
+        OSError: the file cannot be read.
+        InputError: the file is not Unicode text.
     """
     return decode(path.read_bytes(), path)
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Let ``write`` fill a file that takes the place of ``path`` once it is whole and on the disk.
+    """Call ``write`` on a temporary file, which replaces ``path`` once it is complete and on disk.
 
     Raises:
-        OSError: it cannot be written; what was at ``path`` before is untouched.
+        OSError: the file cannot be written. Whatever was at ``path`` is untouched.
     """
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,31 +69,31 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except OSError as error:  # that of a full disk does not say where
+    except OSError as error:  # on a full disk the error does not name the file
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         part.unlink(missing_ok=True)
 
 
 def atomic_text(path: Path, text: str) -> None:
-    """Write a text file, whole or not at all."""
+    """Write a text file completely or not at all."""
     atomic_write(path, lambda file: file.write(text.encode()))
 
 
 def given(path: object) -> Path:
-    """A path as a user names it, on a command line, in a config or in a call: ``~`` is the home folder.
+    """Convert a path given by the user (command line, config or call), expanding ``~`` to the home folder.
 
     Raises:
-        InputError: the home of a user that there is not.
+        InputError: ``~user`` names a user who does not exist.
     """
     try:
         return Path(str(path)).expanduser()
     except RuntimeError as error:
-        raise InputError(f"{path}: there is no such user, whose home ~ would mean.") from error
+        raise InputError(f"{path}: ~ names a user who does not exist.") from error
 
 
 def given_folder(path: object, key: str, holds: str) -> Path:
-    """A folder that a user names by the config's ``key``; an InputError that says what such a one ``holds``."""
+    """Return the folder given as the config's ``key``. If it is no folder, the InputError says what it must hold."""
     folder = given(path)
     if not folder.is_dir():
         raise InputError(f"{key}={folder} is no folder: name one that holds {holds}.")
@@ -99,7 +101,7 @@ def given_folder(path: object, key: str, holds: str) -> Path:
 
 
 def split_folders(root: object) -> tuple[Path, Path]:
-    """The folders ``train`` and ``test`` of a data set that a user names; an InputError where one is not there."""
+    """Return the ``train`` and ``test`` folders of a data set, or raise an InputError if one is missing."""
     root = given(root)
     for split in ("train", "test"):
         if not (root / split).is_dir():
@@ -111,9 +113,9 @@ def split_folders(root: object) -> tuple[Path, Path]:
 
 
 def make_folder(folder: Path, switch: str) -> None:
-    """A folder that can be written; an InputError that names the config's ``switch`` where there is none."""
+    """Create a folder and check that it is writable. The InputError names the config's ``switch``."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()  # which has no name that another process could trip over
+        TemporaryFile(dir=folder).close()  # unnamed, so that processes cannot collide
     except OSError as error:
         raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {switch}=FOLDER.") from error

@@ -1,4 +1,4 @@
-"""What torch saves: written whole or not at all, read without running code."""
+"""Files saved by torch: written completely or not at all, read without running code."""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,28 +11,28 @@ from lit_shift.utils.files import atomic_write
 
 
 def write(path: Path, content: Any) -> None:
-    """``torch.save`` such that a kill or a full disk leaves what was there before.
+    """Like ``torch.save``, but a kill or a full disk leaves the previous file in place.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    in_memory = BytesIO()  # on a full disk torch.save itself stumbles, and does not say over what
+    in_memory = BytesIO()  # on a full disk torch.save itself fails without naming the file
     torch.save(content, in_memory)
     atomic_write(path, lambda file: file.write(in_memory.getbuffer()))
 
 
 def read(path: Path, map_location: Any = "cpu") -> Any:
-    """``torch.load`` with ``weights_only=True``.
+    """Like ``torch.load`` with ``weights_only=True``.
 
     Raises:
-        InputError: no such file, a truncated one, or one that torch has not saved.
+        InputError: the file is missing, truncated or was not saved by torch.
     """
     if not path.is_file():
         raise InputError(f"There is no file {path}.")
     try:
         return torch.load(path, map_location, weights_only=True)
-    except Exception as error:  # on arbitrary bytes the unpickler raises whatever it stumbles over
+    except Exception as error:  # on arbitrary bytes the unpickler can raise anything
         raise InputError(
-            f"{path} is truncated or not a file saved by torch, or it holds more than tensors (of a network, save the "
-            "state_dict)."
+            f"{path} is truncated or not a file saved by torch, or it holds more than tensors (save only the "
+            "network's state_dict)."
         ) from error

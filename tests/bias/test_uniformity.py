@@ -258,7 +258,7 @@ def test_boxes_without_room_have_no_position_and_are_counted():
     assert both["categories"]["a"]["without_room"] == 29
     assert summary(bias(free))[-1].startswith("height")
     assert summary(bias([*free, *without]))[-1].startswith(
-        "29 of 229 boxes are as wide or as high as their image: without room they have no position"
+        "29 of 229 boxes are as wide or as high as their image: they have no position"
     )
     none = content(bias([wide] * 500))
     assert none["all"]["p_position"] is None

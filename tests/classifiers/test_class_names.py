@@ -83,13 +83,13 @@ def test_an_unknown_way():
 @pytest.mark.parametrize(
     ("folders", "classes", "sentence"),
     [
-        (["cat", "mouse"], ["cat", "dog", "ship"], "not those of one class: mouse, and 2 folders"),
+        (["cat", "mouse"], ["cat", "dog", "ship"], "not named like exactly one class: mouse, and 2 folders"),
         (["7", "12"], [f"output {i}" for i in range(12)], "cannot be matched to 12 classes"),
         (["-1", "1"], ["x", "y", "z"], "cannot be matched"),
         (
             [str(i) for i in range(11)],
             [f"output {i}" for i in range(11)],
-            "numbers, or in that of their names, 0, 1, 10",
+            "folders, or in the order of their names, 0, 1, 10",
         ),
         (["CRANE"], ["crane", "Crane"], "CRANE"),
     ],
@@ -101,7 +101,9 @@ def test_what_cannot_be_matched_says_what_to_do(folders, classes, sentence):
 
 
 def test_by_order_the_named_are_not_mixed_up():
-    with pytest.raises(InputError, match="not those of one class: ants, and by order the others would be mixed up"):
+    with pytest.raises(
+        InputError, match="not named like exactly one class: ants, and by order the others would be mixed up"
+    ):
         match_classes(["ants", "zebra"], ["zebra", "ant"], "by_order")
 
 
@@ -110,7 +112,7 @@ def test_synsets_of_imagenet():
     folders = ["n02099601", "n01440764", "n03126707", "n02012849"]
     names = [IMAGENET[i] for i in match_classes(folders, IMAGENET)]
     assert names == ["golden retriever", "tench", "crane", "crane bird"]
-    with pytest.raises(InputError, match="none of ImageNet's 1,000: n00000001"):
+    with pytest.raises(InputError, match="not among ImageNet's 1,000: n00000001"):
         match_classes(["n00000001", "n01440764"], IMAGENET)
 
 

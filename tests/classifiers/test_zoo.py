@@ -161,8 +161,8 @@ def test_weights_that_do_not_fit_name_the_first_mismatches(tmp_path):
     file = saved(network("squeezenet1_1").state_dict(), tmp_path / "squeeze.pth")
     said = sentence(from_torchvision, "resnet18", file)
     assert "missing: conv1.weight, bn1.weight, bn1.bias and 119 more" in said
-    assert "not part of it: features.0.weight, features.0.bias, features.3.squeeze.weight and 49 more" in said
-    assert "of other shapes: features.0.weight (64x3x3x3 for 96x3x7x7)" in sentence(
+    assert "unexpected: features.0.weight, features.0.bias, features.3.squeeze.weight and 49 more" in said
+    assert "different shape: features.0.weight (64x3x3x3 for 96x3x7x7)" in sentence(
         from_torchvision, "squeezenet1_0", file
     )
 

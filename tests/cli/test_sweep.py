@@ -171,7 +171,7 @@ def test_a_finished_run_that_is_damaged_is_told_beside_the_others(run, tiny, tmp
     assert "Traceback" not in again.err
     told = " ".join(again.out.replace("│", " ").split())
     assert "3 runs: 2 failed, 1 finished before" in told
-    assert again.err.count("Where the run's folder is deleted, the same command trains it again.") == 2
+    assert again.err.count("If the run's folder is deleted, the same command trains it again.") == 2
 
 
 def test_what_does_not_matter_makes_no_other_run(run, tiny):

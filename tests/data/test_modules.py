@@ -176,7 +176,7 @@ class TestImageFolder:
         assert torch.equal(data.train.pixels[:8], torch.stack([*above, *plain.train.pixels[4:8]]))
         assert data.train.pixels[8:, 0, 0, 0].tolist() == [7, 8]
         assert torch.equal(data.test.pixels, plain.test.pixels)
-        assert f"{tmp_path / 'test'} holds 1 files that are left out, as none of .bmp," in said
+        assert f"{tmp_path / 'test'} holds 1 files that are ignored, since they are not .bmp," in said
         assert "(1 of .gif)" in said
         assert f"{tmp_path / 'test'} holds 1 images beside its class folders, which are left out." in said
         assert f"{tmp_path / 'train'} holds no image of cow." in said

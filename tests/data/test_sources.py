@@ -114,7 +114,7 @@ def test_images_at_any_depth_are_their_class_folders_and_what_is_left_out_is_sai
     }
     assert placed == {name: name[0] for name in names}
     said = capsys.readouterr().err.replace("\n", " ")
-    assert "holds 3 files that are left out, as none of .bmp, .jpeg, .jpg, .png, .webp" in said
+    assert "holds 3 files that are ignored, since they are not .bmp, .jpeg, .jpg, .png, .webp" in said
     assert "(1 of .gif, 1 of .tiff, 1 of no suffix)" in said
     assert "has folders without an image, which are left out: empty." in said
 

@@ -598,7 +598,7 @@ def test_an_interrupted_measurement_keeps_what_it_has(run, stripes, tmp_path):
     arguments = [argument for argument in BY_PARITY if "target" not in argument] + target
     finished = run("eval.py", *arguments, f"data.root={stripes}", "out=out", "figures=false")
     assert finished.code == 128 + signal.SIGINT
-    assert "Stopped: what is shown is measured." in finished.err
+    assert "Stopped early. Unfinished measurements are left out." in finished.err
     found = metrics(tmp_path)
     assert 0 < found["embed/n"] < 4
     assert found["embed/complete"] == 0

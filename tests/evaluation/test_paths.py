@@ -45,7 +45,7 @@ def test_a_path_is_what_a_shell_makes_of_it(name, home):
 
 
 def test_the_home_of_nobody(home):
-    with pytest.raises(InputError, match=r"~nobody_at_all/a: there is no such user"):
+    with pytest.raises(InputError, match=r"~nobody_at_all/a: ~ names a user who does not exist"):
         given("~nobody_at_all/a")
 
 

@@ -411,7 +411,7 @@ class TestOwnBoxes:
     @pytest.mark.parametrize("name", ["3.png", "3", "x/3.png"])
     def test_one_that_may_be_of_several_images_is_refused(self, tmp_path, name):
         path = annotate(tmp_path / "a.csv", [(name, "a", 9, 9, 1, 1, 7, 7)])
-        with pytest.raises(InputError, match=r"of any of d/test/dog/3.png, d/test/cow/3.png: it must name the folder"):
+        with pytest.raises(InputError, match=r"images \(d/test/dog/3.png, d/test/cow/3.png\): it must name the folder"):
             largest_boxes(Path(path), self.NAMES, None)
 
     def test_none_of_any_image_is_refused(self, tmp_path):
@@ -666,7 +666,10 @@ def test_there_is_a_position_for_each_frame(name, rng):
         (partial(crop, 0), "protocol.window=0 must be a whole number"),
         (partial(crop, None, 0), "protocol.windows=0 must be a whole number"),
         *(
-            (partial(crop, box=box), r"protocol.box=.* must be left, top, right, bottom in fractions of the image, as")
+            (
+                partial(crop, box=box),
+                r"protocol.box=.* must be left, top, right, bottom in fractions of the image, such as",
+            )
             for box in [
                 (),
                 (0, 0, 1),

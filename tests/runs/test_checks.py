@@ -30,11 +30,11 @@ WRONG = [
     ("schedule.gamma=x", "schedule.gamma=x must be a number, 0 or more."),
     ("callbacks.equivariance.images=few", "callbacks.equivariance.images=few must be a whole number, 2 or more"),
     ("callbacks.shift_measures.every_n_epochs=0", "callbacks.shift_measures.every_n_epochs=0 must be a whole number"),
-    ("callbacks.shown_images.images=3", "images=3 must be a list of places"),
+    ("callbacks.shown_images.images=3", "images=3 must be a list of indices"),
     ("padding=circle", "Unknown padding 'circle'. Did you mean 'circular'?"),
     ("filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
     ("logger.mode=offlin", "Unknown mode 'offlin'. Did you mean 'offline'?"),
-    ("runs=1.50", "runs=1.5 is no path: one that looks like a number is quoted, as 'runs=\"1.50\"'."),
+    ("runs=1.50", "runs=1.5 is not a path: quote one that looks like a number, as 'runs=\"1.50\"'."),
 ]
 
 
@@ -113,5 +113,5 @@ def test_what_is_not_there_is_said_before_torch_is_loaded(tmp_path):
 
 def test_switches_keep_the_path_that_was_typed():
     assert switches(OmegaConf.create({"runs": 2024})).runs == "2024"
-    with pytest.raises(InputError, match="is no path"):
+    with pytest.raises(InputError, match="is not a path"):
         switches(OmegaConf.create({"out": 1.5}))
