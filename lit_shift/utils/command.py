@@ -20,7 +20,7 @@ FORM = "Arguments are of the form name=value, without spaces, and lists quoted, 
 
 
 def called(name: str) -> str:
-    """Text that calls a command: ``lit-shift train`` where the package is installed, ``python train.py`` in a checkout."""
+    """Text that calls a command: ``lit-shift train``, or ``python train.py`` in a checkout."""
     if Path(sys.argv[0]).parent.name == "commands":  # where lit_shift.commands.main points it
         return f"lit-shift {name}"
     return f"python {name}.py" if name in ("train", "eval") else f"python -m lit_shift.{name}"
