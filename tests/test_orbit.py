@@ -174,7 +174,7 @@ def test_images_that_the_pools_cannot_halve_are_refused_at_once(size):
 
 
 def test_a_layer_that_subsamples_unknown_to_us_is_refused(rng):
-    with pytest.raises(ValueError, match="no Pool changes the size"):
+    with pytest.raises(ValueError, match="other than a Pool changes the size"):
         orbit_logits(trained(lambda: nn.MaxPool2d(2)), torch.zeros(1, 3, 32, 32, dtype=torch.float64))
 
 
