@@ -32,10 +32,11 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Write the pages: what the room is for, then its modules."""
     for room, modules in rooms().items():
-        text = f"# {PACKAGE.name}.{room}\n"
-        if [f"{PACKAGE.name}.{room}"] != modules:
-            text += f"\n::: {PACKAGE.name}.{room}\n    options: {{members: false, show_root_heading: false}}\n"
-        text += "".join(f"\n::: {module}\n" for module in modules)
+        options = "{show_root_heading: false}"
+        if (whole := f"{PACKAGE.name}.{room}") not in modules:
+            modules, options = [whole, *modules], "{show_root_heading: false, members: false}"
+        text = f"# {whole}\n" + "".join(f"\n::: {module}\n" for module in modules)
+        text = text.replace(f"::: {whole}\n", f"::: {whole}\n    options: {options}\n")
         files.append(File.generated(config, f"api/{room}.md", content=text))
     return files
 
