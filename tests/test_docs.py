@@ -3,7 +3,6 @@
 import re
 import shlex
 import tomllib
-from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from pkgutil import resolve_name
@@ -17,12 +16,13 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from lit_shift.bias import __main__ as bias_command
-from lit_shift.cli.eval_config import use_config_of_subject
+from lit_shift.cli.eval_config import add_measured
 from lit_shift.data.view import View
+from lit_shift.measures import MEASURES
 from lit_shift.models import VGG13
 from lit_shift.orbit import orbit_logits
 from lit_shift.results import __main__ as results_command
-from lit_shift.runs.config import CONF_EVAL, composed
+from lit_shift.runs.config import composed
 from lit_shift.shifts import roll
 from tests.conftest import ROOT
 
@@ -115,42 +115,57 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("line", commands())
-def test_commands_parse(line, folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    check(shlex.split(line, comments=True), monkeypatch)
-
-
-def check(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def parses(folder, monkeypatch):
     """Fail for a command that would be refused, as far as that can be told without running it."""
-    match words:
-        case ["uv", "run", "--group", group, *rest]:
-            assert group in PROJECT["dependency-groups"]
-            check(["uv", "run", *rest], monkeypatch)
-        case ["uv", "run", "--with", "jupyterlab", "jupyter", "lab", place]:
-            assert (ROOT / place).is_dir()
-        case ["uv", "run", program, *rest] | [("python") as program, *rest]:
-            PROGRAMS_OF_UV[program](rest, monkeypatch)
-        case ["uv", "sync", *extras]:
-            assert set(extras[1::2]) <= PROJECT["project"]["optional-dependencies"].keys()
-            assert set(extras[::2]) <= {"--extra"}
-        case ["pip", "install", *packages]:
-            for extra in re.findall(r"\[(.*)\]", " ".join(packages)):
+    monkeypatch.chdir(folder)
+
+    def results(words):
+        asked = []
+        monkeypatch.setattr(results_command, "report", lambda *arguments: asked.append(arguments))
+        results_command.main(words)
+        assert asked
+
+    def check(words):
+        match words:
+            case [*_, "--help" | "..."] | ["python", "-m", _] | ["lit-shift", _]:  # named rather than typed
+                pass
+            case ["uv", "run", "train.py", *rest] | ["lit-shift", "train", *rest]:
+                train(rest)
+            case ["uv", "run", "eval.py", *rest] | ["lit-shift", "eval", *rest]:
+                evaluate(rest)
+            case ["uv", "run", "python", "-m", "lit_shift.results", *rest] | ["lit-shift", "results", *rest]:
+                results(rest)
+            case ["uv", "run", "python", "-m", "lit_shift.bias", *rest] | ["lit-shift", "bias", *rest]:
+                bias_command.parse(rest)
+            case ["uv", "run", "python", "-m", module, *rest] if module.startswith("benchmarks."):
+                benchmark(ROOT / f"{module.replace('.', '/')}.py", rest)
+            case ["uv", "run", "pytest", *rest]:
+                asked_of_pytest(rest)
+            case ["uv", "run", "ruff" | "mypy", *_]:
+                pass
+            case ["uv", "run", "--group", group, "mkdocs", *_]:
+                assert group in PROJECT["dependency-groups"]
+            case ["uv", "run", "--with", "jupyterlab", "jupyter", "lab", place]:
+                assert (ROOT / place).is_dir()
+            case ["uv", "sync"] | ["pip", "install", *_]:
+                extras = re.findall(r"\[(.*)\]", " ".join(words))
+                assert set(extras) <= PROJECT["project"]["optional-dependencies"].keys()
+            case ["uv", "sync", "--extra", extra]:
                 assert extra in PROJECT["project"]["optional-dependencies"]
-        case ["lit-shift", command, *rest]:
-            COMMANDS[command](rest, monkeypatch)
-        case _:
-            raise AssertionError(f"no test knows {shlex.join(words)}")
+            case _:
+                raise AssertionError(f"no test knows {shlex.join(words)}")
+
+    return check
 
 
-def config(name: str, words: list[str], _: object = None) -> None:
-    """Compose the config of train.py or eval.py, for each value of a sweep."""
-    if words in (["..."], ["--help"]):
-        return
-    at = []
-    match words:
-        case ["--config-dir", own, *words]:
-            at = [f"hydra.searchpath=[file://{Path(own).resolve()}]"]
+@pytest.mark.parametrize("line", commands())
+def test_commands_parse(line, parses):
+    parses(shlex.split(line, comments=True))
+
+
+def runs_of(words: list[str]) -> list[list[str]]:
+    """The words of some of a command's runs: of a sweep as many as it takes to have each value once."""
     overrides = OverridesParser.create().parse_overrides([word for word in words if word != "-m"])
     every = [
         [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
@@ -159,62 +174,45 @@ def config(name: str, words: list[str], _: object = None) -> None:
         for override in overrides
     ]
     assert "-m" in words or all(len(values) == 1 for values in every)
-    for values in zip_longest(*every):
-        typed = [value or some[0] for value, some in zip(values, every, strict=True)]
-        if name == "eval":
-            use_config_of_subject(typed)
-            at = [f"hydra.searchpath=[file://{CONF_EVAL}]"]
-        composed(name, [*at, *typed])
+    return [[v or first for v, (first, *_) in zip(run, every, strict=True)] for run in zip_longest(*every)] or [[]]
 
 
-def module(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Parse the arguments of ``python -m``."""
-    assert words[0] == "-m"
-    MODULES[words[1]](words[2:], monkeypatch)
+def train(words: list[str]) -> None:
+    """Compose what train.py would train."""
+    own = []
+    match words:
+        case ["--config-dir", place, *words]:
+            own = [f"hydra.searchpath=[file://{Path(place).resolve()}]"]
+    for typed in runs_of(words):
+        composed("train", [*own, *typed])
 
 
-def results(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(results_command, "report", lambda *arguments: asked.append(arguments))
-    if words != ["..."]:
-        results_command.main(words)
-        assert asked
+def evaluate(words: list[str]) -> None:
+    """Compose what eval.py would measure."""
+    for typed in runs_of(words):
+        add_measured(typed)
+        composed("eval", typed)
 
 
-def bias(words: list[str], _: object) -> None:
-    assert words in ([], ["..."]) or bias_command.parse(words)
+def benchmark(source: Path, words: list[str]) -> None:
+    """Find each option in a benchmark's source."""
+    text = source.read_text() + source.with_name("timing.py").read_text()
+    assert all(f'"{word}"' in text for word in words if word.startswith("--"))
+    train([word for word in words if "=" in word])
 
 
-def benchmark(name: str, words: list[str], _: object) -> None:
-    """Find each option in the benchmark's source."""
-    source = (ROOT / "benchmarks" / f"{name}.py").read_text() + (ROOT / "benchmarks" / "timing.py").read_text()
-    for word in words:
-        assert not word.startswith("--") or f'"{word}"' in source, word
-    config("train", [word for word in words if "=" in word], _)
-
-
-def asked_of_pytest(words: list[str], _: object) -> None:
+def asked_of_pytest(words: list[str]) -> None:
     """The files, tests and markers that pytest is asked for exist."""
-    markers = {marker.partition(":")[0] for marker in PROJECT["tool"]["pytest"]["ini_options"]["markers"]}
     while words:
         match words:
             case ["-m", marker, *words]:
-                assert marker in markers
+                assert any(
+                    line.startswith(f"{marker}:") for line in PROJECT["tool"]["pytest"]["ini_options"]["markers"]
+                )
             case [file, "-k", part, *words]:
                 assert re.search(rf"def test_\w*{part}", (ROOT / file).read_text())
             case [file, *words]:
                 assert (ROOT / file).is_file()
-
-
-def anything(words: list[str], _: object) -> None:
-    """Other people's programs."""
-
-
-COMMANDS = {"train": partial(config, "train"), "eval": partial(config, "eval"), "results": results, "bias": bias}
-MODULES = {"lit_shift.results": results, "lit_shift.bias": bias}
-MODULES |= {f"benchmarks.{file.stem}": partial(benchmark, file.stem) for file in (ROOT / "benchmarks").glob("*.py")}
-PROGRAMS_OF_UV = {"train.py": COMMANDS["train"], "eval.py": COMMANDS["eval"], "python": module, "pytest": asked_of_pytest}
-PROGRAMS_OF_UV |= dict.fromkeys(("ruff", "mypy", "mkdocs"), anything)
 
 
 @pytest.fixture
@@ -265,6 +263,11 @@ def test_what_readme_does_in_python_comes_out_as_it_says(capsys):
     code = next(text for _, text in blocks(ROOT / "README.md", "python") if "import torch" in text)
     exec(compile(code, "README.md", "exec"), {})
     assert float(re.search(r"tensor\((\S+),", capsys.readouterr().out)[1]) == 1
+
+
+def test_every_measure_has_its_definition():
+    text = (DOCS / "measures.md").read_text()
+    assert [name for name in MEASURES if not re.search(rf"\b{name}(_|\b)", text, re.IGNORECASE)] == []
 
 
 def test_readme_is_a_front_door():
