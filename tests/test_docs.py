@@ -54,8 +54,8 @@ def prose(page: Path) -> str:
 
 def anchors(page: Path) -> set[str]:
     """What the headings of a page are called in addresses."""
-    heads = re.findall(r"^#+ (.*?)(?: \{ #(\S+) \})?$", FENCE.sub("", page.read_text()), re.MULTILINE)
-    return {given or re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head, given in heads}
+    heads = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}
 
 
 def rooms() -> set[str]:
