@@ -35,7 +35,7 @@ from benchmarks.timing import Options, positive
 from lit_shift.data.module import ImageDataModule
 from lit_shift.runs.findings import Findings
 from lit_shift.training.build import build_data
-from lit_shift.training.classifier import milestone_epochs
+from lit_shift.training.module import milestone_epochs
 
 ROOT = Path(__file__).parents[1]
 FIXED = {"pool": "blur", "filter": "tri5", "aug": "false", "padding": "circular", "logger": "csv", "compile": "false"}

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.plain import Pictures, load_ours, plain_vgg
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
-from lit_shift.classifiers.subject import full_precision
+from lit_shift.classifiers.classifier import full_precision
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.models.vgg import VGG13
 from lit_shift.padding import Padding

@@ -11,19 +11,19 @@ from lit_shift.data import Digits
 from lit_shift.data.module import ImageDataModule
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPoolBlurDS
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
 
 
 def train_digits(
     *callbacks: Callback, val_size: int = 0, compile: bool = False, **how: Any
-) -> tuple[Trainer, Classifier, ImageDataModule]:
+) -> tuple[Trainer, LitClassifier, ImageDataModule]:
     """A slim VGG13 trained on digits, in 12 batches an epoch, or 10 where 200 images are held out."""
     torch.manual_seed(0)
     data = Digits(128, 16, aug=True, flip=True, padding="circular", val_size=val_size, seed=0)
     data.setup()
     sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
-    classifier = Classifier(
+    classifier = LitClassifier(
         VGG13(MaxPoolBlurDS, width=4), 10, data.mean, data.std, sgd, [0.5, 0.75], 0.1, compile=compile
     )
     trainer = Trainer(

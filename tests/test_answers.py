@@ -11,7 +11,7 @@ from torch import nn
 
 from lit_shift.answers import answered
 from lit_shift.callbacks import ConsistencyReadings, Equivariance, ShiftMeasures, ShownImages
-from lit_shift.classifiers.subject import Subject, View
+from lit_shift.classifiers.classifier import Classifier, View
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
@@ -23,7 +23,7 @@ from lit_shift.evaluation.vote_module import Voting
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPool
 from lit_shift.protocols.roll import Circular
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.utils.errors import InputError
 
 BAD, GOOD = [2, 5], [0, 1, 3, 4, 6]
@@ -80,7 +80,9 @@ def trainer(*callbacks):
 def outcome(bad, skip_bad, padding="circular"):
     """What a test logs and leaves of the digits with or without the bad ones."""
     data = digits(bad)
-    module = Classifier(network(), 10, data.mean, data.std, partial(torch.optim.SGD, lr=0.1), [0.5], 0.1, compile=False)
+    module = LitClassifier(
+        network(), 10, data.mean, data.std, partial(torch.optim.SGD, lr=0.1), [0.5], 0.1, compile=False
+    )
     module.skip_bad = skip_bad
     module.net.features.conv1_1.padding_mode = padding
     measures, shown = ShiftMeasures(1, 4, 4, 0), ShownImages([2, 4], 0, 7, 0)
@@ -138,13 +140,13 @@ def collections(bad):
     return Collections([InMemory(data.test, data.classes)], None, 0, [2, 3] if bad else [], [3], skip_bad=False)
 
 
-def subject():
-    return Subject(network(), [0] * 3, [0.25] * 3, [str(digit) for digit in range(10)], View(32, 32))
+def classifier():
+    return Classifier(network(), [0] * 3, [0.25] * 3, [str(digit) for digit in range(10)], View(32, 32))
 
 
 def measured(bad, skip_bad, by_label):
     settings = Settings([1, 5], 0.2, 0.1, 64, by_label, skip_bad)
-    module = Measurement(subject(), {"circular": Circular("vertical", 1, 0)}, settings, look_into_layers=True)
+    module = Measurement(classifier(), {"circular": Circular("vertical", 1, 0)}, settings, look_into_layers=True)
     run = trainer()
     run.test(module, collections(bad), verbose=False)
     return {key: float(value) for key, value in run.callback_metrics.items()}, module.arrays
@@ -165,7 +167,7 @@ def test_a_protocol_leaves_them_out_of_every_measure_and_counts_them(by_label):
 
 @pytest.mark.parametrize(("by_label", "vote"), [(True, "mean"), (False, "majority")])
 def test_a_vote_leaves_them_out_and_counts_them(by_label, vote):
-    voting = Voting(TestTimeAugmentation(subject(), 2, "shift", vote, 0), by_label, skip_bad=True)
+    voting = Voting(TestTimeAugmentation(classifier(), 2, "shift", vote, 0), by_label, skip_bad=True)
     run = trainer()
     run.test(voting, collections(bad=True), verbose=False)
     assert [run.callback_metrics[f"tta/{key}"] for key in ("n", "skipped", "complete")] == [5, 2, 1]
@@ -179,5 +181,5 @@ def test_a_vote_leaves_them_out_and_counts_them(by_label, vote):
 def test_a_ballot_without_a_finite_answer_is_no_vote_for_the_first_class(vote):
     images = torch.zeros(2, 3, 32, 32)
     images[1] = 1
-    answers = TestTimeAugmentation(subject(), 3, "shift", vote, 0).answer(images, [(0, 1), (1, 1)])
+    answers = TestTimeAugmentation(classifier(), 3, "shift", vote, 0).answer(images, [(0, 1), (1, 1)])
     assert answers.isnan().all(1).tolist() == [False, True]

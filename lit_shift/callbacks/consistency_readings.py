@@ -10,7 +10,7 @@ from lit_shift.consistency_variants import READINGS, Predictions, crop_offsets, 
 from lit_shift.metrics import Interval, PerImage, over_images
 from lit_shift.orbit import orbit_logits
 from lit_shift.shifts import fourier_shift, shift
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.utils.console import say
@@ -31,7 +31,7 @@ class ConsistencyReadings(Callback):
         self.images = at_least_or_all(2, "images", images)
         self.seed = seed
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if interrupted(trainer):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]

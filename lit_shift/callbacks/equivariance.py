@@ -10,7 +10,7 @@ from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Images
 from lit_shift.metrics import FeatureDistance
 from lit_shift.orbit import layer_names, layer_phases
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.upsampling import Upsampling, check_upsampling
@@ -48,17 +48,17 @@ class Equivariance(Callback):
         self.every_layer = every_layer
         self.arrays: dict[str, np.ndarray] = {}
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
             pl_module.eval()
             self._measure(trainer, pl_module, trainer.datamodule.held_out)  # type: ignore[attr-defined]
             pl_module.train()
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if not interrupted(trainer) and not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
             say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
 
-    def _measure(self, trainer: Trainer, module: Classifier, images: Images) -> bool:
+    def _measure(self, trainer: Trainer, module: LitClassifier, images: Images) -> bool:
         """Log the layers' means and keep their arrays. Return False if the network cannot be measured."""
         loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
         probe = Probe(module, loader.images.pixels)

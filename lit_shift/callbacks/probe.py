@@ -6,10 +6,10 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from lit_shift.classifiers.subject import full_precision, in_full_precision
+from lit_shift.classifiers.classifier import full_precision, in_full_precision
 from lit_shift.orbit import has_exact_orbit, orbit_logits, sampled_logits
 from lit_shift.shifts import seeded
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 
 SAMPLE, TRIED = 64, 3
 
@@ -25,7 +25,7 @@ class Probe:
         pixels: uint8 images (N, 3, H, W) like those to be measured.
     """
 
-    def __init__(self, module: Classifier, pixels: Tensor) -> None:
+    def __init__(self, module: LitClassifier, pixels: Tensor) -> None:
         self.module = module
         self.net = in_full_precision(module.net)
         with self.full_precision():
@@ -50,7 +50,7 @@ class Probe:
         return self.sampled(pixels, every.expand(n, -1, -1)).unflatten(1, (height, width))
 
     def full_precision(self) -> AbstractContextManager[None]:
-        """See :func:`lit_shift.classifiers.subject.full_precision`."""
+        """See :func:`lit_shift.classifiers.classifier.full_precision`."""
         return full_precision(self.module.device)
 
 

@@ -15,7 +15,7 @@ from lit_shift.figures import VARIATION_EDGES, variation_counts
 from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
 from lit_shift.protocols.trajectory import Track
 from lit_shift.shifts import draw_offsets, seeded
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.wandb_logging import log_histogram
 from lit_shift.utils.errors import at_least
@@ -60,7 +60,7 @@ class ShiftMeasures(Callback):
         self.seed = seed
         self.arrays: dict[str, np.ndarray] = {}
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ class ShiftMeasures(Callback):
         self._log("subset")
         pl_module.train()
 
-    def on_test_epoch_start(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_test_epoch_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
         self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
@@ -110,7 +110,7 @@ class ShiftMeasures(Callback):
         counts = variation_counts(self.arrays["variation"])
         log_histogram(trainer, "test/variation_log10", counts, np.log10(VARIATION_EDGES))  # W&B's axes are linear
 
-    def _start(self, module: Classifier, images: Images) -> None:
+    def _start(self, module: LitClassifier, images: Images) -> None:
         n, _, height, width = images.pixels.shape
         self.probe, self.wanted = Probe(module, images.pixels), n
         self.shifts_measured = height * width if self.probe.exact else self.shifts

@@ -11,7 +11,7 @@ from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.callbacks.shift_measures import ShiftMeasures
 from lit_shift.shifts import seeded
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.utils.errors import at_least, check_places, places
@@ -43,10 +43,10 @@ class ShownImages(Callback):
         self.seed = seed
         self.arrays: dict[str, np.ndarray] = {}
 
-    def on_test_start(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_test_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         check_places(self.images, len(trainer.datamodule.test.labels))  # type: ignore[attr-defined]
 
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if interrupted(trainer):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor, nn
 
 from lit_shift.choices import SHIFTED_BY, VOTES
-from lit_shift.classifiers.subject import Key, Subject
+from lit_shift.classifiers.classifier import Classifier, Key
 from lit_shift.functional import finite
 from lit_shift.shifts import draw_offsets, seeded, shift
 from lit_shift.utils.errors import at_least, unknown
 
 
-class TestTimeAugmentation(Subject):
-    """A subject that takes a vote over k randomly shifted copies of each image, drawn anew for each frame.
+class TestTimeAugmentation(Classifier):
+    """A classifier that takes a vote over k randomly shifted copies of each image, drawn anew for each frame.
 
     Args:
-        subject: classifies the copies.
+        classifier: classifies the copies.
         k: number of copies.
         by: ``shift``, circular and uniform over all offsets; or ``crop``, out of the image padded by an eighth of its
             side with the mean colour.
@@ -30,8 +30,10 @@ class TestTimeAugmentation(Subject):
     __test__ = False  # or pytest would collect it because of its name
     STREAM = 3  # random numbers independent of those of paths, noise and placements
 
-    def __init__(self, subject: Subject, k: int, by: str, vote: str, seed: int) -> None:
-        super().__init__(subject.net, subject.mean.tolist(), subject.std.tolist(), subject.classes, subject.view)
+    def __init__(self, classifier: Classifier, k: int, by: str, vote: str, seed: int) -> None:
+        super().__init__(
+            classifier.net, classifier.mean.tolist(), classifier.std.tolist(), classifier.classes, classifier.view
+        )
         self.k = at_least(1, "tta", k)
         if by not in SHIFTED_BY:
             raise unknown("tta_by", by, SHIFTED_BY)

@@ -17,7 +17,7 @@ from torchvision import models
 
 from lit_shift.choices import INTERPOLATIONS
 from lit_shift.classifiers.class_names import INSTALL_TIMM, class_names, read_names
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.image_files import some
 from lit_shift.data.view import View
 from lit_shift.utils import torch_files
@@ -30,7 +30,7 @@ Classes = str | Sequence[str] | None
 KEPT_UNDER = ("state_dict", "model_state_dict", "model")
 
 
-def from_torchvision(name: str, weights: str, classes: Classes = None) -> Subject:
+def from_torchvision(name: str, weights: str, classes: Classes = None) -> Classifier:
     """Load a torchvision classifier, with the preprocessing that its weights were tested with.
 
     Args:
@@ -60,7 +60,7 @@ def from_torchvision(name: str, weights: str, classes: Classes = None) -> Subjec
         net = _made(partial(_torchvision_net, name, source, state), state, file, names)
     tested = source.transforms()
     (side,), (resize,) = tested.crop_size, tested.resize_size
-    return _subject(net, tested.mean, tested.std, View(side, side, resize, tested.interpolation.value), names)
+    return _classifier(net, tested.mean, tested.std, View(side, side, resize, tested.interpolation.value), names)
 
 
 def _torchvision_net(name: str, source: Any, state: Collection[str], **options: Any) -> nn.Module:
@@ -73,7 +73,7 @@ def _torchvision_net(name: str, source: Any, state: Collection[str], **options: 
     return models.get_model(name, weights=None, **options)
 
 
-def from_timm(name: str, weights: str, classes: Classes = None) -> Subject:
+def from_timm(name: str, weights: str, classes: Classes = None) -> Classifier:
     """Load a timm classifier, with the preprocessing that its weights were tested with, but always a central crop.
 
     Args:
@@ -107,7 +107,7 @@ def from_timm(name: str, weights: str, classes: Classes = None) -> Subject:
     tested = timm.data.resolve_model_data_config(net)
     _, height, width = tested["input_size"]
     resize = math.floor(min(height, width) / tested["crop_pct"])
-    return _subject(net, tested["mean"], tested["std"], View(height, width, resize, tested["interpolation"]), names)
+    return _classifier(net, tested["mean"], tested["std"], View(height, width, resize, tested["interpolation"]), names)
 
 
 def from_python(
@@ -119,13 +119,13 @@ def from_python(
     interpolation: str,
     classes: Classes = None,
     weights: str | None = None,
-) -> Subject:
+) -> Classifier:
     """Load a classifier made by a function of the user.
 
     Args:
         target: ``module:function``, in the current folder or installed. Called without arguments, it returns a network
-            or a :class:`lit_shift.classifiers.subject.Subject`. For a Subject, all options below except ``weights``
-            are ignored.
+            or a :class:`lit_shift.classifiers.classifier.Classifier`. For a Classifier, all options below are ignored
+            except ``weights``.
         mean: of each channel, for pixels in [0, 1], (3,).
         std: likewise.
         size: side of the network's square input.
@@ -138,7 +138,7 @@ def from_python(
         InputError: no such function, a result that is no network, weights that do not fit, invalid options.
     """
     made = _function(target)()
-    net = made.net if isinstance(made, Subject) else made
+    net = made.net if isinstance(made, Classifier) else made
     if not isinstance(net, nn.Module):
         raise InputError(f"model.target={target} returns a {type(net).__name__}, not a torch.nn.Module.")
     if weights is not None:
@@ -146,7 +146,7 @@ def from_python(
         state = _read(file)
         _unwrap(state, net)
         _fill(net, state, file)
-    if isinstance(made, Subject):
+    if isinstance(made, Classifier):
         return made
     for key, values in (("mean", mean), ("std", std)):
         if not isinstance(values, Sequence) or len(values) != 3:
@@ -156,7 +156,7 @@ def from_python(
     at_least(1, "model.size", size)
     if resize is not None:
         at_least(1, "model.resize", resize)
-    return _subject(net, mean, std, View(size, size, resize, interpolation), read_names(classes))
+    return _classifier(net, mean, std, View(size, size, resize, interpolation), read_names(classes))
 
 
 def _function(target: str) -> Callable[[], Any]:
@@ -280,10 +280,10 @@ def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape))
 
 
-def _subject(
+def _classifier(
     net: nn.Module, mean: Sequence[float], std: Sequence[float], view: View, names: list[str] | None
-) -> Subject:
-    """Make a subject, after a first forward pass that finds the number of outputs."""
+) -> Classifier:
+    """Make a classifier, after a first forward pass that finds the number of outputs."""
     try:
         with torch.no_grad():
             logits = net.cpu().eval()(torch.zeros(1, 3, view.height, view.width))
@@ -294,7 +294,7 @@ def _subject(
         ) from error
     if not isinstance(logits, Tensor) or logits.ndim != 2:
         raise InputError(f"The network returns {_described(logits)} for an image, not logits (1, K).")
-    return Subject(net, mean, std, class_names(names, logits.shape[1]), view)
+    return Classifier(net, mean, std, class_names(names, logits.shape[1]), view)
 
 
 def _described(output: object) -> str:

@@ -39,11 +39,11 @@ def train(cfg: DictConfig, run: Run) -> None:
     """Train and test the run of a settled config, from its checkpoint if it has one."""
     # Here, so that --help, a finished run and many mistakes need not wait for torch.
     from lit_shift.evaluation.report import finish
-    from lit_shift.training.build import build_classifier, build_data, build_training, device_name
+    from lit_shift.training.build import build_data, build_module, build_training, device_name
     from lit_shift.training.wandb_logging import logged
 
     data = build_data(cfg)
-    classifier = build_classifier(cfg, data)
+    module = build_module(cfg, data)
     trainer = build_training(cfg, run)
     with run.alone(trainer.is_global_zero), logged(trainer, cfg, run.folder):
         if run.finished:  # by another process, in the meantime
@@ -51,8 +51,8 @@ def train(cfg: DictConfig, run: Run) -> None:
         if trainer.is_global_zero:
             run.start(cfg, data.classes, data.image_size, device_name(trainer))
             say(f"{run.state}: {run.folder}")
-        trainer.fit(classifier, data, ckpt_path=run.resume_from)
-        trainer.test(classifier, data, verbose=False)
+        trainer.fit(module, data, ckpt_path=run.resume_from)
+        trainer.test(module, data, verbose=False)
         if trainer.is_global_zero:
             finish(trainer, cfg, run)
         trainer.strategy.barrier()  # the others end when the result is written

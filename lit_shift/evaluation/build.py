@@ -9,7 +9,7 @@ from omegaconf import DictConfig, ListConfig
 
 from lit_shift.choices import CORRECT_CLASSES
 from lit_shift.classifiers.class_names import match_classes
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data.image_files import some
 from lit_shift.data.loader import Images
@@ -50,16 +50,16 @@ def by_labels(cfg: DictConfig) -> bool:
 def build_subset(
     cfg: DictConfig,
     collections: list[Collection],
-    subject: Subject,
+    classifier: Classifier,
     images: int | None,
     seed: int,
     batch_sizes: list[int],
 ) -> Collections:
-    """Choose the images to measure, and relabel them with the subject's classes if labels are the correct class."""
+    """Choose the images to measure, and relabel them with the classifier's classes if labels are the correct class."""
     if by_labels(cfg):
         for number, collection in enumerate(collections):
             if collection not in collections[:number]:  # protocols share theirs
-                relabel(collection, subject, cfg.classes)
+                relabel(collection, classifier, cfg.classes)
     shown = places(cfg.images)
     check_places(shown, max(map(len, collections)))
     return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad)
@@ -103,10 +103,10 @@ def build_images(cfg: DictConfig) -> Collection:
 
 def build_voters(cfg: DictConfig) -> TestTimeAugmentation:
     """Build the classifier that votes over ``cfg.tta`` shifted copies."""
-    return TestTimeAugmentation(build_subject(cfg), cfg.tta, cfg.tta_by, cfg.tta_vote, cfg.tta_seed)
+    return TestTimeAugmentation(build_classifier(cfg), cfg.tta, cfg.tta_by, cfg.tta_vote, cfg.tta_seed)
 
 
-def build_subject(cfg: DictConfig) -> Subject:
+def build_classifier(cfg: DictConfig) -> Classifier:
     """Build the classifier: of a run, with the image size that it was trained on, or one from elsewhere."""
     if cfg.ckpt is None:
         pl.seed_everything(cfg.seed, verbose=False)  # for random weights
@@ -115,9 +115,9 @@ def build_subject(cfg: DictConfig) -> Subject:
     with said_of("model"):
         net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=len(cfg.class_names))
     # The checkpoint also has the normalisation.
-    subject = Subject(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
-    load_weights(subject, given(cfg.ckpt))
-    return subject
+    classifier = Classifier(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
+    load_weights(classifier, given(cfg.ckpt))
+    return classifier
 
 
 def view_of_run(cfg: DictConfig) -> View:
@@ -145,18 +145,18 @@ def see_as_trained(cfg: DictConfig, data: ImageDataModule) -> None:
     data.test, data.classes = Images(pixels, labels), known
 
 
-def relabel(images: Collection, subject: Subject, way: str) -> None:
-    """Give images the labels of the subject's classes.
+def relabel(images: Collection, classifier: Classifier, way: str) -> None:
+    """Give images the labels of the classifier's classes.
 
     Raises:
-        InputError: they have no labels, or other classes than the subject.
+        InputError: they have no labels, or other classes than the classifier.
     """
     if images.labels is None:
         raise InputError(
             "The images have no labels: put them into folders named by class (protocol.label=CLASS for a video), or "
             "say class_of=top1, which takes what the network answers for the whole image as the correct class."
         )
-    images.relabel(matched(images.classes, subject.classes, way))
+    images.relabel(matched(images.classes, classifier.classes, way))
 
 
 def matched(names: Sequence[str], classes: Sequence[str], way: str) -> list[int]:

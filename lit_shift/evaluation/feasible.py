@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.image_files import unreadable
 from lit_shift.data.sources import Collection
 from lit_shift.data.subset import Collections
@@ -48,15 +48,15 @@ def possible_top(asked: Sequence[int] | None, classes: int) -> tuple[int, ...]:
     return possible
 
 
-def try_network(subject: Subject, protocol: Protocol) -> None:
+def try_network(classifier: Classifier, protocol: Protocol) -> None:
     """Try the network on a frame, if frames differ in size from its input. Raises an InputError if it fails."""
-    height, width = protocol.frame_size(subject.view)
-    if (height, width) == (subject.view.height, subject.view.width):
+    height, width = protocol.frame_size(classifier.view)
+    if (height, width) == (classifier.view.height, classifier.view.width):
         return
     black = torch.zeros(1, 3, height, width)
     try:
         with torch.no_grad():
-            subject.net(subject.normalised(black))
+            classifier.net(classifier.normalised(black))
     except InputError:
         raise
     except Exception as error:

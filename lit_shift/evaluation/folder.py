@@ -44,7 +44,7 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
         out = out.with_name(f"{out.name}-partial")
     make_folder(out, "out")
     before = measured_before(out)
-    if before and _subject(before.config) == _subject(findings.config):
+    if before and _classifier(before.config) == _classifier(findings.config):
         metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
         if lost := sorted(before.metrics.keys() - metrics.keys()):
             say(f"{out} has no longer what was not measured again: {some(lost)}.")
@@ -99,7 +99,7 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
     """
     before = measured_before(out)
     plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
-    if before and _subject(before.config) != _subject(plain):
+    if before and _classifier(before.config) != _classifier(plain):
         say(f"{out} holds measurements of another network or of other data, of which this takes the place.")
     elif before:
         for name in protocols.keys() & before.protocols:
@@ -112,7 +112,7 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
                 say(f"{out} holds {name} {known}, of which this, {now}, takes the place; out=FOLDER keeps both.")
 
 
-def _subject(config: Mapping[str, Any]) -> dict[str, Any]:
+def _classifier(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what identifies the network and the images of a measurement."""
     parts = {key: config[key] for key in ("model", "weights_sha256")}
     return parts | {"data": images_of(config), "vote": vote(config)}

@@ -12,10 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.data.subset import Collections
 from lit_shift.evaluation.build import (
     asked_top,
+    build_classifier,
     build_collections,
     build_images,
     build_protocols,
-    build_subject,
     build_subset,
     build_voters,
     by_labels,
@@ -32,7 +32,7 @@ from lit_shift.models.anatomy import in_numbers
 from lit_shift.runs.config import CONF, group, label, vote
 from lit_shift.runs.findings import Findings, read_history
 from lit_shift.runs.run import Run, checkpoint_at
-from lit_shift.training.build import build_classifier, build_data, build_testing, build_trainer
+from lit_shift.training.build import build_data, build_module, build_testing, build_trainer
 from lit_shift.training.checkpoint import load_weights
 from lit_shift.training.signals import KeepMeasured, interrupted
 from lit_shift.training.wandb_logging import logged
@@ -70,12 +70,12 @@ def of_run(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     """Test a run's checkpoint as its training does."""
     data = build_data(cfg)
     see_as_trained(cfg, data)
-    classifier = build_classifier(cfg, data)
-    load_weights(classifier, given(cfg.ckpt))
-    classifier.skip_bad = cfg.skip_bad
+    module = build_module(cfg, data)
+    load_weights(module, given(cfg.ckpt))
+    module.skip_bad = cfg.skip_bad
     ready_folder(cfg, out)
     trainer = build_testing(cfg)
-    trainer.test(classifier, data, verbose=False)
+    trainer.test(module, data, verbose=False)
     return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
 
 
@@ -94,21 +94,21 @@ def along_paths(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     at_least(0, "protocol.seed", options.seed)
     protocols = build_protocols(cfg)
     collections = build_collections(cfg, protocols)
-    subject = build_subject(cfg) if cfg.tta is None else build_voters(cfg)
-    settings = replace(settings, top=possible_top(top, len(subject.classes)))
+    classifier = build_classifier(cfg) if cfg.tta is None else build_voters(cfg)
+    settings = replace(settings, top=possible_top(top, len(classifier.classes)))
     steps = []
     for name, protocol in protocols.items():
         with named(name):
-            steps.append(len(protocol.positions(subject.view)))
-            try_network(subject, protocol)
+            steps.append(len(protocol.positions(classifier.view)))
+            try_network(classifier, protocol)
             protocol.meet([collections[name].name(place) for place in range(len(collections[name]))])
     batch_sizes = [-(-settings.batch // number) for number in steps]  # images whose frames fill the network's batch
-    data = build_subset(cfg, list(collections.values()), subject, images, options.seed, batch_sizes)
+    data = build_subset(cfg, list(collections.values()), classifier, images, options.seed, batch_sizes)
     data.unfit = [
-        unusable(name, protocol, data, collections[name], subject.view) for name, protocol in protocols.items()
+        unusable(name, protocol, data, collections[name], classifier.view) for name, protocol in protocols.items()
     ]
     look_into_layers = options.layers and cfg.tta is None  # a vote over several passes has no single map
-    module = Measurement(subject, protocols, settings, look_into_layers)
+    module = Measurement(classifier, protocols, settings, look_into_layers)
     described = {f"{name}/options": np.array(options) for name, options in protocols_in_words(cfg).items()}
     return test(cfg, out, module, data, described)
 
@@ -127,7 +127,7 @@ def test(
     cfg: DictConfig, out: Path, module: Measurement | Voting, data: Collections, arrays: dict[str, np.ndarray]
 ) -> tuple[pl.Trainer, Findings]:
     """Run a measurement, and return its results together with ``arrays``."""
-    made_of = in_numbers(module.subject.net, module.subject.view[:2])
+    made_of = in_numbers(module.classifier.net, module.classifier.view[:2])
     ready_folder(cfg, out)
     # In full precision, whatever that of the training.
     in_full = cfg.copy()
@@ -136,7 +136,7 @@ def test(
     with logged(trainer, cfg, out):
         trainer.test(module, data, verbose=False)
         config: Any = OmegaConf.to_container(cfg)
-        config["classes"] = module.subject.classes
+        config["classes"] = module.classifier.classes
         history = read_history(Run.of(cfg.ckpt).history) if cfg.ckpt else []
         metrics = with_network(trainer, made_of)
         findings = Findings(label(cfg), config, metrics, history, module.arrays | arrays)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lit_shift.answers import answered, check_any
-from lit_shift.classifiers.subject import Key, Subject, full_precision
+from lit_shift.classifiers.classifier import Classifier, Key, full_precision
 from lit_shift.data.loader import Batch
 from lit_shift.functional import correct_probability
 from lit_shift.metrics import (
@@ -76,20 +76,20 @@ class Settings:
 
 
 class PathMeasures:
-    """Measurement of a subject along the frames of a protocol.
+    """Measurement of a classifier along the frames of a protocol.
 
     Args:
         protocol: makes the frames.
-        subject: the classifier, in eval mode.
+        classifier: the classifier, in eval mode.
         settings: shared by all protocols.
         layers: the layers to look into, or None.
     """
 
-    def __init__(self, protocol: Protocol, subject: Subject, settings: Settings, layers: Layers | None) -> None:
+    def __init__(self, protocol: Protocol, classifier: Classifier, settings: Settings, layers: Layers | None) -> None:
         self.protocol = protocol
-        self.subject = subject
+        self.classifier = classifier
         self.settings = settings
-        self.positions = protocol.positions(subject.view)
+        self.positions = protocol.positions(classifier.view)
         self.steps = len(self.positions)
         moving = protocol.ordered and self.steps > 1
         self.watched = layers if moving and layers and layers.names else None
@@ -113,10 +113,10 @@ class PathMeasures:
             self.per_image["nonshiftability_by_image"] = PerImage()
         for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
             for metric in part.values():
-                metric.to(subject.mean.device)
+                metric.to(classifier.mean.device)
 
     def update(self, batch: Batch) -> list[int]:
-        """Measure images of one size, given their ``places`` and labels in the subject's classes.
+        """Measure images of one size, given their ``places`` and labels in the classifier's classes.
 
         Returns:
             The places of images that are left out because outputs are not finite.
@@ -149,12 +149,12 @@ class PathMeasures:
         return places[~good].tolist()
 
     def _images(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.subject.mean) / 255
+        return pixels.to(self.classifier.mean) / 255
 
     def _whole(self, images: Tensor, batch: Batch) -> Tensor:
         """Compute logits (N, K) of the whole images."""
         keys = [(place, 0) for place in batch.places.tolist()]
-        return self.subject.answer(self.protocol.seen(images, self.subject.view), keys)
+        return self.classifier.answer(self.protocol.seen(images, self.classifier.view), keys)
 
     def _along(self, images: Tensor, places: Sequence[int]) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
         """Compute logits (N, S, K), and for each layer the sums (N, S, C) and maxima (N, C) of its maps."""
@@ -170,14 +170,14 @@ class PathMeasures:
             maxima[name] = torch.maximum(maxima[name], largest) if name in maxima else largest
 
         with self.watched.watch(see) if self.watched else nullcontext():
-            logits = [self.subject.answer(*some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
+            logits = [self.classifier.answer(*some).unflatten(0, (-1, n)) for some in self._chunks(images, places)]
         # One layer at a time, because the sums along a grid path take gigabytes.
         summed = {name: torch.cat(sums.pop(name)).transpose(0, 1) for name in list(sums)}
         return torch.cat(logits).transpose(0, 1), summed, maxima
 
     def _chunks(self, images: Tensor, places: Sequence[int]) -> Iterator[tuple[Tensor, list[Key]]]:
         """Yield the frames step by step, as many at once as fit the network's batch: (s N, 3, h, w)."""
-        frames = enumerate(self.protocol.frames(images, places, self.subject.view), start=1)  # 0 is the whole image
+        frames = enumerate(self.protocol.frames(images, places, self.classifier.view), start=1)  # 0 is the whole image
         at_once = max(1, self.settings.batch // len(images))
         while some := list(islice(frames, at_once)):
             yield torch.cat([frame for _, frame in some]), [(place, step) for step, _ in some for place in places]
@@ -205,11 +205,11 @@ class PathMeasures:
                 found[f"maps/{name}"] = maps[:, maps.amax((0, 2, 3)).argmax()].float().cpu().numpy()
 
         with full_precision(image.device):
-            every = self.protocol.frames(image, places, self.subject.view)
+            every = self.protocol.frames(image, places, self.classifier.view)
             frames = torch.cat([frame for step, frame in enumerate(every) if step in self._shown_steps()])
             if self.watched:
                 with self.watched.watch(see):
-                    self.subject(frames)
+                    self.classifier(frames)
                 found = {key: found[key] for name in names if (key := f"maps/{name}") in found}  # in their order
             logits, sums, _ = self._along(image, places)
             at_first = self._whole(image, batch)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.loader import Batch
 from lit_shift.data.subset import CollectionLoader
 from lit_shift.evaluation.path_measures import PathMeasures, Settings
@@ -22,7 +22,7 @@ from lit_shift.utils.errors import InputError
 
 
 class Measurement(LightningModule):
-    """Measurement of a subject under protocols. The n-th test loader yields the images of the n-th protocol.
+    """Measurement of a classifier under protocols. The n-th test loader yields the images of the n-th protocol.
 
     Logs for each protocol, as ``<protocol>/<measure>``, with the ends ``_ci95_low`` and ``_ci95_high`` of the 95%
     interval over images:
@@ -56,7 +56,7 @@ class Measurement(LightningModule):
       some layers ``maps/<layer>`` (M, T, h, w), the map that responds most.
 
     Args:
-        subject: the classifier.
+        classifier: the classifier.
         protocols: by name.
         settings: shared by all protocols.
         look_into_layers: True to measure non-shiftability.
@@ -64,13 +64,13 @@ class Measurement(LightningModule):
 
     def __init__(
         self,
-        subject: Subject,
+        classifier: Classifier,
         protocols: Mapping[str, Protocol],
         settings: Settings,
         look_into_layers: bool,
     ) -> None:
         super().__init__()
-        self.subject = subject
+        self.classifier = classifier
         self.protocols = protocols
         self.settings = settings
         self.look_into_layers = look_into_layers
@@ -78,13 +78,13 @@ class Measurement(LightningModule):
         self.failures: dict[str, Exception] = {}
 
     def on_test_start(self) -> None:
-        view = self.subject.view
+        view = self.classifier.view
         layers = None
         if self.look_into_layers:
             example = torch.zeros(1, 3, view.height, view.width, device=self.device)
-            layers = Layers(self.subject.net, example)
+            layers = Layers(self.classifier.net, example)
         self.measures = [
-            PathMeasures(protocol, self.subject, self.settings, layers) for protocol in self.protocols.values()
+            PathMeasures(protocol, self.classifier, self.settings, layers) for protocol in self.protocols.values()
         ]
 
     def test_step(self, batches: list[Batch], batch_idx: int, dataloader_idx: int = 0) -> None:

@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import LightningModule
 
 from lit_shift.answers import answered, check_any
-from lit_shift.classifiers.subject import full_precision
+from lit_shift.classifiers.classifier import full_precision
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data.loader import Batch
 from lit_shift.data.view import whole
@@ -18,7 +18,7 @@ COPIES = 2  # per image, randomly shifted before the vote; consistency compares 
 
 
 class Voting(LightningModule):
-    """Accuracy and consistency of a voting subject under random shifts, by the number of passes.
+    """Accuracy and consistency of a voting classifier under random shifts, by the number of passes.
 
     Logs, for 1, 2, 4 ... and all passes, ``tta/accuracy_<passes>`` (if labels are not the correct class,
     ``tta/agreement_<passes>`` with the answer on the whole image) and ``tta/consistency_<passes>``, each with the ends
@@ -28,14 +28,14 @@ class Voting(LightningModule):
     ``tta/agreement`` (P, 3), and ``tta/consistency`` (P, 3).
 
     Args:
-        voters: the subject.
+        voters: the classifier.
         by_label: as for :class:`lit_shift.evaluation.path_measures.Settings`.
         skip_bad: likewise.
     """
 
     def __init__(self, voters: TestTimeAugmentation, by_label: bool, skip_bad: bool = False) -> None:
         super().__init__()
-        self.subject = voters
+        self.classifier = voters
         self.by_label = by_label
         self.skip_bad = skip_bad
         k = voters.k
@@ -47,19 +47,19 @@ class Voting(LightningModule):
     def test_step(self, batches: list[Batch], batch_idx: int) -> None:
         (loader,) = self.trainer.test_dataloaders  # type: ignore[misc]
         for batch in batches:
-            images = whole(batch.pixels.to(self.subject.mean) / 255, self.subject.view)
+            images = whole(batch.pixels.to(self.classifier.mean) / 255, self.classifier.view)
             places = batch.places.tolist()
             with full_precision(images.device):
-                x = self.subject.normalised(images)
-                answers = [] if self.by_label else [self.subject.net(x)]
+                x = self.classifier.normalised(images)
+                answers = [] if self.by_label else [self.classifier.net(x)]
                 labels = batch.labels if self.by_label else answers[0].argmax(1)
                 began = self._now()
-                copies = self.subject.copies(x, [(place, 0) for place in places], COPIES)
+                copies = self.classifier.copies(x, [(place, 0) for place in places], COPIES)
                 ballots = [
-                    self.subject.ballots(copy, [(place, number) for place in places])
+                    self.classifier.ballots(copy, [(place, number) for place in places])
                     for number, copy in enumerate(copies, start=1)
                 ]
-                self.milliseconds.append(1000 * (self._now() - began) / (COPIES * self.subject.k * len(x)))
+                self.milliseconds.append(1000 * (self._now() - began) / (COPIES * self.classifier.k * len(x)))
             good = answered(self.skip_bad, *ballots, *answers)
             loader.skipped += batch.places[~good].tolist()
             for metric in (self.accuracy, self.consistency):

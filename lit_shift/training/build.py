@@ -20,11 +20,11 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 from lit_shift.data.module import ImageDataModule
 from lit_shift.runs.run import Run
 from lit_shift.training.checkpoint import AtomicCheckpointIO
-from lit_shift.training.classifier import Classifier
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.heartbeat import Heartbeat
 from lit_shift.training.history import History
 from lit_shift.training.memory import keep_freed_memory
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
 from lit_shift.training.signals import KeepMeasured, StopOnSignal
 from lit_shift.utils.errors import InputError, at_least
@@ -40,7 +40,7 @@ def build_data(cfg: DictConfig) -> ImageDataModule:
     return data
 
 
-def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
+def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
     """Build the classifier of ``cfg`` for the data, initialised from its seed.
 
     Raises:
@@ -50,7 +50,7 @@ def build_classifier(cfg: DictConfig, data: ImageDataModule) -> Classifier:
     num_classes = len(data.classes)
     with said_of("model"):
         net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=num_classes)
-    classifier = Classifier(
+    classifier = LitClassifier(
         net, num_classes, data.mean, data.std, instantiate(cfg.optimizer), **cfg.schedule, compile=cfg.compile
     )
     with said_of("optimizer"):

@@ -132,7 +132,7 @@ class StopOnSignal(_OnSignal):
 class KeepMeasured(_OnSignal):
     """Callback that, on a signal, ends a measurement early and keeps the results for what has been measured.
 
-    The batch is finished, unless the module measures a ``subject``, whose batches may have thousands of frames. Then
+    The batch is finished, unless the module measures a ``classifier``, whose batches may have thousands of frames. Then
     the network stops before its next layer with :class:`Interrupted`, and the batch does not count.
 
     This must come after every callback that measures. A second signal exits immediately. So does the first if several
@@ -148,9 +148,9 @@ class KeepMeasured(_OnSignal):
             self._listen(signal.SIGINT, *scheduler_signals())
 
     def on_test_batch_start(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        subject = getattr(pl_module, "subject", None)
-        if subject is not None and not self._hooks:  # not earlier: only the test loop handles Interrupted
-            self._hooks = [module.register_forward_pre_hook(self._leave_batch) for module in subject.modules()]
+        classifier = getattr(pl_module, "classifier", None)
+        if classifier is not None and not self._hooks:  # not earlier: only the test loop handles Interrupted
+            self._hooks = [module.register_forward_pre_hook(self._leave_batch) for module in classifier.modules()]
 
     def _leave_batch(self, *_: Any) -> None:
         if self.received:

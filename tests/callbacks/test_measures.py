@@ -20,7 +20,7 @@ from lit_shift.intervals import of_mean
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPool
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
-from lit_shift.training.classifier import Classifier
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.signals import KeepMeasured
 
 
@@ -43,7 +43,7 @@ def classifier(data, padding):
     torch.manual_seed(0)
     net = VGG13(partial(MaxPool, padding=padding), width=4, padding=padding)
     optimizer = partial(torch.optim.SGD, lr=0.01)
-    return Classifier(net, 10, data.mean, data.std, optimizer, milestones=[0.5], gamma=0.1, compile=False)
+    return LitClassifier(net, 10, data.mean, data.std, optimizer, milestones=[0.5], gamma=0.1, compile=False)
 
 
 def trainer(*callbacks, **options):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lit_shift.classifiers.subject import Subject, View
+from lit_shift.classifiers.classifier import Classifier, View
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.functional import elected
 from lit_shift.models.vgg import VGG13
@@ -35,7 +35,7 @@ class Itself(nn.Module):
 
 
 def votes(net, k, by="shift", vote="mean", seed=0, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)):
-    return TestTimeAugmentation(Subject(net, mean, std, ["a", "b", "c"], View(32, 32)), k, by, vote, seed)
+    return TestTimeAugmentation(Classifier(net, mean, std, ["a", "b", "c"], View(32, 32)), k, by, vote, seed)
 
 
 def keys(images):

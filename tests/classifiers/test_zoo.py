@@ -14,7 +14,7 @@ from torchvision import models
 from torchvision.transforms.v2 import functional as transforms
 
 from lit_shift.classifiers.class_names import IMAGENET
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.classifiers.zoo import from_python, from_timm, from_torchvision
 from lit_shift.data.view import View
 from lit_shift.models.vgg import VGG13
@@ -51,9 +51,9 @@ def network(name, **options):
 
 
 @torch.no_grad()
-def agree(subject, net, size=96):
+def agree(classifier, net, size=96):
     images = torch.rand(2, 3, size, size)
-    torch.testing.assert_close(subject(images), net(transforms.normalize(images, MEAN, STD)))
+    torch.testing.assert_close(classifier(images), net(transforms.normalize(images, MEAN, STD)))
 
 
 def saved(content, path):
@@ -63,11 +63,11 @@ def saved(content, path):
 
 def test_a_file_of_weights_is_the_network_it_was_saved_from(tmp_path):
     net = network("resnet18")
-    subject = from_torchvision("resnet18", saved(net.state_dict(), tmp_path / "mine.pth"))
-    agree(subject, net)
-    assert subject.view == View(224, 224, 256, "bilinear")
-    assert subject.classes == IMAGENET
-    assert not subject.training
+    classifier = from_torchvision("resnet18", saved(net.state_dict(), tmp_path / "mine.pth"))
+    agree(classifier, net)
+    assert classifier.view == View(224, 224, 256, "bilinear")
+    assert classifier.classes == IMAGENET
+    assert not classifier.training
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_what_weights_are_wrapped_in(tmp_path, key, wrapper):
 def test_as_many_outputs_as_the_weights_have(tmp_path, name):
     net = network(name, num_classes=3)
     file = saved(net.state_dict(), tmp_path / "mine.pth")
-    subject = from_torchvision(name, file)
-    agree(subject, net)
-    assert subject.classes == ["output 0", "output 1", "output 2"]
+    classifier = from_torchvision(name, file)
+    agree(classifier, net)
+    assert classifier.classes == ["output 0", "output 1", "output 2"]
     assert from_torchvision(name, file, ["a", "b", "c"]).classes == ["a", "b", "c"]
     with pytest.raises(InputError, match="has 2 names, but the network has 3 outputs"):
         from_torchvision(name, file, ["a", "b"])
@@ -114,21 +114,23 @@ def test_published_weights_by_name_or_as_a_file(hub, tmp_path):
         file = hub / Path(version.url).name
         torch.save(net.state_dict(), file)
         for weights in (version.name, str(file)):
-            subject = from_torchvision("mobilenet_v2", weights)
-            assert subject.view == View(224, 224, resize, "bilinear")
-        agree(subject, net)
+            classifier = from_torchvision("mobilenet_v2", weights)
+            assert classifier.view == View(224, 224, resize, "bilinear")
+        agree(classifier, net)
     other = saved(net.state_dict(), tmp_path / "other.pth")
     assert (
-        from_torchvision("mobilenet_v2", "DEFAULT").view == from_torchvision("mobilenet_v2", other).view == subject.view
+        from_torchvision("mobilenet_v2", "DEFAULT").view
+        == from_torchvision("mobilenet_v2", other).view
+        == classifier.view
     )
 
 
 def test_random_weights_have_as_many_outputs_as_there_are_names():
     for name, classes in (("squeezenet1_0", IMAGENET), ("googlenet", ["a", "b"]), ("vit_b_16", ["a"])):
-        subject = from_torchvision(name, "random", None if classes is IMAGENET else classes)
-        view = subject.view
-        assert subject.classes == classes
-        assert subject(torch.rand(1, 3, view.height, view.width)).shape == (1, len(classes))
+        classifier = from_torchvision(name, "random", None if classes is IMAGENET else classes)
+        view = classifier.view
+        assert classifier.classes == classes
+        assert classifier(torch.rand(1, 3, view.height, view.width)).shape == (1, len(classes))
 
 
 def sentence(make, *args, **kwargs):
@@ -199,14 +201,14 @@ def test_timm(timm, tmp_path, suffix, outputs):
         torch.save(net.state_dict(), file)
     else:
         pytest.importorskip("safetensors.torch").save_file(net.state_dict(), file)
-    subject = from_timm("test_resnet.r160_in1k", str(file))
+    classifier = from_timm("test_resnet.r160_in1k", str(file))
     transform = timm.data.create_transform(**timm.data.resolve_model_data_config(net))
     resize, crop, _, normalize = transform.transforms
     height, width = crop.size
-    assert subject.view == View(height, width, resize.size, resize.interpolation.value)
-    assert len(subject.classes) == outputs
+    assert classifier.view == View(height, width, resize.size, resize.interpolation.value)
+    assert len(classifier.classes) == outputs
     images = torch.rand(2, 3, height, width)
-    torch.testing.assert_close(subject(images), net(normalize(images)))
+    torch.testing.assert_close(classifier(images), net(normalize(images)))
 
 
 def test_what_timm_cannot_make(timm, tmp_path, monkeypatch):
@@ -230,15 +232,15 @@ def test_what_timm_cannot_make(timm, tmp_path, monkeypatch):
 MODULE = """
 import torch
 from torch import nn
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.view import View
 
 def net():
     torch.manual_seed(0)
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
 
-def subject():
-    return Subject(net(), [0] * 3, [1] * 3, ["a", "b"], View(5, 7))
+def classifier():
+    return Classifier(net(), [0] * 3, [1] * 3, ["a", "b"], View(5, 7))
 
 def maps():
     return nn.Conv2d(3, 4, 3)
@@ -266,22 +268,22 @@ def module(tmp_path, monkeypatch):
 
 
 def test_a_network_of_ones_own(module, tmp_path):
-    subject = from_python(f"{module}:net", **OPTIONS, classes=["a", "b"])
+    classifier = from_python(f"{module}:net", **OPTIONS, classes=["a", "b"])
     made = sys.modules[module].net().eval()
-    agree(subject, made, size=8)
-    assert (subject.classes, subject.view) == (["a", "b"], View(8, 8, None, "bilinear"))
+    agree(classifier, made, size=8)
+    assert (classifier.classes, classifier.view) == (["a", "b"], View(8, 8, None, "bilinear"))
     made[0].weight.data.fill_(0.5)
     file = saved(made.state_dict(), tmp_path / "weights.pth")
     agree(from_python(f"{module}:net", **OPTIONS, weights=file), made, size=8)
 
 
-def test_a_subject_of_ones_own_is_used_as_it_is(module, tmp_path):
-    made = from_python(f"{module}:subject", **OPTIONS)
-    assert isinstance(made, Subject)
+def test_a_classifier_of_ones_own_is_used_as_it_is(module, tmp_path):
+    made = from_python(f"{module}:classifier", **OPTIONS)
+    assert isinstance(made, Classifier)
     assert (made.view, made.classes) == (View(5, 7), ["a", "b"])
     other = sys.modules[module].net()
     other[-1].bias.data.fill_(9)
-    again = from_python(f"{module}:subject", **OPTIONS, weights=saved(other.state_dict(), tmp_path / "weights.pth"))
+    again = from_python(f"{module}:classifier", **OPTIONS, weights=saved(other.state_dict(), tmp_path / "weights.pth"))
     assert again.net[-1].bias.tolist() == [9, 9]
     assert again.view == View(5, 7)
 
@@ -333,6 +335,6 @@ def test_presets_are_the_networks_of_azulay_and_weiss(monkeypatch, hub, module):
     assert instantiate(model_config(mine)).view == View(224, 224)
 
 
-def test_vgg13_is_a_subject_too():
+def test_vgg13_is_a_classifier_too():
     net = VGG13(MaxPool, width=2)
-    assert Subject(net, MEAN, STD, ["a"] * 10, View(32, 32))(torch.rand(1, 3, 32, 32)).shape == (1, 10)
+    assert Classifier(net, MEAN, STD, ["a"] * 10, View(32, 32))(torch.rand(1, 3, 32, 32)).shape == (1, 10)

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 from torchvision.models import resnet18
 
-from lit_shift.classifiers.subject import Subject
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data import image_files
 from lit_shift.functional import correct_probability, departures, jaggedness, mad, nonshiftability
 from lit_shift.models.vgg import VGG13
@@ -145,15 +145,15 @@ def checkpoint(folder):
     return f"ckpt={folder / 'checkpoints' / 'last.ckpt'}"
 
 
-def subject_of(folder):
+def classifier_of(folder):
     """The network of a run, loaded by hand."""
     from lit_shift.data.view import View
     from lit_shift.pools.pool import MaxPool
 
     state = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    subject = Subject(VGG13(MaxPool, 2, 4), [0] * 3, [1] * 3, ["above", "below"], View(32, 32))
-    subject.load_state_dict({name: state[name] for name in subject.state_dict()})
-    return subject
+    classifier = Classifier(VGG13(MaxPool, 2, 4), [0] * 3, [1] * 3, ["above", "below"], View(32, 32))
+    classifier.load_state_dict({name: state[name] for name in classifier.state_dict()})
+    return classifier
 
 
 def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images):
@@ -165,14 +165,14 @@ def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images
     places = arrays["circular/places"]
     assert sorted(places) == list(places)
     paths = [path for name in ("above", "below") for path in sorted((images / "test" / name).iterdir())]
-    subject = subject_of(trained)
+    classifier = classifier_of(trained)
     logits, sums, maxima = [], [], []
     for place in places:
         image = torch.from_numpy(image_files.decode(paths[place]).copy()).permute(2, 0, 1)[None] / 255
         shifted = [roll(image, torch.tensor([[offset, 0]])) for offset in range(-15, 17)]
         with torch.no_grad():
-            logits.append(torch.cat([subject(x) for x in shifted]))
-            maps = [subject.net.features[:6]((x - subject.mean) / subject.std) for x in shifted]  # up to pool2
+            logits.append(torch.cat([classifier(x) for x in shifted]))
+            maps = [classifier.net.features[:6]((x - classifier.mean) / classifier.std) for x in shifted]  # up to pool2
         sums.append(torch.stack([m.sum((2, 3))[0] for m in maps]))
         maxima.append(torch.stack([m.amax((2, 3))[0] for m in maps]).amax(0))
     logits, target = torch.stack(logits), torch.tensor([int(place >= len(paths) // 2) for place in places])
@@ -183,7 +183,7 @@ def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images
     answers = logits[:, 15].argmax(1)  # of the images that are not shifted
     assert arrays["circular/answers"].tolist() == answers.tolist()
     assert found["network/accuracy"] == pytest.approx((answers == target).double().mean().item())
-    parameters = [parameter.numel() for parameter in subject.net.parameters()]
+    parameters = [parameter.numel() for parameter in classifier.net.parameters()]
     assert (found["network/parameters"], found["network/depth"]) == (sum(parameters), 11)
     of_layer = torch.stack(sums), torch.stack(maxima)
     number = arrays["circular/layers"].tolist().index("pool2")
@@ -304,7 +304,7 @@ def test_a_run_sees_images_of_any_size_as_large_as_those_it_was_trained_on(run, 
             Image.fromarray(pixels).save(tmp_path / "mixed" / name / f"{number}.png")
     data = ["data=imagefolder", f"data.root={tmp_path / 'mixed'}", "protocol=whole", "protocol.top=[1]"]
     measured(run, checkpoint(trained), *data)
-    subject, expected = subject_of(trained), []
+    classifier, expected = classifier_of(trained), []
     for label, name in enumerate(shapes):
         for number in range(2):
             file = tmp_path / "mixed" / name / f"{number}.png"
@@ -313,7 +313,7 @@ def test_a_run_sees_images_of_any_size_as_large_as_those_it_was_trained_on(run, 
             small = nn.functional.interpolate(image, (h, w), mode="bilinear", antialias=True)
             top, left = round((h - 32) / 2), round((w - 32) / 2)
             with torch.no_grad():
-                expected.append(subject(small[:, :, top : top + 32, left : left + 32]).softmax(1)[0, label])
+                expected.append(classifier(small[:, :, top : top + 32, left : left + 32]).softmax(1)[0, label])
     found = load_arrays(tmp_path / "out" / "arrays.npz")["whole/probability"][:, 0]
     assert np.allclose(found, expected, atol=1e-5)
 

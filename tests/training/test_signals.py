@@ -8,7 +8,7 @@ import torch
 from pytorch_lightning import Trainer
 from torch import nn
 
-from lit_shift.classifiers.subject import Subject, View
+from lit_shift.classifiers.classifier import Classifier, View
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data.loader import Images
 from lit_shift.data.sources import InMemory
@@ -45,7 +45,7 @@ def measured(make, number):
     counter = []
     torch.manual_seed(0)
     net = nn.Sequential(*(Signalling(counter, number) for _ in range(LAYERS)), nn.Flatten(), nn.Linear(3 * SIZE**2, 3))
-    module = make(Subject(net, [0] * 3, [1] * 3, list("abc"), View(SIZE, SIZE)))
+    module = make(Classifier(net, [0] * 3, [1] * 3, list("abc"), View(SIZE, SIZE)))
     pixels = torch.randint(256, (IMAGES, 3, SIZE, SIZE), dtype=torch.uint8)
     images = InMemory(Images(pixels, torch.tensor([0, 1, 2, 0])), list("abc"))
     trainer = Trainer(
@@ -62,13 +62,13 @@ def measured(make, number):
     return len(counter), trainer, module
 
 
-def along_a_path(subject):
+def along_a_path(classifier):
     settings = Settings([1], 0.2, 0.1, CHUNK, by_label=True)
-    return Measurement(subject, {"circular": Circular("grid", 1, 0)}, settings, look_into_layers=False)
+    return Measurement(classifier, {"circular": Circular("grid", 1, 0)}, settings, look_into_layers=False)
 
 
-def by_votes(subject):
-    return Voting(TestTimeAugmentation(subject, 5, "shift", "mean", 0), by_label=True)
+def by_votes(classifier):
+    return Voting(TestTimeAugmentation(classifier, 5, "shift", "mean", 0), by_label=True)
 
 
 PASSES = 1 + SIZE**2 // CHUNK  # of an image, whole and along the path
@@ -92,7 +92,7 @@ def test_no_layer_is_run_after_a_signal(make, key, layers, after):
         assert trainer.callback_metrics.get(key, 0) == whole
         assert signal.getsignal(signal.SIGTERM) == before
         assert "circular/curve" not in module.arrays
-        assert not any(child._forward_pre_hooks for child in module.subject.modules())
+        assert not any(child._forward_pre_hooks for child in module.classifier.modules())
         with pytest.raises(Stopped):
             leave_if_interrupted(trainer)
 

@@ -1,4 +1,4 @@
-"""The subject of a measurement: any network that classifies images, with its normalisation, classes and input size."""
+"""A classifier to measure: any network with its normalisation, classes and input size."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from lit_shift.data.view import View
 
-__all__ = ["Key", "Subject", "View", "full_precision", "in_full_precision"]
+__all__ = ["Classifier", "Key", "View", "full_precision", "in_full_precision"]
 
 Key = tuple[int, ...]  # identifies a frame: the index of its image and its step on the path
 
 
-class Subject(nn.Module):
+class Classifier(nn.Module):
     """A network with its normalisation, its classes and the view it expects, in eval mode.
 
     Args:
@@ -48,7 +48,7 @@ class Subject(nn.Module):
         return (images - self.mean) / self.std
 
     def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
-        """Like :meth:`forward`; subjects that draw at random seed the draws by the ``keys`` of the N images."""
+        """Like :meth:`forward`; classifiers that draw at random seed the draws by the ``keys`` of the N images."""
         return self(images)
 
 

@@ -14,12 +14,12 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
 from lit_shift.answers import answered
-from lit_shift.classifiers.subject import full_precision, in_full_precision
+from lit_shift.classifiers.classifier import full_precision, in_full_precision
 from lit_shift.data.loader import Batch
 from lit_shift.metrics import Accuracy
 
 
-class Classifier(LightningModule):
+class LitClassifier(LightningModule):
     """Training of a network on uint8 images, and its test in float32 or better, whatever the precision of training.
 
     Args:

@@ -8,9 +8,9 @@ from pytorch_lightning import Callback
 from lit_shift.callbacks import Equivariance, ShiftMeasures
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPoolBlurDS
-from lit_shift.training.classifier import Classifier
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.heartbeat import Heartbeat
+from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
 from tests.small_training import train_digits
 
@@ -94,9 +94,9 @@ def test_gradients_that_are_added_up_are_kept_from_cuda_graphs(monkeypatch, tmp_
 
 def test_an_epoch_is_logged_once(monkeypatch):
     logged = []
-    log = Classifier.log
+    log = LitClassifier.log
     monkeypatch.setattr(
-        Classifier, "log", lambda self, name, *rest, **how: logged.append(name) or log(self, name, *rest, **how)
+        LitClassifier, "log", lambda self, name, *rest, **how: logged.append(name) or log(self, name, *rest, **how)
     )
     train_digits(accelerator="cpu", max_epochs=2)
     assert logged == 2 * ["train/loss", "train/accuracy", "lr"]
