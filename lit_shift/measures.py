@@ -9,8 +9,8 @@ A new measure is a formula in :mod:`lit_shift.functional`, a class in :mod:`lit_
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from math import floor, inf, isnan, log10
+from dataclasses import dataclass, replace
+from math import floor, inf, isnan, log10, nan
 
 # Units. Files hold rates in [0, 1]; people see them in percent. A variation is a variance, wherever it is shown.
 PERCENT, POINTS, VARIANCE, MILLISECONDS = "%", "percentage points", "variance", "ms"
@@ -33,7 +33,7 @@ class Measure:
     Args:
         name: in keys.
         label: on axes and in sentences; ``{k}`` stands for the k of the k most probable classes.
-        head: over a column.
+        head: over a column; the name where it is left out.
         unit: ``PERCENT`` or ``POINTS`` of what is in [0, 1] in files, ``VARIANCE``, ``MILLISECONDS``, or none.
         range: the smallest and the largest value that there can be, as in files.
         better: ``higher``, ``lower``, or nothing where neither is.
@@ -57,49 +57,53 @@ class Measure:
     tops: bool | str = False
 
     @property
-    def factor(self) -> int:
-        """By how much people see it multiplied."""
-        return 100 if self.unit in (PERCENT, POINTS) else 1
-
-    @property
     def heading(self) -> str:
         """Short, over a column."""
         return self.head or self.name
 
-    def key(self, k: int = 1) -> str:
-        """Its name where it is asked for the k most probable classes."""
-        if not self.tops or (self.tops == "beyond 1" and k == 1):
-            return self.name
-        return f"{self.name}_top{k}"
-
-    def keys(self, tops: Iterable[int]) -> dict[int, str]:
-        """Its names by k; of a measure that is not asked for several, that of 1 alone."""
-        return {k: self.key(k) for k in (tops if self.tops else [1])}
-
-    def words(self, k: int = 1) -> str:
-        """The label, for some k."""
-        if "{k}" in self.label:
-            return self.label.format(k=k)
-        return self.label if k == 1 else f"top-{k} {self.label}"
-
-    def axis(self, k: int = 1) -> str:
+    @property
+    def axis(self) -> str:
         """The label and its unit."""
-        return f"{self.words(k)} ({self.unit})" if self.unit else self.words(k)
+        return f"{self.label} ({self.unit})" if self.unit else self.label
 
-    def written(self, value: float, digits: int = 4) -> str:
-        """A value for people: ``93.21`` percent, a variance of ``0.00130``, a count of ``10,000``."""
-        if isinstance(value, int):
-            return f"{value:,}"
+    @property
+    def factor(self) -> int:
+        """By how much people see it multiplied."""
+        return 100 if self.unit in (PERCENT, POINTS) else 1
+
+    def of_top(self, k: int) -> "Measure":
+        """The same, asked for the k most probable classes."""
+        name = self.name if self.tops == "beyond 1" and k == 1 else f"{self.name}_top{k}"
+        return replace(self, name=name, label=self._label(k), head=self.heading)
+
+    def of_tops(self, tops: Iterable[int]) -> "dict[int, Measure]":
+        """By k; itself, by 1, where it is not asked for several."""
+        return {k: self.of_top(k) for k in tops} if self.tops else {1: self}
+
+    def _label(self, k: int) -> str:
+        return self.label.format(k=k) if "{k}" in self.label or k == 1 else f"top-{k} {self.label}"
+
+    def written(self, value: float, decimals: int | None = None) -> str:
+        """A value for people: ``93.21`` percent, a variance of ``0.00130``, a count of ``10,000``; ``-`` for NaN.
+
+        Args:
+            value: as in files.
+            decimals: of percentages; four digits where it is left out.
+        """
+        if isnan(value):
+            return "-"
         if self.unit == VARIANCE:
             return f"{value:#.3g}"
-        return f"{self.factor * value:.{digits if self.factor > 1 else 6}g}"
+        if self.factor == 1:
+            return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+        return f"{100 * value:.4g}" if decimals is None else f"{100 * value:.{decimals}f}"
 
     def with_interval(self, mean: float, low: float, high: float) -> str:
         """``15.1 (9.8-20.8)``: three digits of a mean, and as many decimals of its ends; ``-`` where it is unknown."""
         if isnan(mean):
             return "-"
         mean, low, high = (self.factor * value for value in (mean, low, high))
-        decimals = max(self.factor > 1, 2 - floor(log10(abs(mean)))) if mean else 2
+        decimals = max(int(self.factor > 1), 2 - floor(log10(abs(mean)))) if mean else 2
         return f"{mean:.{decimals}f}" + ("" if isnan(low) else f" ({low:.{decimals}f}-{high:.{decimals}f})")
 
 
@@ -261,14 +265,31 @@ def taken(where: str) -> list[Measure]:
     return [measure for measure in MEASURES.values() if where in measure.taken]
 
 
+def along_paths(keys: Iterable[str] = ()) -> dict[int, list[Measure]]:
+    """The measures of tables along paths, in order, by the k of the k most probable classes, as their labels say.
+
+    Args:
+        keys: of what was measured; tells which k there are beside those of :data:`TOPS`.
+    """
+    tops = sorted({*TOPS, *(int(found[1]) for key in keys if (found := re.search(r"_top(\d+)$", key)))})
+    each = [measure.of_tops(tops) for measure in map(_over_frames, standing(ALONG))]
+    return {k: [by_k[k] for by_k in each if k in by_k] for k in tops}
+
+
+def _over_frames(measure: Measure) -> Measure:
+    return replace(measure, label=f"{measure.label}, over all frames") if FRAMES in measure.taken else measure
+
+
 def measure_of(key: str) -> Measure:
     """The measure that a key of ``metrics.json`` or ``history.csv`` is of; one that is not declared is a number."""
     for part in key.split("/"):
-        if declared := MEASURES.get(re.sub(r"(_top\d+|_\d+)?(_ci95_(low|high))?$", "", part)):
-            return declared
+        name, top = re.fullmatch(r"(.*?)(?:_top(\d+)|_\d+)?(?:_ci95_(?:low|high))?", part).group(1, 2)  # type: ignore[union-attr]
+        if name in MEASURES:
+            return replace(MEASURES[name].of_top(int(top or 1)), name=name)
     return Measure(key, key)
 
 
 def interval_in(metrics: Mapping[str, float], key: str) -> tuple[float, float, float]:
-    """A measure and the ends of its interval; NaN for one that is not known."""
-    return tuple(metrics.get(name, float("nan")) for name in (key, *(f"{key}{end}" for end in ENDS)))  # type: ignore[return-value]
+    """A measure and the ends of its interval; NaN for what is not known."""
+    mean, low, high = (metrics.get(f"{key}{end}", nan) for end in ("", *ENDS))
+    return mean, low, high
