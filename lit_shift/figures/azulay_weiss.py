@@ -70,11 +70,12 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
     return figure
 
 
-def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Figure:
+def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]], of: str = "correct class") -> Figure:
     """How often and how much answers change along paths: a panel for each measure, bars with their intervals.
 
     Args:
         models: for each model, of each protocol, measures of :func:`lit_shift.measures.along_paths` by name.
+        of: what stands for the correct class.
 
     Source: Azulay & Weiss, Fig. 2B and 7-9.
     """
@@ -93,7 +94,7 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Fi
             mean, low, high = intervals.T
             ax.bar(places, mean, thickness, color=style["color"], edgecolor="white", linewidth=0.5, label=name)
             ax.vlines(places, low, high, color="0.2", linewidth=1)
-        ax.set_title(measure.label, fontsize=9)
+        ax.set_title(measure.label.replace("correct class", of), fontsize=9)
         ax.tick_params(labelsize=8)
         ax.set_ylim(0, None if ax.dataLim.y1 > 0 else 1)
         if measure.factor == 100:

@@ -24,9 +24,13 @@ def by_answer(model: Findings, protocol: str) -> bool:
     return f"{protocol}/agreement" in model.metrics
 
 
-def correct_class(models: Sequence[Findings], protocol: str) -> str:
-    """What the correct class is to be called where these models' is spoken of."""
-    names = ("answer on the whole image" if by_answer(model, protocol) else "correct class" for model in models)
+def correct_class(models: Sequence[Findings], *protocols: str) -> str:
+    """What the correct class is to be called where these models' is spoken of, under some or all of the protocols."""
+    names = (
+        "answer on the whole image" if by_answer(model, protocol) else "correct class"
+        for model in models
+        for protocol in protocols or model.protocols
+    )
     return " or ".join(dict.fromkeys(names))
 
 
@@ -59,7 +63,7 @@ def jaggedness(models: Sequence[Findings]) -> Figure | None:
         measured = [measure for measure in compared if f"{protocol}/{measure}" in model.metrics]
         by_protocol = found.setdefault(name, {})
         by_protocol[title] = {measure: interval(model, f"{protocol}/{measure}") for measure in measured}
-    return figures.jaggedness(found) if found else None
+    return figures.jaggedness(found, correct_class(models)) if found else None
 
 
 def comparable(measured: Sequence[tuple[Findings, str]]) -> list[str]:

@@ -1,7 +1,7 @@
 """Classifiers along paths as a DataFrame and as tables. Needs no torch."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import pandas as pd
 
@@ -63,7 +63,7 @@ def tables(models: Sequence[Findings]) -> list[Table]:
         known = [measure for measure in measures if (frame[measure.heading] != UNKNOWN).any()]
         if known:
             shown = frame[["protocol", "model", *(measure.heading for measure in known)]]
-            found.append(Table(shown, f"Along paths, top {k}", caption(known, groups), notes, words=2, breaks=breaks))
+            found.append(Table(shown, f"Along paths, top {k}", caption(known, models), notes, words=2, breaks=breaks))
     for table in found[:-1]:
         table.notes = ()  # said once
     return found
@@ -81,8 +81,7 @@ def _written(model: Findings, protocol: str, measure: Measure, compared: Collect
     return measure.with_interval(*interval_in(model.metrics, f"{protocol}/{measure.name}"))
 
 
-def caption(measures: Sequence[Measure], groups: Mapping[str, Sequence[Measured]]) -> str:
+def caption(measures: Sequence[Measure], models: Sequence[Findings]) -> str:
     """What the columns are, by whatever stands for the correct class."""
-    names = dict.fromkeys(correct_class([each], protocol) for members in groups.values() for each, protocol in members)
     told = [measure.axis if FRAMES in measure.taken else f"{measure.heading}: {measure.axis}" for measure in measures]
-    return f"Mean over images (95% interval). {'; '.join(told)}.".replace("correct class", " or ".join(names))
+    return f"Mean over images (95% interval). {'; '.join(told)}.".replace("correct class", correct_class(models))
