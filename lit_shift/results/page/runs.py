@@ -43,7 +43,7 @@ def _set(name: str, models: Sequence[Findings], all_rows: pd.DataFrame) -> dict[
     """What is shown of models that were measured on the same test images."""
     runs, elsewhere = ([model for model in models if model.trained is trained] for trained in (True, False))
     here = {run.name for run in runs}
-    rows = all_rows[[names[0] in here for names in all_rows["runs"]]]
+    rows = all_rows.loc[[names[0] in here for names in all_rows["runs"]]]
     protocols = {name: row.recipe for row in all_rows.itertuples() for name in row.runs}
     # First the images that most runs show.
     count = Counter(place for run in runs for place in _kept(run))
