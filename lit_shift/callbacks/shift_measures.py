@@ -12,19 +12,14 @@ from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Batch, Images
 from lit_shift.figures import VARIATION_EDGES, variation_counts
-from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
+from lit_shift.measures import CIRCULAR, SHIFTS, taken
+from lit_shift.metrics import PerImage, metric_of
 from lit_shift.protocols.trajectory import Track
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.wandb_logging import log_histogram
 from lit_shift.utils.errors import at_least
-
-MEASURES: dict[str, type[OverShifts]] = {
-    "accuracy_random": RandomAccuracy,
-    "consistency": Consistency,
-    "variation": Variation,
-}
 
 
 class ShiftMeasures(Callback):
@@ -35,12 +30,12 @@ class ShiftMeasures(Callback):
     allows it (circular boundaries everywhere), else a seeded sample by brute force. Everything is computed in float32
     or better, whatever the precision of training.
 
-    Logs the measures of :data:`MEASURES`, each with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
-    images; ``images``, and ``complete``, 1 if these are all; ``shifts``, the number of shifts per image, and ``exact``,
-    1 if these are all.
+    Logs the measures over shifts of :mod:`lit_shift.measures`, each with the ends ``_ci95_low`` and ``_ci95_high`` of
+    its 95% interval over images; ``images``, and ``complete``, 1 if these are all; ``shifts``, the number of shifts per
+    image, and ``exact``, 1 if these are all.
 
-    At the end it also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with
-    their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the
+    At the end it also logs those along the vertical circular path, ``test/jaggedness`` (of the top 1) and
+    ``test/mad``, with their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the
     probability of the correct class at shifts (d, d).
 
     Images whose outputs are not finite raise an error. If the module has ``skip_bad``, they are left out and counted as
@@ -74,7 +69,7 @@ class ShiftMeasures(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
-        self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
+        self.along_path = {each.name: metric_of(each)().to(pl_module.device) for each in taken(CIRCULAR)}
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
     # Before the test's own step, which must leave out the same images.
@@ -116,7 +111,8 @@ class ShiftMeasures(Callback):
         self.shifts_measured = height * width if self.probe.exact else self.shifts
         if not self.probe.exact:
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
-        self.metrics = {name: metric(not self.probe.exact).to(module.device) for name, metric in MEASURES.items()}
+        sampled = not self.probe.exact
+        self.metrics = {each.name: metric_of(each)(sampled).to(module.device) for each in taken(SHIFTS)}
 
     def _logits(self, batch: Batch) -> Tensor:
         """Compute the logits of a batch at the measured shifts."""

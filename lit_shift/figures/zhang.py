@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from lit_shift.figures.style import Array, filmstrip, legend_below, probability_curves, styled
-from lit_shift.units import written
+from lit_shift.measures import MEASURES
 
 FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
 FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
@@ -98,7 +98,7 @@ def variation(variations: Mapping[str, Array]) -> Figure:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     for name, values, style in styled(variations):
-        label = f"{name} (mean {written('variation', float(np.nanmean(values)))})"
+        label = f"{name} (mean {MEASURES['variation'].written(float(np.nanmean(values)))})"
         ax.stairs(variation_counts(values), VARIATION_EDGES, label=label, linewidth=1.5, **style)
     ax.set(
         xscale="log",

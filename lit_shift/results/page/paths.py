@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lit_shift.measures import along_paths
 from lit_shift.results.page.render import packed, picture
-from lit_shift.results.path_gallery import ALL, by_answer, correct_class, interval, layers, tolerance
+from lit_shift.results.path_gallery import by_answer, correct_class, interval, layers, tolerance
 from lit_shift.results.path_table import by_protocol
 from lit_shift.results.remarks import remarks
 from lit_shift.runs.findings import Findings, without_old
@@ -99,7 +100,8 @@ def _measured(model: Findings, protocol: str) -> dict[str, Any]:
         "complete": metrics.get(f"{protocol}/complete", 1) == 1,
         "measures": {
             measure: list(interval(model, f"{protocol}/{measure}"))
-            for measure in ALL
+            for of_top in along_paths(metrics).values()
+            for measure in (each.name for each in of_top)
             if f"{protocol}/{measure}" in metrics
         },
         "steps": len(positions),

@@ -1,24 +1,24 @@
 """What the page shows of some runs, as plain numbers and text for its JSON. Needs no torch."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lit_shift.figures import VARIATION_EDGES, LayerDistance, variation_counts
 from lit_shift.filters import family, taps
 from lit_shift.results import gallery
+from lit_shift.results.comparison import MEASURES, PUBLISHED, agreement, any_published
+from lit_shift.results.frame import filter_of
 from lit_shift.results.page import paths
 from lit_shift.results.page.render import packed, picture
-from lit_shift.results.table1 import MEASURES, PUBLISHED, Cell, Row, agreement, any_published, by_protocol, filter_of
 from lit_shift.runs.findings import Findings, without_old
 from lit_shift.runs.recipe import of_cifar10
 
 
-def content(models: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The argument of :func:`lit_shift.results.page.render.render`.
 
     Of each data set, measured on its own test images, ``sets`` have what is shown of one: nothing of another shares a
@@ -39,19 +39,20 @@ def content(models: Sequence[Findings], rows: Sequence[Row], unfinished: Sequenc
     }
 
 
-def _set(name: str, models: Sequence[Findings], all_rows: Sequence[Row]) -> dict[str, Any]:
+def _set(name: str, models: Sequence[Findings], all_rows: pd.DataFrame) -> dict[str, Any]:
     """What is shown of models that were measured on the same test images."""
     runs, elsewhere = ([model for model in models if model.trained is trained] for trained in (True, False))
-    rows = [row for row in all_rows if any(row.runs[0] is run for run in runs)]
-    protocols = {run.name: row.protocol for row in all_rows for run in row.runs}
+    here = {run.name for run in runs}
+    rows = all_rows.loc[[names[0] in here for names in all_rows["runs"]]]
+    protocols = {name: row.recipe for row in all_rows.itertuples() for name in row.runs}
     # First the images that most runs show.
     count = Counter(place for run in runs for place in _kept(run))
     shown = sorted(count, key=lambda place: (-count[place], place))
     images = {place: gallery.show(runs, place) for place in shown}
     return {
         "name": name,
-        "rows": [_row(row) for row in rows],
-        "foot": [_foot(protocol, members) for protocol, members in by_protocol(rows).items() if any_published(members)],
+        "rows": [_row(row) for row in rows.to_dict("records")],
+        "foot": [_foot(recipe, members) for recipe, members in rows.groupby("recipe") if any_published(members)],
         "published": [
             {"filter": filter, "family": family(filter), "taps": taps(filter), "aug": aug} | rates
             for (filter, aug), rates in PUBLISHED.items()
@@ -70,27 +71,29 @@ def _set(name: str, models: Sequence[Findings], all_rows: Sequence[Row]) -> dict
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: row[key] for key in ("pool", "filter", "aug", "n", "notes", "runs")}
     return {
-        "pool": row.pool,
-        "filter": row.filter,
-        "family": family(row.filter),
-        "taps": taps(row.filter),
-        "aug": row.aug,
-        "n": len(row.runs),
-        "protocol": row.protocol,
-        "notes": row.notes,
-        "runs": [run.name for run in row.runs],
-        **{measure: asdict(cell or Cell(math.nan, None, None)) for measure, cell in row.cells.items()},
+        **kept,
+        "family": family(row["filter"]),
+        "taps": taps(row["filter"]),
+        "protocol": row["recipe"],
+        **{
+            measure: {
+                key: row[f"{measure}{end}"] for key, end in (("mean", ""), ("std", "_std"), ("published", "_published"))
+            }
+            | {mark: row[f"{measure}_mark"] == mark for mark in ("best", "worst")}
+            for measure in MEASURES
+        },
     }
 
 
-def _foot(protocol: str, rows: Sequence[Row]) -> dict[str, Any]:
+def _foot(protocol: Any, rows: pd.DataFrame) -> dict[str, Any]:
     agreements = {measure: agreement(rows, measure) for measure in MEASURES}
     return {
         "protocol": protocol,
         "rows": max((a.rows for a in agreements.values() if a), default=0),
-        **{measure: asdict(a) if a else None for measure, a in agreements.items()},
+        **{measure: a._asdict() if a else None for measure, a in agreements.items()},
     }
 
 

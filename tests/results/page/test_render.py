@@ -18,10 +18,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from lit_shift.results.page import paths
 from lit_shift.results.page.render import render
 from lit_shift.results.page.runs import content as made
-from lit_shift.results.table1 import build
 from lit_shift.runs.findings import Findings
 from tests.conftest import HANGS
-from tests.findings import arrays, findings
+from tests.findings import arrays, build, findings
 from tests.results.page.test_paths import model, under
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
@@ -877,7 +876,7 @@ def test_one_of_several_data_sets_is_shown_at_a_time(show: Callable[..., Page]) 
 
 def test_classifiers_from_elsewhere_alone(show: Callable[..., Page]) -> None:
     """There is nothing of Zhang's then."""
-    page = show(made([model("resnet", under()), model("vgg", under(seed=1))], [], []))
+    page = show(made([model("resnet", under()), model("vgg", under(seed=1))], build([]), []))
     assert page.title() == "lit_shift: 2 classifiers"
     assert page.locator("h2:visible").all_inner_texts() == [
         "Measured alone",
