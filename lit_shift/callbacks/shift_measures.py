@@ -35,8 +35,8 @@ class ShiftMeasures(Callback):
     image, and ``exact``, 1 if these are all.
 
     At the end it also logs those along the vertical circular path, ``test/jaggedness`` (of the top 1) and
-    ``test/mad``, with their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the
-    probability of the correct class at shifts (d, d).
+    ``test/mad``, with their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and
+    ``diagonal``, the probability of the correct class at shifts (d, d).
 
     Images whose outputs are not finite raise an error. If the module has ``skip_bad``, they are left out and counted as
     ``test/bad``, and are NaN in the arrays.
