@@ -65,7 +65,7 @@ def lookers(monkeypatch, tmp_path):
 @pytest.fixture
 def as_on_a_gpu(monkeypatch, lookers):
     for name in lookers:
-        monkeypatch.setattr(f"lit_shift.callbacks.{name}.may_look", lambda trainer: trainer.is_last_batch)
+        monkeypatch.setattr(f"lit_shift.training.{name}.may_look", lambda trainer: trainer.is_last_batch)
 
 
 @pytest.mark.parametrize(
