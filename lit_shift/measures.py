@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import floor, inf, isnan, log10, nan
+from typing import Any
 
 # Units. Files hold rates in [0, 1]; people see them in percent. A variation is a variance, wherever it is shown.
 PERCENT, POINTS, VARIANCE, MILLISECONDS = "%", "percentage points", "variance", "ms"
@@ -35,7 +36,8 @@ class Measure:
         label: on axes and in sentences; ``{k}`` stands for the k of the k most probable classes.
         head: over a column; the name where it is left out.
         unit: ``PERCENT`` or ``POINTS`` of what is in [0, 1] in files, ``VARIANCE``, ``MILLISECONDS``, or none.
-        range: the smallest and the largest value that there can be, as in files.
+        range: the smallest and the largest value that there can be, as in files; a variance of a probability is 0.25 at
+            most over all shifts, 0.5 where these are sampled.
         better: ``higher``, ``lower``, or nothing where neither is.
         interval: how its 95% interval is made: ``OVER_IMAGES`` or ``NONE``.
         metric: its class in :mod:`lit_shift.metrics`, where it is measured through one.
@@ -107,152 +109,74 @@ class Measure:
         return f"{mean:.{decimals}f}" + ("" if isnan(low) else f" ({low:.{decimals}f}-{high:.{decimals}f})")
 
 
-def _rate(name: str, label: str, head: str = "", **more: object) -> Measure:
-    """A share of images or frames, or a probability over them: more is better."""
-    return Measure(name, label, head, PERCENT, (0, 1), "higher", OVER_IMAGES, **more)  # type: ignore[arg-type]
+def _over_images(
+    name: str,
+    label: str,
+    head: str,
+    metric: str,
+    taken: tuple[str, ...],
+    tables: tuple[str, ...] = (),
+    unit: str = "",
+    better: str = "lower",
+    range: tuple[float, float] | None = None,
+    tops: bool | str = False,
+) -> Measure:
+    """A mean over images, of rates and probabilities in [0, 1]."""
+    range = range or ((0, 1) if unit in (PERCENT, POINTS) else (0, inf))
+    return Measure(name, label, head, unit, range, better, OVER_IMAGES, metric, taken, tables, tops)
 
 
 def _number(name: str, label: str, tables: tuple[str, ...] = (), most: float = inf) -> Measure:
     return Measure(name, label, range=(0, most), tables=tables)
 
 
-MEASURES = {
-    measure.name: measure
-    for measure in (
-        _rate(
-            "accuracy",
-            "accuracy",
-            metric="Accuracy",
-            taken=(FRAMES,),
-            tables=(RUNS, TABLE1, ALONG, NETWORK, VOTES),
-            tops="beyond 1",
-        ),
-        _rate(
-            "agreement",
-            "agreement with the answer on the whole image",
-            metric="Accuracy",
-            taken=(FRAMES,),
-            tables=(ALONG, VOTES),
-            tops="beyond 1",
-        ),
-        _rate(
-            "accuracy_random",
-            "random accuracy",
-            "random",
-            metric="RandomAccuracy",
-            taken=(SHIFTS,),
-            tables=(RUNS, TABLE1),
-        ),
-        _rate("consistency", "consistency", metric="Consistency", taken=(SHIFTS,), tables=(RUNS, TABLE1, VOTES)),
-        _rate("average", "average of accuracy and consistency", tables=(TABLE1,)),  # in the table alone
-        Measure(
-            "variation",
-            "variation",
-            unit=VARIANCE,
-            range=(0, 0.5),  # 0.25 over all shifts
-            better="lower",
-            interval=OVER_IMAGES,
-            metric="Variation",
-            taken=(SHIFTS,),
-            tables=(RUNS,),
-        ),
-        Measure(
-            "jaggedness",
-            "times that the correct class enters or leaves the top {k} along the path",
-            better="lower",
-            interval=OVER_IMAGES,
-            metric="Jaggedness",
-            taken=(CIRCULAR, PATHS),
-            tables=(ALONG,),
-            tops=True,
-        ),
-        Measure(
-            "jaggedness_rate",
-            "steps at which the correct class enters or leaves the top {k}",
-            "jagged steps",
-            PERCENT,
-            (0, 1),
-            "lower",
-            OVER_IMAGES,
-            metric="JaggednessRate",
-            taken=(PATHS,),
-            tables=(ALONG,),
-            tops=True,
-        ),
-        Measure(
-            "jagged_fraction",
-            "images whose correct class enters or leaves the top {k} at least once",
-            "jagged images",
-            PERCENT,
-            (0, 1),
-            "lower",
-            OVER_IMAGES,
-            metric="JaggedFraction",
-            taken=(PATHS,),
-            tables=(ALONG,),
-            tops=True,
-        ),
-        Measure(
-            "mad",
-            "mean absolute change of the correct class's probability per step",
-            "MAD",
-            POINTS,
-            (0, 1),
-            "lower",
-            OVER_IMAGES,
-            metric="MAD",
-            taken=(CIRCULAR, PATHS),
-            tables=(ALONG,),
-        ),
-        Measure(
-            "nonshiftability",
-            "steps of the path at which the sum of a feature map changes",
-            better="lower",
-            interval=OVER_IMAGES,
-            metric="NonShiftability",
-            taken=(LAYERS_ALONG_PATHS,),
-        ),
-        Measure(
-            "departures",
-            "frames of the path at which the sum of a feature map departs from its mean",
-            better="lower",
-            interval=OVER_IMAGES,
-            metric="Departures",
-            taken=(LAYERS_ALONG_PATHS,),
-        ),
-        Measure(
-            "equivariance",
-            "cosine distance between the shifted features and those of the shifted image",
-            range=(0, 2),
-            better="lower",
-            tables=(BY_LAYER,),
-        ),
-        Measure(
-            "invariance",
-            "cosine distance between the features and those of the shifted image",
-            range=(0, 2),
-            better="lower",
-            tables=(BY_LAYER,),
-        ),
-        Measure("tv", "total variation of the filters", better="lower", tables=(BY_LAYER,)),
-        Measure("milliseconds", "milliseconds for an image", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
-        Measure("loss", "cross-entropy", better="lower"),
-        _number("lr", "learning rate"),
-        _number("images", "images measured"),
-        _number("n", "images measured"),
-        _number("steps", "frames of the path"),
-        _number("skipped", "images that could not be read, used or answered with finite numbers"),
-        _number("bad", "images not answered with finite numbers"),
-        _number("shifts", "shifts of each image"),
-        _number("exact", "1 where these are all shifts", most=1),
-        _number("complete", "1 where these are all images", most=1),
-        _number("parameters", "parameters", (NETWORK,)),
-        _number("depth", "depth (convolutions and linear layers)", (NETWORK,)),
-        _number("subsampling", "subsampling factor s", (NETWORK,)),
-        Measure("exact_share", "translations with exact invariance, 1/s²", range=(0, 1), tables=(NETWORK,)),
-        _number("copies", "copies for augmentation, s²", (NETWORK,)),
-    )
-}
+_RATE: dict[str, Any] = {"unit": PERCENT, "better": "higher"}
+_AGREE = "agreement with the answer on the whole image"
+_TIMES = "times that the correct class enters or leaves the top {k} along the path"
+_STEPS = "steps at which the correct class enters or leaves the top {k}"
+_IMAGES = "images whose correct class enters or leaves the top {k} at least once"
+_CHANGE = "mean absolute change of the correct class's probability per step"
+_CHANGED = "steps of the path at which the sum of a feature map changes"
+_DEPARTED = "frames of the path at which the sum of a feature map departs from its mean"
+_SHIFTED = "cosine distance between the shifted features and those of the shifted image"
+_UNSHIFTED = "cosine distance between the features and those of the shifted image"
+_SKIPPED = "images that could not be read, used or answered with finite numbers"
+
+_ACCURACY = (RUNS, TABLE1, ALONG, NETWORK, VOTES)
+_DECLARED = [
+    _over_images("accuracy", "accuracy", "", "Accuracy", (FRAMES,), _ACCURACY, tops="beyond 1", **_RATE),
+    _over_images("agreement", _AGREE, "", "Accuracy", (FRAMES,), (ALONG, VOTES), tops="beyond 1", **_RATE),
+    _over_images("accuracy_random", "random accuracy", "random", "RandomAccuracy", (SHIFTS,), (RUNS, TABLE1), **_RATE),
+    _over_images("consistency", "consistency", "", "Consistency", (SHIFTS,), (RUNS, TABLE1, VOTES), **_RATE),
+    _over_images("average", "average of accuracy and consistency", "", "", (), (TABLE1,), **_RATE),  # not in files
+    _over_images("variation", "variation", "", "Variation", (SHIFTS,), (RUNS,), VARIANCE, range=(0, 0.5)),
+    _over_images("jaggedness", _TIMES, "", "Jaggedness", (CIRCULAR, PATHS), (ALONG,), tops=True),
+    _over_images("jaggedness_rate", _STEPS, "jagged steps", "JaggednessRate", (PATHS,), (ALONG,), PERCENT, tops=True),
+    _over_images("jagged_fraction", _IMAGES, "jagged images", "JaggedFraction", (PATHS,), (ALONG,), PERCENT, tops=True),
+    _over_images("mad", _CHANGE, "MAD", "MAD", (CIRCULAR, PATHS), (ALONG,), POINTS),
+    _over_images("nonshiftability", _CHANGED, "", "NonShiftability", (LAYERS_ALONG_PATHS,)),
+    _over_images("departures", _DEPARTED, "", "Departures", (LAYERS_ALONG_PATHS,)),
+    Measure("equivariance", _SHIFTED, range=(0, 2), better="lower", tables=(BY_LAYER,)),
+    Measure("invariance", _UNSHIFTED, range=(0, 2), better="lower", tables=(BY_LAYER,)),
+    Measure("tv", "total variation of the filters", better="lower", tables=(BY_LAYER,)),
+    Measure("milliseconds", "milliseconds for an image", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
+    Measure("loss", "cross-entropy", better="lower"),
+    _number("lr", "learning rate"),
+    _number("images", "images measured"),
+    _number("n", "images measured"),
+    _number("steps", "frames of the path"),
+    _number("skipped", _SKIPPED),
+    _number("bad", "images not answered with finite numbers"),
+    _number("shifts", "shifts of each image"),
+    _number("exact", "1 where these are all shifts", most=1),
+    _number("complete", "1 where these are all images", most=1),
+    _number("parameters", "parameters", (NETWORK,)),
+    _number("depth", "depth (convolutions and linear layers)", (NETWORK,)),
+    _number("subsampling", "subsampling factor s", (NETWORK,)),
+    Measure("exact_share", "translations with exact invariance, 1/s²", range=(0, 1), tables=(NETWORK,)),
+    _number("copies", "copies for augmentation, s²", (NETWORK,)),
+]
+MEASURES = {measure.name: measure for measure in _DECLARED}
 
 
 def standing(table: str) -> list[Measure]:
