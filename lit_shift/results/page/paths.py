@@ -1,18 +1,33 @@
-"""What the page shows of measurements along paths, as plain numbers and text for its JSON. Needs no torch.
+"""What the page shows of measurements along paths. Needs no torch.
 
-What may be long is thinned out evenly, so that a page of many models stays small beside its script.
+Long paths and many images are thinned out evenly, so that a page of many models stays small beside its script.
 """
 
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+import plotly.graph_objects as go
 
-from lit_shift.results.page.render import packed, picture
-from lit_shift.results.path_gallery import ALL, by_answer, correct_class, interval, layers, tolerance
+from lit_shift.figures.style import MISSING_COLOUR, PROBABILITY_MAP
+from lit_shift.measures import measure_of
+from lit_shift.results.page.pictures import filmstrip, picture
+from lit_shift.results.page.plots import (
+    NEUTRAL,
+    PATTERNS,
+    band,
+    colour_scale,
+    filmed,
+    line,
+    percent,
+    plot,
+    thinned,
+    words,
+)
+from lit_shift.results.page.table import number
+from lit_shift.results.path_gallery import by_answer, comparable, correct_class, interval, layers, tolerance
 from lit_shift.results.path_table import by_protocol
 from lit_shift.results.remarks import remarks
 from lit_shift.runs.findings import Findings, without_old
@@ -23,54 +38,57 @@ MOST_FILMED = 40  # images whose frames and feature maps are shown, times models
 MOST_MAPS = 16  # of which the sums are shown
 MOST_LINES = 64  # images of which non-shiftability is shown
 FRAME_SIDE, MAP_SIDE = 128, 32
-KNOWN, MISSING = 254, 255  # bytes: a probability of 1, and one that is not known
+
+Pens = Mapping[str, dict[str, str]]
 
 
-def content(models: Sequence[Findings]) -> dict[str, Any]:
-    """What :func:`lit_shift.results.page.render.render` is to show of protocols.
+class Group(NamedTuple):
+    """Models measured under a protocol with the same options: the protocol's name and the models."""
 
-    ``protocols`` are in order, each with an ``id``, a shorter ``title``, what is called the ``correct`` class and the
-    ``rate`` of frames that get it, and, where layers were looked into, the ``tolerance`` of non-shiftability, which is
-    one of the options that tell protocols apart; ``remarks`` are sentences on what to beware of; ``films`` are the
-    frames of an image under one of them, those that several models share once; ``models`` have by name what was found
-    of them by the protocol's id, and there by the film's number what was found of that image.
+    id: str
+    name: str
+    title: str
+    models: list[Findings]
+
+
+def content(models: Sequence[Findings], pens: Pens) -> dict[str, Any]:
+    """Plots of measures and, for each protocol with its options, of what happens along the path.
+
+    ``titles`` has for each model those of the protocols under which it was measured.
     """
-    groups = by_protocol(models)
-    options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in groups.items()}
-    protocols = []
-    films: dict[tuple[Any, ...], dict[str, Any]] = {}
-    found: dict[str, dict[str, Any]] = {}
-    for id, all_members in groups.items():
-        members = []
-        for model, name in all_members:
-            with without_old():
-                found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": {}}
-                members.append((model, name))
-        if not members:
-            continue
-        pictured = Counter(place for model, name in members for place in _pictured(model, name))
-        shown = [place for place, _ in pictured.most_common(max(1, MOST_FILMED // len(members)))]
+    groups = _groups(models)
+    titles: dict[str, list[str]] = {}
+    for group in groups:
+        for model in group.models:
+            titles.setdefault(model.name, []).append(group.title)
+    return {
+        "titles": titles,
+        "remarks": remarks(models),
+        "measures": _bars(groups, pens),
+        "sizes": [
+            _sizes(group, pens)
+            for group in groups
+            if any(_top(model, group.name, 1) is not None for model in group.models)
+        ],
+        "protocols": [_protocol(group, pens) for group in groups],
+    }
+
+
+def _groups(models: Sequence[Findings]) -> list[Group]:
+    groups = []
+    measured = by_protocol(models)
+    options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in measured.items()}
+    for id, members in measured.items():
+        whole = []
         for model, name in members:
             with without_old():
-                places = [place for place in _pictured(model, name) if place in shown]
-                of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
-                found[model.name][id]["films"] = of_films
-        first, name = members[0]
-        tolerances = [tolerance(model, name) for model, name in members if f"{name}/layers" in model.arrays]
-        protocols.append(
-            {
-                "id": id,
-                "title": _title(id, options),
-                "name": name,
-                "options": options[id][1],
-                "along": found[first.name][id]["along"],
-                "correct": correct_class([first], name),
-                "rate": _rate(first, name),
-                "tolerance": next(iter(tolerances), None),
-                "images_left_out": len(pictured) - len(shown),
-            }
-        )
-    return {"protocols": protocols, "remarks": remarks(models), "films": list(films.values()), "models": found}
+                _ = [model.arrays[f"{name}/{array}"] for array in ("along", "places", "shown")]
+                if f"{name}/layers" in model.arrays:
+                    tolerance(model, name)
+                whole.append(model)
+        if whole:
+            groups.append(Group(id, options[id][0], _title(id, options), whole))
+    return groups
 
 
 def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:
@@ -81,58 +99,203 @@ def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:
     return f"{name} ({', '.join(own)})" if own else name
 
 
-def _measured(model: Findings, protocol: str) -> dict[str, Any]:
-    arrays, metrics = model.arrays, model.metrics
-    positions, probability = arrays[f"{protocol}/positions"], arrays[f"{protocol}/probability"]
-    steps = _thinned(len(positions), MOST_STEPS)
-    looked_into = layers(model, protocol) if f"{protocol}/layers" in arrays else []
-    rate = _rate(model, protocol)
-    rates = {
-        name: _rounded(arrays[f"{protocol}/{rate}_{name}"][steps], 4)
-        for name in ("top1", "top5")
-        if f"{protocol}/{rate}_{name}" in arrays
-    }
+def _bars(groups: Sequence[Group], pens: Pens) -> list[dict[str, Any]]:
+    """For each measure a plot: bars by protocol with their intervals, and words where there is no value."""
+    made = []
+    for measure in comparable([(model, group.name) for group in groups for model in group.models]):
+        among = [g for g in groups if any(f"{g.name}/{measure}" in model.metrics for model in g.models)]
+        names = dict.fromkeys(m.name for g in among for m in g.models if f"{g.name}/{measure}" in m.metrics)
+        if not names:
+            continue
+        traces = [_bar(name, measure, among, pens[name]) for name in names]
+        text = measure_of(measure).axis
+        axes = {"xaxis": {"type": "category", "automargin": True}}
+        axes["yaxis"] = {"title": {"text": text, "font": {"size": 11}}, "rangemode": "tozero"}
+        data = {m.config["choices"]["data"]: None for g in among for m in g.models if m.name in names}
+        note = f"Measured on different images: {', '.join(data)}." if len(data) > 1 else ""
+        made.append(
+            {"key": measure, "text": text, "note": note, **plot(traces, 380, barmode="group", bargap=0.25, **axes)}
+        )
+    return made
+
+
+def _bar(name: str, measure: str, among: Sequence[Group], pen: dict[str, str]) -> go.Bar:
+    found, notes, labels = [], [], []
+    for group in among:
+        (model, *_) = [model for model in group.models if model.name == name] or [None]
+        known = model is not None and f"{group.name}/{measure}" in model.metrics
+        key = f"{group.name}/{measure}"
+        ends = np.multiply(measure_of(measure).factor, interval(model, key) if known else [np.nan] * 3)
+        found.append(ends)
+        labels.append(f"{ends[0]:.3g}" if known else "not measured")
+        count = (
+            number(model.metrics.get(f"{group.name}/n", len(model.arrays[f"{group.name}/places"])), 0) if known else ""
+        )
+        notes.append(f"{ends[0]:.4g} ({ends[1]:.4g} to {ends[2]:.4g}), {count} images" if known else "not measured")
+    mean, low, high = np.array(found).T
+    errors = {"array": np.nan_to_num(high - mean), "arrayminus": np.nan_to_num(mean - low), "color": NEUTRAL}
+    return go.Bar(
+        name=words(name),
+        meta=[name],
+        x=[words(group.title) for group in among],
+        y=np.where(np.isnan(mean), 0, mean),  # without height, and the text says that it is no value
+        text=labels,
+        textposition="outside",
+        textfont={"size": 10},
+        cliponaxis=False,
+        error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 0, **errors},
+        marker={"color": pen["color"], "pattern": {"shape": PATTERNS[pen["dash"]]}},
+        customdata=notes,
+        hovertemplate="%{x}<br>%{customdata}",
+    )
+
+
+def _top(model: Findings, protocol: str, k: int) -> Any:
+    """Accuracy, or agreement, at each position, with its interval; None where it was not measured."""
+    rate = "agreement" if by_answer(model, protocol) else "accuracy"
+    return model.arrays.get(f"{protocol}/{rate}_top{k}")
+
+
+def _sizes(group: Group, pens: Pens) -> dict[str, Any]:
+    """Accuracy by size, thin for the top 5."""
+    traces = []
+    for k, width in ((1, 2.0), (5, 1.0)):
+        for model in group.models:
+            if (values := _top(model, group.name, k)) is None:
+                continue
+            positions = model.arrays[f"{group.name}/positions"]
+            steps = thinned(len(positions), MOST_STEPS)
+            ends, pen = percent(values[steps]), pens[model.name]
+            name = f"{words(model.name)}{', top 5' if k == 5 else ''}"
+            curve = line(model.name, positions[steps], ends[:, 0], pen, width, mode="lines+markers", marker={"size": 4})
+            traces += [band(model.name, positions[steps], ends, pen), curve]
+            curve.update(name=name, hovertemplate="%{y:.1f} %", opacity=1 if k == 1 else 0.75)
+    rate = " or ".join(dict.fromkeys("agreement" if by_answer(m, group.name) else "accuracy" for m in group.models))
+    axes = {"xaxis": {"title": {"text": _along(group)}, "showspikes": True}}
+    axes["yaxis"] = {"title": {"text": f"{rate} (%)"}, "range": [-2, 102]}
+    return {"title": group.title, "rate": rate.capitalize(), **plot(traces, 380, hovermode="x unified", **axes)}
+
+
+def _along(group: Group) -> str:
+    return words(str(group.models[0].arrays[f"{group.name}/along"]))
+
+
+def _protocol(group: Group, pens: Pens) -> dict[str, Any]:
+    name, models = group.name, group.models
+    films, left_out = _films(group, pens)
+    lengths = dict.fromkeys(len(model.arrays[f"{name}/positions"]) for model in models)
+    partly = [model.name for model in models if model.metrics.get(f"{name}/complete", 1) != 1]
+    notes = [
+        str(models[0].arrays[f"{name}/along"]),
+        str(models[0].arrays[f"{name}/options"]),
+        f"paths of {', '.join(map(str, lengths))} positions" if len(lengths) > 1 else "",
+        f"measured on a part of the images: {', '.join(partly)}" if partly else "",
+        f"the pictures of {left_out} more images are not on this page" if left_out else "",
+    ]
     return {
-        "along": str(arrays[f"{protocol}/along"]),
-        "data": model.config["choices"]["data"],
-        "images": metrics.get(f"{protocol}/n", len(probability)),
-        "complete": metrics.get(f"{protocol}/complete", 1) == 1,
-        "measures": {
-            measure: list(interval(model, f"{protocol}/{measure}"))
-            for measure in ALL
-            if f"{protocol}/{measure}" in metrics
-        },
-        "steps": len(positions),
-        "positions": positions[steps].tolist(),
-        "heat": _heat(probability[:, steps], arrays[f"{protocol}/places"]) if len(positions) > 1 else None,
-        "layers": {
-            "names": [layer.layer for layer in looked_into],
-            "depths": [layer.depth for layer in looked_into],
-            "pools": [layer.pool for layer in looked_into],
-            "intervals": [_rounded(layer.interval, 3) for layer in looked_into],
-            "images": _rounded(_by_image(model, protocol), 2) if looked_into else [],
-        },
-        "rates": rates,
+        "title": group.title,
+        "note": f"{'; '.join(note for note in notes if note)}.",
+        "correct": correct_class(models, name),
+        "has": [model.name for model in models],
+        "heat": [_heat(model, name) for model in models if len(model.arrays[f"{name}/positions"]) > 1],
+        "depth": _depth(group, pens),
+        "films": films,
     }
 
 
-def _rate(model: Findings, protocol: str) -> str:
-    return "agreement" if by_answer(model, protocol) else "accuracy"
-
-
-def _by_image(model: Findings, protocol: str) -> np.ndarray:
-    """Non-shiftability of evenly many of the images, in the layers that were looked into."""
-    by_image = model.arrays[f"{protocol}/nonshiftability_by_image"]
-    return by_image[_thinned(len(by_image), MOST_LINES)]
-
-
-def _heat(probability: np.ndarray, places: np.ndarray) -> dict[str, Any]:
-    """Rows (N, S) sorted by their sum, the largest first."""
+def _heat(model: Findings, protocol: str) -> dict[str, Any]:
+    """A row for each image, sorted by their sum, the largest at the top."""
+    probability, positions, places = (
+        model.arrays[f"{protocol}/{key}"] for key in ("probability", "positions", "places")
+    )
+    steps = thinned(len(positions), MOST_STEPS)
     order = np.argsort(-np.nansum(probability, axis=1), kind="stable")
-    rows = order[_thinned(len(order), min(MOST_ROWS, MOST_CELLS // probability.shape[1]))]
-    kept = probability[rows]
-    levels = np.where(np.isnan(kept), MISSING, np.rint(KNOWN * np.nan_to_num(kept)))
-    return {"places": places[rows].tolist(), "levels": packed(levels)}
+    rows = order[thinned(len(order), min(MOST_ROWS, MOST_CELLS // len(steps)))]
+    shown = np.rint(100 * probability[rows][:, steps])
+    images = model.metrics.get(f"{protocol}/n", len(probability))
+    text = f"{number(images, 0)} image{'s' * (images != 1)}"
+    if len(rows) < images:
+        text = f"{number(len(rows), 0)} of {text}, evenly spread over the order"
+    if len(steps) < len(positions):
+        text += f", {number(len(steps), 0)} of {number(len(positions), 0)} positions"
+    trace = go.Heatmap(
+        name=words(model.name),
+        meta=[model.name],
+        x=positions[steps],
+        y=[str(place) for place in places[rows].tolist()],
+        z=shown.astype(np.float32 if np.isnan(shown).any() else np.uint8),  # a byte each, where all are known
+        zmin=0,
+        zmax=100,
+        colorscale=colour_scale(PROBABILITY_MAP),
+        showscale=False,
+        hovertemplate="test image %{y}, at %{x}: %{z:.0f} %<extra></extra>",
+    )
+    axes = {"xaxis": {"title": {"text": words(str(model.arrays[f"{protocol}/along"]))}, "showgrid": False}}
+    axes["yaxis"] = {"type": "category", "autorange": "reversed", "visible": False}
+    made = plot([trace], 300, margin={"l": 12, "r": 12, "t": 4, "b": 44}, plot_bgcolor=MISSING_COLOUR, **axes)
+    return {"name": model.name, "text": text, **made}
+
+
+def _depth(group: Group, pens: Pens) -> dict[str, Any] | None:
+    """Non-shiftability by depth: by layer where all have the same, else by the share of convolutions passed.
+
+    Steps are counted where all paths are as long, else it is their share.
+    """
+    looked_into = {m.name: (m, layers(m, group.name)) for m in group.models if f"{group.name}/layers" in m.arrays}
+    if not looked_into:
+        return None
+    alike = len({tuple(layer.layer for layer in found) for _, found in looked_into.values()}) == 1
+    steps = {name: len(m.arrays[f"{group.name}/positions"]) - 1 for name, (m, _) in looked_into.items()}
+    counted = len(set(steps.values())) == 1
+    traces: list[Any] = []
+    for name, (model, found) in looked_into.items():
+        scale = 1 if counted else 100 / steps[name]
+        deepest = max(1, *(layer.depth for layer in found))
+        x: list[Any] = [words(layer.layer) if alike else layer.depth / deepest for layer in found]
+        ends = scale * np.array([layer.interval for layer in found])
+        images = model.arrays[f"{group.name}/nonshiftability_by_image"]
+        images = scale * images[thinned(len(images), MOST_LINES)].astype(np.float32)
+        joined = np.pad(images, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
+        pen = pens[name] | {"dash": "solid"}
+        thin = line(name, [*x, None] * len(images), joined, pen, 0.5, hoverinfo="skip", showlegend=False)
+        mean = line(
+            name, x, ends[:, 0], pens[name], 1.5, mode="lines+markers", text=[words(layer.layer) for layer in found]
+        )
+        mean.update(
+            hovertemplate="%{text}: %{y:.2f}",
+            marker={"symbol": ["square" if layer.pool else "circle" for layer in found]}
+            | {"size": [10 if layer.pool else 6 for layer in found], "line": {"width": 0}},
+        )
+        traces += [thin.update(opacity=min(0.4, 10 / len(images))), band(name, x, ends, pens[name]), mean]
+    over = " or ".join(
+        f"{100 * each:g} %" for each in sorted({tolerance(m, group.name) for m, _ in looked_into.values()})
+    )
+    text = f"{'steps' if counted else 'share of the steps, in percent,'} at which a sum changes by over {over}"
+    axes: dict[str, Any] = {"yaxis": {"title": {"text": text, "font": {"size": 11}}, "rangemode": "tozero"}}
+    category, share = {"type": "category", "tickangle": -45}, {"title": {"text": "share of the convolutions passed"}}
+    return plot(traces, 400, margin={"l": 56, "r": 12, "t": 12, "b": 72}, xaxis=category if alike else share, **axes)
+
+
+def _films(group: Group, pens: Pens) -> tuple[list[dict[str, Any]], int]:
+    """Each shown image with its frames, those first that models answer most unsteadily, and how many are left out.
+
+    Models share a film where they saw the same frames along the same path.
+    """
+    name = group.name
+    pictured = Counter(place for model in group.models for place in _pictured(model, name))
+    shown = {place for place, _ in pictured.most_common(max(1, MOST_FILMED // len(group.models)))}
+    members: dict[tuple[Any, ...], list[tuple[Findings, int]]] = {}
+    for model in group.models:
+        for at, place in enumerate(_pictured(model, name)):
+            if place in shown:
+                frames, positions = (model.arrays[f"{name}/{array}"] for array in ("frames", "positions"))
+                key = (place, *positions.tolist(), frames.shape[1:], frames[at].tobytes())
+                members.setdefault(key, []).append((model, at))
+    films = [_film(place, group, of, pens) for (place, *_), of in members.items()]
+    for film in films:
+        same = sum(film["title"] == other["title"] for other in films) > 1
+        film["label"] = f"{film['title']} of {', '.join(film['has'])}" if same else film["title"]
+    return sorted(films, key=lambda film: -film["unsteadiness"]), len(pictured) - len(shown)
 
 
 def _pictured(model: Findings, protocol: str) -> list[int]:
@@ -141,61 +304,79 @@ def _pictured(model: Findings, protocol: str) -> list[int]:
     return model.arrays[f"{protocol}/shown"].tolist() if moving and f"{protocol}/frames" in model.arrays else []
 
 
-def _film(films: dict[tuple[Any, ...], dict[str, Any]], id: str, model: Findings, protocol: str, place: int) -> int:
-    """The number of the film of this image under this protocol, among those that there are so far and itself."""
-    frames = model.arrays[f"{protocol}/frames"][_pictured(model, protocol).index(place)]
-    path, positions = (model.arrays[f"{protocol}/{name}"].tolist() for name in ("positions", "frame_positions"))
-    key = (id, place, *path, frames.shape, frames.tobytes())
-    if key not in films:
-        pictures = [picture(frame, FRAME_SIDE) for frame in frames]
-        films[key] = {"protocol": id, "place": place, "positions": positions, "frames": pictures}
-    return list(films).index(key)
-
-
-def _shown(model: Findings, protocol: str, place: int) -> dict[str, Any]:
-    """The curve of a shown image, the sums of its last feature maps that respond most, and a map of some layers."""
-    arrays = model.arrays
-    number = _pictured(model, protocol).index(place)
-    steps = _thinned(len(arrays[f"{protocol}/positions"]), MOST_STEPS)
-    sums = arrays[f"{protocol}/sums"][number] if f"{protocol}/sums" in arrays else np.empty((len(steps), 0))
-    strongest = np.argsort(-sums.mean(0), kind="stable")[:MOST_MAPS]
-    prefix = f"{protocol}/maps/"
+def _film(place: int, group: Group, members: Sequence[tuple[Findings, int]], pens: Pens) -> dict[str, Any]:
+    name, (first, kept) = group.name, members[0]
+    positions, at = (first.arrays[f"{name}/{array}"] for array in ("positions", "frame_positions"))
+    steps = thinned(len(positions), MOST_STEPS)
+    ends = np.concatenate([positions, at])
+    gap = 0.96 * min(np.ptp(ends) / 6, *np.diff(at))
+    frames = [picture(frame, FRAME_SIDE) for frame in first.arrays[f"{name}/frames"][kept]]
+    traces = []
+    for model, n in members:
+        mode = "lines" if f"{name}/mad" in model.metrics else "markers"  # neighbours that are no small step apart
+        curve = percent(model.arrays[f"{name}/curve"][n][steps])
+        traces.append(line(model.name, positions[steps], curve, pens[model.name], mode=mode))
+        traces[-1].update(hovertemplate="%{y:.1f} %")
+    shapes = [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "y domain"} for x in at.tolist()]
+    axis = {"title": {"text": _along(group)}, "range": [ends.min() - gap / 2, ends.max() + gap / 2], "showspikes": True}
+    unsteady = [np.abs(np.diff(model.arrays[f"{name}/curve"][n])).sum() for model, n in members]
+    layout = filmed(frames, at.tolist(), gap, correct_class([first], name))
+    sums = [(model, model.arrays[f"{name}/sums"][n]) for model, n in members if f"{name}/sums" in model.arrays]
     return {
-        "curve": _rounded(arrays[f"{protocol}/curve"][number][steps], 4),
-        "strongest": strongest.tolist(),
-        "sums": _rounded(_relative(sums)[steps][:, strongest].T, 3),
-        "maps": [
-            _maps(key.removeprefix(prefix), np.nan_to_num(maps[number].astype(float), posinf=0, neginf=0))
-            for key, maps in arrays.items()
-            if key.startswith(prefix)
-        ],
+        "title": f"test image {place}",
+        "unsteadiness": float(np.nansum(unsteady)),
+        "frames": frames,
+        "positions": [_written(x) for x in at.tolist()],
+        "sums": [_sums(model, name, each, pens[model.name], steps) for model, each in sums],
+        "maps": [{"name": model.name, "layers": found} for model, n in members if (found := _maps(model, name, n))],
+        **plot(traces, 440, xaxis=axis, shapes=shapes, **layout),
     }
 
 
-def _maps(layer: str, maps: np.ndarray) -> dict[str, Any]:
-    """A layer's map at each frame (T, h, w), in bytes between 0 and the largest value."""
-    size = maps.shape[1:]
-    height, width = (max(1, round(side * min(1, MAP_SIDE / max(size)))) for side in size)
-    small = np.stack([np.asarray(_shrunk(map, height, width)) for map in maps])
-    levels = np.rint(255 * np.clip(small, 0, None) / (small.max() if small.max() > 0 else 1))
-    relative = _rounded(_relative(maps.sum((1, 2))), 3)
-    return {"layer": layer, "size": size, "shape": (height, width), "levels": packed(levels), "sums": relative}
+def _written(position: float) -> str:
+    """A position in words."""
+    return f"{position:.3f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
-def _shrunk(map: np.ndarray, height: int, width: int) -> Image.Image:
-    return Image.fromarray(map.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
+def _sums(model: Findings, protocol: str, sums: np.ndarray, pen: dict[str, str], steps: np.ndarray) -> dict[str, Any]:
+    """The sums (S, C) of feature maps that respond most, relative to their mean along the path."""
+    strongest = np.argsort(-sums.mean(0), kind="stable")[:MOST_MAPS]
+    positions, shown = model.arrays[f"{protocol}/positions"][steps], _relative(sums)[steps][:, strongest]
+    traces = [
+        line(model.name, positions, shown[:, i].astype(np.float32), pen | {"dash": "solid"}, 1, opacity=0.7).update(
+            hovertemplate=f"map {channel}, at %{{x}}: %{{y:.2f}}<extra></extra>", showlegend=False
+        )
+        for i, channel in enumerate(strongest.tolist())
+    ]
+    share = tolerance(model, protocol)
+    band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": 1 - share, "y1": 1 + share}
+    font = {"font": {"size": 11}}
+    axes = {"xaxis": {"title": {"text": words(str(model.arrays[f"{protocol}/along"])), **font}}}
+    axes["yaxis"] = {"title": {"text": "sum / its mean", **font}}
+    margin = {"l": 44, "r": 12, "t": 8, "b": 44}
+    return {"name": model.name, **plot(traces, 240, margin=margin, shapes=[band], **axes)}
+
+
+def _maps(model: Findings, protocol: str, kept: int) -> list[dict[str, Any]]:
+    """In some layers the map that responds most, frame by frame, and its sums relative to their mean."""
+    prefix, made = f"{protocol}/maps/", []
+    for key in [key for key in model.arrays if key.startswith(prefix)]:
+        maps = np.nan_to_num(model.arrays[key][kept].astype(float), posinf=0, neginf=0)
+        relative = _relative(maps.sum((1, 2)))
+        made.append(
+            {
+                "title": f"{key.removeprefix(prefix)} [{'x'.join(map(str, maps.shape[1:]))}]",
+                "strip": filmstrip(maps, MAP_SIDE),
+                "sums": [
+                    {"text": number(each, 2), "off": abs(each - 1) > tolerance(model, protocol)}
+                    for each in relative.tolist()
+                ],
+            }
+        )
+    return made
 
 
 def _relative(sums: np.ndarray) -> np.ndarray:
     """Relative to their mean along the first axis, NaN where that is 0."""
     mean = sums.mean(0)
     return sums / np.where(mean == 0, np.nan, mean)
-
-
-def _thinned(count: int, most: int) -> np.ndarray:
-    """All of so many places, or ``most`` of them, evenly spread."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
-
-
-def _rounded(values: Any, digits: int) -> Any:
-    return np.round(np.asarray(values, float), digits).tolist()
