@@ -102,7 +102,8 @@ def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:
 def _bars(groups: Sequence[Group], pens: Pens) -> list[dict[str, Any]]:
     """For each measure a plot: bars by protocol with their intervals, and words where there is no value."""
     made = []
-    for measure in comparable([(model, group.name) for group in groups for model in group.models]):
+    measures = comparable([(model, group.name) for group in groups for model in group.models])
+    for measure in sorted(measures, key=lambda name: name.startswith(("accuracy", "agreement"))):  # these last
         among = [g for g in groups if any(f"{g.name}/{measure}" in model.metrics for model in g.models)]
         names = dict.fromkeys(m.name for g in among for m in g.models if f"{g.name}/{measure}" in m.metrics)
         if not names:
@@ -270,7 +271,7 @@ def _depth(group: Group, pens: Pens) -> dict[str, Any] | None:
     over = " or ".join(
         f"{100 * each:g} %" for each in sorted({tolerance(m, group.name) for m, _ in looked_into.values()})
     )
-    text = f"{'steps' if counted else 'share of the steps, in percent,'} at which a sum changes by over {over}"
+    text = f"{'steps' if counted else 'share of the steps, in percent,'} at which<br>a sum changes by over {over}"
     axes: dict[str, Any] = {"yaxis": {"title": {"text": text, "font": {"size": 11}}, "rangemode": "tozero"}}
     category, share = {"type": "category", "tickangle": -45}, {"title": {"text": "share of the convolutions passed"}}
     return plot(traces, 400, margin={"l": 56, "r": 12, "t": 12, "b": 72}, xaxis=category if alike else share, **axes)
@@ -317,17 +318,16 @@ def _film(place: int, group: Group, members: Sequence[tuple[Findings, int]], pen
         curve = percent(model.arrays[f"{name}/curve"][n][steps])
         traces.append(line(model.name, positions[steps], curve, pens[model.name], mode=mode))
         traces[-1].update(hovertemplate="%{y:.1f} %")
-    shapes = [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "y domain"} for x in at.tolist()]
+    shapes = [{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "y domain", "layer": "below"} for x in at.tolist()]
     axis = {"title": {"text": _along(group)}, "range": [ends.min() - gap / 2, ends.max() + gap / 2], "showspikes": True}
     unsteady = [np.abs(np.diff(model.arrays[f"{name}/curve"][n])).sum() for model, n in members]
     layout = filmed(frames, at.tolist(), gap, correct_class([first], name))
-    sums = [(model, model.arrays[f"{name}/sums"][n]) for model, n in members if f"{name}/sums" in model.arrays]
     return {
         "title": f"test image {place}",
         "unsteadiness": float(np.nansum(unsteady)),
         "frames": frames,
         "positions": [_written(x) for x in at.tolist()],
-        "sums": [_sums(model, name, each, pens[model.name], steps) for model, each in sums],
+        "sums": _sums(members, name, pens),
         "maps": [{"name": model.name, "layers": found} for model, n in members if (found := _maps(model, name, n))],
         **plot(traces, 440, xaxis=axis, shapes=shapes, **layout),
     }
@@ -338,23 +338,37 @@ def _written(position: float) -> str:
     return f"{position:.3f}".rstrip("0").rstrip(".").replace("-", "\N{MINUS SIGN}")
 
 
-def _sums(model: Findings, protocol: str, sums: np.ndarray, pen: dict[str, str], steps: np.ndarray) -> dict[str, Any]:
-    """The sums (S, C) of feature maps that respond most, relative to their mean along the path."""
-    strongest = np.argsort(-sums.mean(0), kind="stable")[:MOST_MAPS]
-    positions, shown = model.arrays[f"{protocol}/positions"][steps], _relative(sums)[steps][:, strongest]
-    traces = [
-        line(model.name, positions, shown[:, i].astype(np.float32), pen | {"dash": "solid"}, 1, opacity=0.7).update(
-            hovertemplate=f"map {channel}, at %{{x}}: %{{y:.2f}}<extra></extra>", showlegend=False
-        )
-        for i, channel in enumerate(strongest.tolist())
-    ]
-    share = tolerance(model, protocol)
-    band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": 1 - share, "y1": 1 + share}
-    font = {"font": {"size": 11}}
-    axes = {"xaxis": {"title": {"text": words(str(model.arrays[f"{protocol}/along"])), **font}}}
-    axes["yaxis"] = {"title": {"text": "sum / its mean", **font}}
-    margin = {"l": 44, "r": 12, "t": 8, "b": 44}
-    return {"name": model.name, **plot(traces, 240, margin=margin, shapes=[band], **axes)}
+def _strongest(sums: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """The feature maps of which the sums (S, C) are largest, and these relative to their mean along the path."""
+    chosen = np.argsort(-sums.mean(0), kind="stable")[:MOST_MAPS]
+    return chosen.tolist(), _relative(sums[:, chosen])
+
+
+def _sums(members: Sequence[tuple[Findings, int]], protocol: str, pens: Pens) -> list[dict[str, Any]]:
+    """For each model the sums of the feature maps that respond most, all on the same axis."""
+    able = [(model, kept) for model, kept in members if f"{protocol}/sums" in model.arrays]
+    found = [(model, *_strongest(model.arrays[f"{protocol}/sums"][kept])) for model, kept in able]
+    share = max((tolerance(model, protocol) for model, _ in able), default=0)
+    reach = np.nan_to_num([np.nanmax(np.abs(sums - 1), initial=0, where=~np.isnan(sums)) for *_, sums in found])
+    top = 1.1 * max(share, *reach) if found else 0
+    made = []
+    for model, channels, sums in found:
+        positions, pen = model.arrays[f"{protocol}/positions"], pens[model.name] | {"dash": "solid"}
+        steps = thinned(len(positions), MOST_STEPS)
+        traces = [
+            line(model.name, positions[steps], sums[steps, i].astype(np.float32), pen, 1, opacity=0.7).update(
+                hovertemplate=f"map {channel}, at %{{x}}: %{{y:.2f}}<extra></extra>", showlegend=False
+            )
+            for i, channel in enumerate(channels)
+        ]
+        within = {"y0": 1 - tolerance(model, protocol), "y1": 1 + tolerance(model, protocol)}
+        along = words(str(model.arrays[f"{protocol}/along"]))
+        axes = {"xaxis": {"title": {"text": along, "font": {"size": 11}}}}
+        axes["yaxis"] = {"title": {"text": "sum / its mean", "font": {"size": 11}}, "range": [1 - top, 1 + top]}
+        shapes = [{"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "layer": "below", **within}]
+        margin = {"l": 44, "r": 12, "t": 8, "b": 44}
+        made.append({"name": model.name, **plot(traces, 240, margin=margin, shapes=shapes, **axes)})
+    return made
 
 
 def _maps(model: Findings, protocol: str, kept: int) -> list[dict[str, Any]]:

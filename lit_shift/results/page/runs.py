@@ -216,7 +216,7 @@ def _grid(distances: dict[str, LayerDistance], columns: int) -> dict[str, Any]:
         columns,
         specs=cells,
         subplot_titles=titles,
-        horizontal_spacing=0.012,
+        horizontal_spacing=0.022,
         vertical_spacing=gap / height if lines > 1 else 0,
     )
     made.update_annotations(font={"size": 10}, yshift=-2)
@@ -352,7 +352,7 @@ def _explorer(runs: Sequence[Findings]) -> dict[str, Any]:
         "colours": list(CLASS_COLOURS) if len(classes) <= len(CLASS_COLOURS) else _wheel(len(classes)),
         "size": list(gallery.show(runs, places[0])[0].shape[1:]) if places else [1, 1],
         "runs": [
-            {"name": name, "answers": {place: _answers(values) for place, values in kept.items()}}
+            {"name": name, "has": [name], "answers": {place: _answers(values) for place, values in kept.items()}}
             for name, kept in orbits.items()
             if kept
         ],
