@@ -216,7 +216,7 @@ def _grid(distances: dict[str, LayerDistance], columns: int) -> dict[str, Any]:
         columns,
         specs=cells,
         subplot_titles=titles,
-        horizontal_spacing=0.022,
+        horizontal_spacing=0.2 / columns,
         vertical_spacing=gap / height if lines > 1 else 0,
     )
     made.update_annotations(font={"size": 10}, yshift=-2)

@@ -9,6 +9,7 @@ from lit_shift.results.table1 import MEASURES, Cell, Row, agreement, any_publish
 from lit_shift.runs.findings import Findings
 
 FEW = 4  # models can be told apart at a glance
+LEAD, COLUMNS = ("pool", "filter", "aug", "n"), ("ours", "paper", "diff")
 MISSING = "\N{EN DASH}"
 
 
@@ -37,7 +38,7 @@ def table(rows: Sequence[Row], unfinished: Sequence[tuple[str, str]], drawn: Map
     ticked = sorted(able, key=lambda row: -richest[id(row)])[:FEW]
     notes = dict.fromkeys(note for row in rows for note in row.notes)
     return {
-        "lead": ["Pool", "Filter", "Aug", "n", *(["Protocol"] if several else [])],
+        "columns": [*LEAD, *[*COLUMNS[: 3 if compared else 1]] * len(MEASURES), *(["protocol"] if several else [])],
         "measures": [measure_of(measure).label.capitalize() for measure in MEASURES],
         "compared": compared,
         "caption": "" if several else rows[0].protocol if rows else "No run has finished.",
@@ -53,7 +54,11 @@ def table(rows: Sequence[Row], unfinished: Sequence[tuple[str, str]], drawn: Map
                 ).lower(),
                 "aug": str(row.aug).lower(),
                 "notes": "; ".join(row.notes),
-                "cells": _lead(row, several) + [cell for m in MEASURES for cell in _cells(row.cells[m], compared)],
+                "cells": [
+                    *(_text(kind, value) for kind, value in zip(LEAD, _lead(row), strict=True)),
+                    *(cell for measure in MEASURES for cell in _cells(row.cells[measure], compared)),
+                    *([_text("protocol", row.protocol)] if several else []),
+                ],
             }
             for row in rows
         ],
@@ -77,10 +82,12 @@ def name_of(row: Row, several_protocols: bool) -> str:
     return " ".join(part for part in [*parts, f"({row.protocol})" if several_protocols else ""] if part)
 
 
-def _lead(row: Row, several: bool) -> list[dict[str, Any]]:
-    values = [row.pool, row.filter, "yes" if row.aug else "no", len(row.runs), *([row.protocol] if several else [])]
-    kinds = ("pool", "filter", "aug", "n", "protocol")
-    return [{"kind": kind, "value": value, "text": str(value)} for kind, value in zip(kinds, values, strict=False)]
+def _lead(row: Row) -> tuple[Any, ...]:
+    return row.pool, row.filter, "yes" if row.aug else "no", len(row.runs)
+
+
+def _text(kind: str, value: Any) -> dict[str, Any]:
+    return {"kind": kind, "value": value, "text": str(value)}
 
 
 def _cells(cell: Cell | None, compared: bool) -> list[dict[str, Any]]:
