@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lit_shift.results.page import render
 from lit_shift.results.page.paths import content
 from lit_shift.runs.findings import Findings
 from tests.findings import config
