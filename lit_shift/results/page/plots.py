@@ -24,10 +24,18 @@ THEMES = {
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
 NEUTRAL = "#808890"  # can be seen on light and on dark paper
 PATTERNS = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x"}  # of bars, in place of a line's dash
-LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False}
+Pens = dict[str, dict[str, str]]  # colour and dash by the model's name
+LEGEND: dict[str, Any] = {
+    "orientation": "h",
+    "x": 0,
+    "y": 1,
+    "yanchor": "bottom",
+    "itemclick": False,
+    "itemdoubleclick": False,
+}
 
 
-def pens(models: Sequence[Findings]) -> dict[str, dict[str, str]]:
+def pens(models: Sequence[Findings]) -> Pens:
     """Each model's colour and dash, by name: those that the figures give it."""
     return {
         name: {"color": style["color"], "dash": DASHES[style["linestyle"]]}
@@ -39,7 +47,12 @@ def templates() -> dict[str, Any]:
     """Plotly's template for each of the page's themes."""
     made = {}
     for name, theme in THEMES.items():
-        axis = {"gridcolor": theme["grid"], "linecolor": theme["rule"], "tickcolor": theme["rule"], "ticks": "outside"}
+        axis: dict[str, Any] = {
+            "gridcolor": theme["grid"],
+            "linecolor": theme["rule"],
+            "tickcolor": theme["rule"],
+            "ticks": "outside",
+        }
         axis |= {"showline": True, "ticklen": 4, "zeroline": False, "title": {"standoff": 8}}
         layout = go.Layout(
             font={"family": FONT, "size": 12, "color": theme["ink"]},
@@ -55,12 +68,14 @@ def templates() -> dict[str, Any]:
 
 
 def plot(traces: Sequence[Any], height: int = 360, narrow: Any = None, **layout: Any) -> dict[str, Any]:
-    """A plot for the template's ``plot``; ``narrow`` is what its layout has instead on a narrow screen."""
-    base = {"height": height, "margin": {"l": 56, "r": 12, "t": 12, "b": 48}, "hovermode": "closest", "legend": LEGEND}
-    made = go.Figure(traces, base | layout).to_dict()
+    """A plot for the template; ``narrow`` is what its layout has instead on a narrow screen.
+
+    ``has`` are the names of the models that it shows.
+    """
+    base = go.Layout(height=height, margin={"l": 56, "r": 12, "t": 12, "b": 48}, hovermode="closest", legend=LEGEND)
+    made = go.Figure(traces, base.update(layout)).to_dict()
     made["layout"].pop("template", None)
-    wanted = sorted({name for trace in made["data"] for name in trace.get("meta", ())})
-    return made | {"has": wanted, "narrow": narrow}
+    return made | {"has": sorted({name for trace in made["data"] for name in trace.get("meta", ())}), "narrow": narrow}
 
 
 def words(text: str) -> str:
@@ -68,27 +83,18 @@ def words(text: str) -> str:
     return escape(text, quote=False)
 
 
-def line(name: str, x: Any, y: Any, pen: dict[str, str], width: float = 2, **more: Any) -> go.Scatter:
-    """A model's line; its hover text is ``y``, unless told otherwise."""
-    more = {"mode": "lines", "name": words(name), "legendgroup": name} | more
-    return go.Scatter(x=x, y=y, meta=[name], line=pen | {"width": width, **more.pop("line", {})}, **more)
+def line(name: str, x: Any, y: Any, pens: Pens, width: float = 2, **more: Any) -> go.Scatter:
+    """A model's line."""
+    more = {"mode": "lines", "name": words(name)} | more
+    return go.Scatter(x=x, y=y, meta=[name], line=pens[name] | {"width": width}, **more)
 
 
-def band(name: str, x: Sequence[Any], intervals: np.ndarray, pen: dict[str, str]) -> go.Scatter:
+def band(name: str, x: Sequence[Any], intervals: np.ndarray, pens: Pens) -> go.Scatter:
     """The 95% intervals (S, 3) around a line: mean, lower and upper end at each x, left out where they are NaN."""
     known = np.flatnonzero(~np.isnan(intervals).any(1))
-    back = known[::-1]
-    return go.Scatter(
-        x=[x[i] for i in (*known, *back)],
-        y=np.concatenate([intervals[known, 2], intervals[back, 1]]),
-        meta=[name],
-        fill="toself",
-        fillcolor=f"{pen['color']}2e",
-        mode="lines",
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    ends = np.concatenate([intervals[known, 2], intervals[known[::-1], 1]])
+    trace = line(name, [x[i] for i in (*known, *known[::-1])], ends, pens, 0, showlegend=False, hoverinfo="skip")
+    return trace.update(fill="toself", fillcolor=f"{pens[name]['color']}2e")
 
 
 def filmed(pictures: Sequence[str], places: Sequence[float], width: float, of: str) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def filmed(pictures: Sequence[str], places: Sequence[float], width: float, of: s
         | {"xref": "x", "yref": "paper", "xanchor": "center", "yanchor": "top"}
         for source, place in zip(pictures, places, strict=True)
     ]
-    yaxis = {"title": {"text": f"probability of {words(of)} (%)"}, "range": [-2, 102], "domain": [0, 0.72]}
+    yaxis = {"title": f"probability of {words(of)} (%)", "range": [-2, 102], "domain": [0, 0.72]}
     return {"images": images, "yaxis": yaxis, "hovermode": "x unified"}
 
 
@@ -115,8 +121,3 @@ def gradient(colour_map: str) -> str:
 def percent(values: Any) -> np.ndarray:
     """Rates as percentages, in single precision to keep the page small."""
     return (100 * np.asarray(values, float)).astype(np.float32)
-
-
-def thinned(count: int, most: int) -> np.ndarray:
-    """The indices of all of ``count`` things, or of ``most`` of them, evenly spread."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)

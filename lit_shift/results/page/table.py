@@ -114,11 +114,11 @@ def _foot(rows: Sequence[Row], where: str) -> list[dict[str, Any]]:
     return [
         {
             "text": f"Rank correlation with the published order, {which}",
-            "cells": [number(each and each.rank_correlation, 2) for each in found],
+            "cells": [number(each.rank_correlation if each else None, 2) for each in found],
         },
         {
             "text": f"Mean absolute difference, {which}",
-            "cells": [number(each and 100 * each.mean_absolute_difference) for each in found],
+            "cells": [number(100 * each.mean_absolute_difference if each else None) for each in found],
         },
     ]
 
@@ -132,6 +132,6 @@ def alone(models: Sequence[Findings], titles: Mapping[str, Sequence[str]]) -> li
             number(model.metrics.get(f"{protocol}/n", count), 0)
             for protocol, count in zip(model.protocols, counts, strict=True)
         )
-        cells = [model.config["choices"]["data"], ", ".join(images), ", ".join(titles.get(model.name, ()))]
+        cells = [model.config["choices"]["data"], ", ".join(images), ", ".join(titles[model.name])]
         shown.append({"name": model.name, "ticked": place < FEW, "cells": [cell or MISSING for cell in cells]})
     return shown
