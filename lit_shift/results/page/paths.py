@@ -55,7 +55,7 @@ def _bars(groups: Sequence[Group], pens: Pens) -> list[dict[str, Any]]:
             _bar(name, key, among, pens) for name in dict.fromkeys(name for each in able.values() for name in each)
         ]
         data = dict.fromkeys(model.config["choices"]["data"] for each in able.values() for model in each.values())
-        yaxis = {"title": {"text": measure_of(key).axis, "font_size": 11}, "rangemode": "tozero"}
+        yaxis = {"title": measure_of(key).unit, "rangemode": "tozero"}
         figure = plot(
             traces, 380, barmode="group", bargap=0.25, xaxis_automargin=True, xaxis_type="category", yaxis=yaxis
         )

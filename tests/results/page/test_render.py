@@ -359,7 +359,7 @@ def test_accuracy_against_consistency(page: Page) -> None:
         TRI: FAMILY_COLOURS["tri"],
         SHORT: FAMILY_COLOURS["tri"],
     }
-    assert [traces[name]["marker"]["symbol"] for name in (PLAIN, TRI)] == [["circle"], ["diamond"]]
+    assert [traces[name]["marker"]["symbol"] for name in (PLAIN, TRI)] == ["circle", "diamond"]
     assert [traces[name].get("xaxis") for name in (PLAIN, AUG)] == [None, "x2"]
     published = [trace for trace in data(page, "#plane") if trace.get("name") == "published" and trace["x"] != [None]]
     for aug, axis in ((False, None), (True, "x2")):
