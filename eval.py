@@ -8,7 +8,6 @@ from omegaconf import DictConfig
 from lit_shift.cli.eval_config import use_config_of_subject
 from lit_shift.cli.explain import plain_errors
 from lit_shift.cli.outcomes import Outcomes
-from lit_shift.results.terminal import measures
 from lit_shift.runs.config import settle
 from lit_shift.utils.console import say, show
 
@@ -29,6 +28,7 @@ def evaluate(cfg: DictConfig) -> None:
     from lit_shift.evaluation.measure import along_paths, by_voting, of_run, out_folder, with_digest
     from lit_shift.evaluation.path_module import tell_failures
     from lit_shift.results.remarks import remarks
+    from lit_shift.results.terminal import measures
     from lit_shift.training.signals import interrupted, leave_if_interrupted
 
     cfg, out, protocols = with_digest(cfg), out_folder(cfg), chosen_protocols(cfg)
@@ -36,8 +36,7 @@ def evaluate(cfg: DictConfig) -> None:
     with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):
         trainer, findings = measure(cfg, out)
         if trainer.is_global_zero:
-            for table in measures(findings.metrics):
-                show(table)
+            show(measures(findings.metrics))
             for remark in remarks([findings]):
                 say(remark)
             keep(findings, out, stopped_by=interrupted(trainer))

@@ -74,7 +74,7 @@ class Measure:
     def of_top(self, k: int) -> "Measure":
         """The same, asked for the k most probable classes."""
         name = self.name if self.tops == "beyond 1" and k == 1 else f"{self.name}_top{k}"
-        return replace(self, name=name, label=self._label(k))
+        return replace(self, name=name, label=self._label(k), head=self.heading)
 
     def of_tops(self, tops: Iterable[int]) -> "dict[int, Measure]":
         """By k; itself, by 1, where it is not asked for several."""
@@ -83,13 +83,20 @@ class Measure:
     def _label(self, k: int) -> str:
         return self.label.format(k=k) if "{k}" in self.label or k == 1 else f"top-{k} {self.label}"
 
-    def written(self, value: float, digits: int = 4) -> str:
-        """A value for people: ``93.21`` percent, a variance of ``0.00130``, a count of ``10,000``."""
-        if isinstance(value, int):
-            return f"{value:,}"
+    def written(self, value: float, decimals: int | None = None) -> str:
+        """A value for people: ``93.21`` percent, a variance of ``0.00130``, a count of ``10,000``; ``-`` for NaN.
+
+        Args:
+            value: as in files.
+            decimals: of percentages; four digits where it is left out.
+        """
+        if isnan(value):
+            return "-"
         if self.unit == VARIANCE:
             return f"{value:#.3g}"
-        return f"{self.factor * value:.{digits if self.factor > 1 else 6}g}"
+        if self.factor == 1:
+            return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
+        return f"{100 * value:.4g}" if decimals is None else f"{100 * value:.{decimals}f}"
 
     def with_interval(self, mean: float, low: float, high: float) -> str:
         """``15.1 (9.8-20.8)``: three digits of a mean, and as many decimals of its ends; ``-`` where it is unknown."""
@@ -259,14 +266,18 @@ def taken(where: str) -> list[Measure]:
 
 
 def along_paths(keys: Iterable[str] = ()) -> dict[int, list[Measure]]:
-    """The measures of tables along paths, in order, by the k of the k most probable classes.
+    """The measures of tables along paths, in order, by the k of the k most probable classes, as their labels say.
 
     Args:
         keys: of what was measured; tells which k there are beside those of :data:`TOPS`.
     """
     tops = sorted({*TOPS, *(int(found[1]) for key in keys if (found := re.search(r"_top(\d+)$", key)))})
-    each = [measure.of_tops(tops) for measure in standing(ALONG)]
+    each = [measure.of_tops(tops) for measure in map(_over_frames, standing(ALONG))]
     return {k: [by_k[k] for by_k in each if k in by_k] for k in tops}
+
+
+def _over_frames(measure: Measure) -> Measure:
+    return replace(measure, label=f"{measure.label}, over all frames") if FRAMES in measure.taken else measure
 
 
 def measure_of(key: str) -> Measure:

@@ -12,6 +12,7 @@ from torchmetrics.utilities import dim_zero_cat
 
 from lit_shift import functional
 from lit_shift.intervals import of_mean
+from lit_shift.measures import Measure
 from lit_shift.upsampling import Upsampling
 
 
@@ -247,6 +248,16 @@ class Jaggedness(_OfTopK):
         return logits.shape[1] - 1
 
 
+class JaggednessRate(Jaggedness):
+    """The same as a share of the steps from frame to frame."""
+
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        return super().measure(logits, target) / (logits.shape[1] - 1)
+
+    def largest(self, logits: Tensor, target: Tensor) -> float:
+        return 1
+
+
 class JaggedFraction(_OfTopK):
     """Share of the images whose jaggedness is not 0."""
 
@@ -309,3 +320,8 @@ class ElectedConsistency(ElectedAccuracy):
     def measure(self, ballots: Tensor, target: Tensor) -> Tensor:
         first, second = functional.elected(ballots, self.passes).unbind(1)
         return first == second
+
+
+def metric_of(measure: Measure) -> Any:
+    """The class here that a declared measure names."""
+    return globals()[measure.metric]

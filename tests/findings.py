@@ -3,6 +3,8 @@
 import numpy as np
 from omegaconf import OmegaConf
 
+from lit_shift.results import table1
+from lit_shift.results.frame import frame
 from lit_shift.runs.config import composed
 from lit_shift.runs.findings import Findings
 
@@ -43,6 +45,11 @@ def findings(name="run", accuracy=0.9, consistency=0.8, arrays=None, history=(),
         "tv/conv1_2": 1.4,
     }
     return Findings(name, config(**of_config), metrics, list(history), arrays or {})
+
+
+def build(models):
+    """Table 1 of them."""
+    return table1(frame(models))
 
 
 def arrays(seed=0, images=6, shown=(1, 4), chosen=(4,)):

@@ -17,10 +17,9 @@ from lit_shift.orbit import layer_names, orbit_logits
 from lit_shift.pools.pool import MaxPoolBlurDS
 from lit_shift.results.__main__ import main
 from lit_shift.results.gather import gather
-from lit_shift.results.table1 import build
 from lit_shift.runs.findings import load_arrays
 from tests.conftest import ROOT, TINY, save_images, train_tiny
-from tests.findings import OF_ZHANG
+from tests.findings import OF_ZHANG, build
 
 OPTIONS = {"batch_size": 8, "eval_batch_size": 8, "aug": False, "flip": False, "padding": "circular"}
 OPTIONS |= {"val_size": 0, "seed": 0}
@@ -153,8 +152,8 @@ def test_a_few_batches_of_one_image_each(run, images, tmp_path):
     assert arrays["chosen"].tolist() == [2]
     assert len(arrays["variation"]) == 3
     main([str(tmp_path / "runs"), "--format", "html"])
-    (row,) = build(gather([folder])[0])
-    assert "was measured on a sample of 3 test images" in " ".join(row.notes)
+    (row,) = build(gather([folder])[0]).to_dict("records")
+    assert "was measured on a sample of 3 test images" in " ".join(row["notes"])
 
 
 @pytest.mark.parametrize("without", ["shift_measures", "shown_images", "equivariance"])

@@ -15,6 +15,7 @@ import yaml
 
 from lit_shift.runs.recipe import protocol
 from tests.conftest import HANGS, TINY, save_images, train_tiny
+from tests.test_measures import undeclared
 
 
 @pytest.fixture
@@ -65,6 +66,8 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     assert all(0 <= metrics[f"test/{rate}"] <= 1 for rate in ("accuracy", "accuracy_random", "consistency"))
     rows = list(csv.DictReader((folder / "history.csv").open()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    logged = {key: float(cell) for row in rows for key, cell in row.items() if cell and key != "epoch"}
+    assert undeclared(metrics | logged) == []
     assert [float(row["lr"]) for row in rows] == pytest.approx([0.02, 0.02, 0.002, 0.0002])
     assert all(row["train/loss"] and row["train/accuracy"] and row["val/loss"] and row["val/accuracy"] for row in rows)
     assert [bool(row["subset/consistency"]) for row in rows] == [False, True, False, True]

@@ -12,19 +12,14 @@ from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Batch, Images
 from lit_shift.figures import VARIATION_EDGES, variation_counts
-from lit_shift.metrics import MAD, Consistency, Jaggedness, OverShifts, PerImage, RandomAccuracy, Variation
+from lit_shift.measures import CIRCULAR, SHIFTS, taken
+from lit_shift.metrics import PerImage, metric_of
 from lit_shift.protocols.trajectory import Track
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.training.classifier import Classifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.wandb_logging import log_histogram
 from lit_shift.utils.errors import at_least
-
-MEASURES: dict[str, type[OverShifts]] = {
-    "accuracy_random": RandomAccuracy,
-    "consistency": Consistency,
-    "variation": Variation,
-}
 
 
 class ShiftMeasures(Callback):
@@ -35,13 +30,13 @@ class ShiftMeasures(Callback):
     answers (circular boundaries everywhere); a seeded sample of them by brute force elsewhere. In float32 or better,
     whatever the training's precision.
 
-    Logs the measures of :data:`MEASURES`, each with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
-    images; ``images``, and ``complete``, 1 where these are all; ``shifts``, the number of shifts of each image, and
-    ``exact``, 1 where these are all.
+    Logs the measures that :mod:`lit_shift.measures` has over shifts, each with the ends ``_ci95_low`` and
+    ``_ci95_high`` of its 95% interval over images; ``images``, and ``complete``, 1 where these are all; ``shifts``, the
+    number of shifts of each image, and ``exact``, 1 where these are all.
 
-    The end also logs ``test/jaggedness`` (of the top 1) and ``test/mad`` along the vertical circular path, with their
-    intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the probability of
-    the correct class at shifts (d, d).
+    The end also logs those along the vertical circular path, ``test/jaggedness`` (of the top 1) and ``test/mad``, with
+    their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and ``diagonal``, the
+    probability of the correct class at shifts (d, d).
 
     Images that the network does not answer with finite numbers end the measurement, or are left out where the module
     has ``skip_bad``: then ``test/bad`` counts them, and what the arrays have of them is NaN.
@@ -74,7 +69,7 @@ class ShiftMeasures(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: Classifier) -> None:  # type: ignore[override]
         self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
-        self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
+        self.along_path = {each.name: metric_of(each)().to(pl_module.device) for each in taken(CIRCULAR)}
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
     # Before the test's own step, which is to leave out the same images.
@@ -116,7 +111,8 @@ class ShiftMeasures(Callback):
         self.shifts_measured = height * width if self.probe.exact else self.shifts
         if not self.probe.exact:
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
-        self.metrics = {name: metric(not self.probe.exact).to(module.device) for name, metric in MEASURES.items()}
+        sampled = not self.probe.exact
+        self.metrics = {each.name: metric_of(each)(sampled).to(module.device) for each in taken(SHIFTS)}
 
     def _logits(self, batch: Batch) -> Tensor:
         """Those of a batch at the shifts that are measured."""

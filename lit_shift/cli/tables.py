@@ -1,13 +1,14 @@
 """Runs of a command, and what became of them, as tables for the terminal."""
 
 from collections.abc import Iterable, Sequence
+from math import nan
 from pathlib import Path
 
 from rich.table import Column, Table
 
 from lit_shift.cli.jobs import FINISHED, RUNNING, STOPPED, Job, counted
+from lit_shift.measures import RUNS, standing
 from lit_shift.runs.run import Run
-from lit_shift.units import written
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
@@ -15,12 +16,9 @@ UNFINISHED = {
 }
 
 
-RATES = {"test/accuracy": "accuracy", "test/accuracy_random": "random", "test/consistency": "consistency"}
-
-
 def runs(folders: Iterable[Path]) -> Table:
     """A row for each finished run."""
-    rows = []
+    measures, rows = standing(RUNS), []
     for folder in folders:
         config, metrics = Run(folder).found()
         choices, epochs = config["choices"], config["trainer"]["max_epochs"]
@@ -32,9 +30,8 @@ def runs(folders: Iterable[Path]) -> Table:
             "seed": str(config["seed"]),
             "run": folder.name.rpartition(f"-s{config['seed']}-")[2],  # the end of its name
         }
-        row |= {name: f"{100 * metrics[key]:.1f}" if key in metrics else "-" for key, name in RATES.items()}
-        variation = metrics.get("test/variation")
-        rows.append(row | {"variation": "-" if variation is None else written("variation", variation)})
+        cells = {each.heading: each.written(metrics.get(f"test/{each.name}", nan), decimals=1) for each in measures}
+        rows.append(row | cells)
     shown = Table(caption="random: under random shifts. Rates in percent; variation is a variance.")
     # Where all else is equal, the folder alone tells runs apart.
     if len({tuple(row[name] for name in ("data", "pool", "filter", "aug", "seed")) for row in rows}) == len(rows):
@@ -44,7 +41,7 @@ def runs(folders: Iterable[Path]) -> Table:
         shown.title = data.pop()
         rows = [{name: cell for name, cell in row.items() if name != "data"} for row in rows]
     for name in rows[0]:
-        shown.add_column(name, justify="right" if name in (*RATES.values(), "variation") else "left", overflow="fold")
+        shown.add_column(name, justify="right" if name in cells else "left", overflow="fold")
     for row in rows:
         shown.add_row(*row.values())
     return shown

@@ -16,21 +16,11 @@ from lit_shift.answers import answered, check_any
 from lit_shift.classifiers.subject import Key, Subject, full_precision
 from lit_shift.data.loader import Batch
 from lit_shift.functional import correct_probability
-from lit_shift.metrics import (
-    MAD,
-    Accuracy,
-    AccuracyByStep,
-    Departures,
-    Interval,
-    JaggedFraction,
-    Jaggedness,
-    NonShiftability,
-    PerImage,
-)
+from lit_shift.measures import LAYERS_ALONG_PATHS, MEASURES, PATHS, taken
+from lit_shift.metrics import AccuracyByStep, PerImage, metric_of
 from lit_shift.models.layers import Layers
 from lit_shift.protocols.base import Protocol
 from lit_shift.protocols.canvas import Scale
-from lit_shift.runs.findings import BY_LAYER
 from lit_shift.utils.errors import InputError, at_least
 
 SHOWN_FRAMES = 8
@@ -93,18 +83,17 @@ class PathMeasures:
         self.steps = len(self.positions)
         moving = protocol.ordered and self.steps > 1
         self.watched = layers if moving and layers and layers.names else None
-        self.rates = {1: settings.rate} | {k: f"{settings.rate}_top{k}" for k in settings.top if k > 1}
-        self.metrics: dict[str, Metric] = {name: Accuracy(k) for k, name in self.rates.items()}
-        self.on_whole_images = {name: Accuracy(k) for k, name in self.rates.items() if settings.by_label}
-        if moving:
-            for k in settings.top:
-                self.metrics |= {f"jaggedness_top{k}": Jaggedness(k), f"jagged_fraction_top{k}": JaggedFraction(k)}
-            self.metrics["mad"] = MAD()
-        names = self.watched.names if self.watched else ()
+        rate = MEASURES[settings.rate]
+        rates = {each.name: k for k, each in rate.of_tops({1, *settings.top}).items()}
+        self.metrics: dict[str, Metric] = {name: metric_of(rate)(k) for name, k in rates.items()}
+        self.on_whole_images = {name: metric_of(rate)(k) for name, k in rates.items() if settings.by_label}
+        for measure in taken(PATHS) if moving else ():
+            for k, each in measure.of_tops(settings.top).items():
+                self.metrics[each.name] = metric_of(measure)(k) if measure.tops else metric_of(measure)()
         self.layers = {
-            (kind, name): metric(settings.tolerance, settings.threshold)
-            for kind, metric in (("nonshiftability", NonShiftability), ("departures", Departures))
-            for name in names
+            (measure.name, name): metric_of(measure)(settings.tolerance, settings.threshold)
+            for measure in taken(LAYERS_ALONG_PATHS)
+            for name in (self.watched.names if self.watched else ())
         }
         by_size = settings.top if isinstance(protocol, Scale) else ()
         self.by_step = {f"{settings.rate}_top{k}": AccuracyByStep(k) for k in by_size}
@@ -237,10 +226,6 @@ class PathMeasures:
         measured = self.metrics | {"/".join(key): layer for key, layer in self.layers.items()}
         found: dict[str, Any] = {name: metric.compute() for name, metric in measured.items()}
         check_any(found[self.settings.rate].images)
-        for k in self.settings.top if "mad" in found else ():
-            changes = found[f"jaggedness_top{k}"]
-            mean, low, high = (ends / (self.steps - 1) for ends in changes[:3])
-            found[f"jaggedness_rate_top{k}"] = Interval(mean, low, high, changes.images)
         scalars = {"n": float(found[self.settings.rate].images), "steps": float(self.steps)}
         for name, interval in found.items():
             scalars |= interval.named(name)
@@ -255,7 +240,8 @@ class PathMeasures:
         if self.watched:
             arrays |= {"layers": np.array(self.watched.names), "depths": np.array(self.watched.depths)}
             arrays["pools"] = np.array(self.watched.pools)
-            for kind in BY_LAYER:
-                arrays[kind] = np.array([found[f"{kind}/{name}"][:3] for name in self.watched.names])
+            for measure in taken(LAYERS_ALONG_PATHS):
+                by_layer = [found[f"{measure.name}/{name}"][:3] for name in self.watched.names]
+                arrays[measure.name] = np.array(by_layer)
             arrays["tolerance"] = np.array(float(self.settings.tolerance))
         return scalars, arrays

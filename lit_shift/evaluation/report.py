@@ -6,7 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import Trainer
 
 from lit_shift.models.anatomy import in_numbers
-from lit_shift.results import gallery, table1
+from lit_shift.results import comparison, gallery
+from lit_shift.results.frame import frame
 from lit_shift.runs.config import label
 from lit_shift.runs.findings import (
     ARRAYS,
@@ -56,11 +57,7 @@ def log_figures(trainer: Trainer, findings: Findings) -> None:
 def _log(trainer: Trainer, findings: Findings) -> None:
     """The figures, and the model's row of Table 1, as media where W&B is the logger."""
     if wandb_loggers(trainer):
-        (row,) = table1.build([findings])
-        cells = {"pool": row.pool, "filter": row.filter, "aug": row.aug, "seed": findings.config["seed"]}
-        for measure, cell in row.cells.items():
-            cells[measure] = cell.mean if cell else None
-            if cell and cell.published is not None:
-                cells[f"{measure}_published"] = cell.published
-        cells |= {"protocol": row.protocol, "notes": "; ".join(row.notes)}
-        log_media(trainer, gallery.draw([findings]), {"table1": cells})
+        (row,) = comparison.for_csv(comparison.table1(frame([findings]))).to_dict("records")
+        known = {name: value for name, value in row.items() if name == "notes" or value == value}
+        known |= {"seed": findings.config["seed"], "notes": "; ".join(row["notes"])}
+        log_media(trainer, gallery.draw([findings]), {"table1": known})

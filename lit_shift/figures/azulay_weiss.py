@@ -18,18 +18,8 @@ from lit_shift.figures.style import (
     probability_curves,
     styled,
 )
+from lit_shift.measures import along_paths
 
-MEASURES = {
-    "accuracy": "accuracy over all frames",
-    "agreement": "agreement with the answer on the whole image, over all frames",
-    "jaggedness_top1": "changes of the top 1 along the path",
-    "jaggedness_rate_top1": "changes of the top 1 per step",
-    "jagged_fraction_top1": "images whose top 1 changes at least once",
-    "jaggedness_top5": "changes of the top 5 along the path",
-    "jaggedness_rate_top5": "changes of the top 5 per step",
-    "jagged_fraction_top5": "images whose top 5 changes at least once",
-    "mad": "mean absolute change of the probability per step",
-}
 MOST_TICKS = 40
 
 
@@ -89,17 +79,18 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
     return figure
 
 
-def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Figure:
+def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]], of: str = "correct class") -> Figure:
     """How often and how much answers change along paths: a panel for each measure, bars with their intervals.
 
     Args:
-        models: for each model, of each protocol, any of ``MEASURES``.
+        models: for each model, of each protocol, measures of :func:`lit_shift.measures.along_paths` by name.
+        of: what stands for the correct class.
 
     Source: Azulay & Weiss, Fig. 2B and 7-9.
     """
     protocols = list(dict.fromkeys(protocol for model in models.values() for protocol in model))
     measured = {measure for model in models.values() for found in model.values() for measure in found}
-    measures = [measure for measure in MEASURES if measure in measured]
+    measures = [each for of_top in along_paths(measured).values() for each in of_top if each.name in measured]
     width = max(6.4, 0.16 * len(models) * len(protocols) + 1)
     figure = Figure(figsize=(width, 1.7 * len(measures) + 0.3), layout="constrained")
     axes = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
@@ -108,14 +99,14 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]]) -> Fi
     for ax, measure in zip(axes, measures, strict=True):
         for number, (name, model, style) in enumerate(styled(models)):
             places = np.arange(len(protocols)) + (number - (len(models) - 1) / 2) * thickness
-            intervals = np.array([model.get(protocol, {}).get(measure, unknown) for protocol in protocols])
+            intervals = np.array([model.get(protocol, {}).get(measure.name, unknown) for protocol in protocols])
             mean, low, high = intervals.T
             ax.bar(places, mean, thickness, color=style["color"], edgecolor="white", linewidth=0.5, label=name)
             ax.vlines(places, low, high, color="0.2", linewidth=1)
-        ax.set_title(MEASURES[measure], fontsize=9)
+        ax.set_title(measure.label.replace("correct class", of), fontsize=9)
         ax.tick_params(labelsize=8)
         ax.set_ylim(0, None if ax.dataLim.y1 > 0 else 1)
-        if measure.startswith(("accuracy", "agreement", "jagged_fraction", "jaggedness_rate")):
+        if measure.factor == 100:
             ax.yaxis.set_major_formatter(PercentFormatter(1))
     axes[-1].set_xticks(np.arange(len(protocols)), protocols, fontsize=9)
     legend_below(figure, axes[0], columns=int(width // 2.5))

@@ -22,7 +22,7 @@ from lit_shift.figures.style import (
     probability_curves,
     styled,
 )
-from lit_shift.units import written
+from lit_shift.measures import MEASURES
 
 # Of histograms of the variation, ten bins a decade.
 VARIATION_EDGES = np.logspace(-5, 0, 51)
@@ -107,7 +107,7 @@ def variation(variations: Mapping[str, Array]) -> Figure:
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     ax = figure.subplots()
     for name, values, style in styled(variations):
-        label = f"{name} (mean {written('variation', float(np.nanmean(values)))})"
+        label = f"{name} (mean {MEASURES['variation'].written(float(np.nanmean(values)))})"
         ax.stairs(variation_counts(values), VARIATION_EDGES, label=label, linewidth=1.5, **style)
     ax.set(
         xscale="log",

@@ -6,21 +6,18 @@ from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console
 
-from lit_shift.results import formats, gallery, path_table, table1
+from lit_shift.results import comparison, gallery, path_table, writer
+from lit_shift.results.frame import frame
 from lit_shift.results.gather import gather
 from lit_shift.results.page import render, runs
 from lit_shift.utils.console import say, show
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_text, given
 
-TABLES = {"table1": formats, "paths": path_table}
-
-
-TEXTS = {"csv": "comma_separated", "markdown": "markdown", "latex": "latex"}
-
-
+TABLES = ("table1", "paths")
+TEXTS = {"markdown": writer.markdown, "latex": writer.latex}
 SUFFIXES = {".txt": "table", ".csv": "csv", ".md": "markdown", ".tex": "latex", ".html": "html"}
 
 
@@ -30,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", nargs="*", default=["runs"], help="folders of runs, or that hold runs [runs]")
     parser.add_argument(
         "--format",
-        choices=["table", *TEXTS, "html"],
+        choices=list(SUFFIXES.values()),
         help="html is one page with the table, every figure and a shift explorer [by the suffix of --out, else table]",
     )
     parser.add_argument(
@@ -38,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument(
         "--table",
-        choices=list(TABLES),
+        choices=TABLES,
         help="table1, of runs, or paths, what protocols measured [table1 where there is a run; in a terminal both]",
     )
     parser.add_argument(
@@ -68,33 +65,36 @@ def _format_of(out: Path) -> str:
     return SUFFIXES[out.suffix.lower()]
 
 
-def report(paths: Sequence[str], format: str, table: str | None, out: Path | None, figures: Path | None) -> None:
-    """Gather the runs and write the tables, or the render, and the figures."""
+def report(paths: Sequence[str], format: str, chosen: str | None, out: Path | None, figures: Path | None) -> None:
+    """Gather the runs and write the tables, or the page, and the figures."""
     models, unfinished = gather(paths)
-    rows = table1.build([model for model in models if model.trained])
+    table1 = comparison.table1(frame(models))
     # The table's order, the baseline first.
-    models = [run for row in rows for run in row.runs] + [model for model in models if not model.trained]
+    in_table = [name for names in table1["runs"] for name in names]
+    by_name = {model.name: model for model in models}
+    models = [by_name[name] for name in in_table] + [model for model in models if not model.trained]
+    tables = {"table1": comparison.tables(table1), "paths": path_table.tables(models)}
+    first = chosen or ("table1" if len(table1) else "paths")
     if format == "html":
         out = out or (given(paths[0]) if len(paths) == 1 else Path()) / "results.html"
-        atomic_text(out, render.render(runs.content(models, rows, unfinished)))
-    elif format in TEXTS:
-        table = table or ("table1" if rows else "paths")
-        text = getattr(TABLES[table], TEXTS[format])(rows if table == "table1" else models)
-        if out:
-            atomic_text(out, text)
-        else:
-            print(text, end="" if text.endswith("\n") else "\n")
-    else:
-        tables = {"table1": formats.terminal(rows), "paths": path_table.terminal(models)}
-        shown = Group(*(tables[name] for name in ([table] if table else TABLES)))
+        atomic_text(out, render.render(runs.content(models, table1, unfinished)))
+    elif format == "table":
+        shown = writer.terminal([table for name in ([chosen] if chosen else TABLES) for table in tables[name]])
         if out:
             drawn = StringIO()
             Console(file=drawn, width=120).print(shown)
             atomic_text(out, drawn.getvalue())
         else:
             show(shown)
+    else:
+        frames = {"table1": comparison.for_csv(table1), "paths": path_table.paths(models)}
+        text = writer.csv(frames[first]) if format == "csv" else TEXTS[format](tables[first])
+        if out:
+            atomic_text(out, text)
+        else:
+            print(text, end="" if text.endswith("\n") else "\n")
     for name, state in unfinished:
-        say(f"{name}: {state}; it is in no row.")
+        say(f"{name} is not in the table: {state}.")
     if out:
         say(f"written: {out}")
     if figures:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import combinations, zip_longest
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from rich.progress import track
 from lit_shift import figures
 from lit_shift.figures import LayerDistance, Point
 from lit_shift.filters import family, taps
-from lit_shift.results import path_gallery, table1
+from lit_shift.results import comparison, path_gallery
+from lit_shift.results.frame import filter_of
 from lit_shift.results.path_gallery import Drawing
 from lit_shift.runs.findings import Findings, without_old
 from lit_shift.runs.recipe import CIFAR10, of_cifar10
@@ -136,13 +138,13 @@ def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
     """The models in the plane of accuracy and consistency, those of CIFAR-10 among the paper's."""
     points = [
         Point(filter, family(filter), taps(filter), aug, rates["accuracy"], rates["consistency"], published=True)
-        for (filter, aug), rates in table1.PUBLISHED.items()
+        for (filter, aug), rates in comparison.PUBLISHED.items()
         if any(of_cifar10(model.config) for model in models)
     ]
     for model in models:
-        accuracy, consistency = (table1.rate(model.metrics, measure) for measure in ("accuracy", "consistency"))
-        if accuracy is not None and consistency is not None:
-            filter, aug = table1.filter_of(model.config), model.config["aug"]
+        accuracy, consistency = (model.metrics.get(f"test/{measure}", nan) for measure in ("accuracy", "consistency"))
+        if isfinite(accuracy) and isfinite(consistency):
+            filter, aug = filter_of(model.config), model.config["aug"]
             points.append(Point(model.name, family(filter), taps(filter), aug, accuracy, consistency, published=False))
     return figures.accuracy_consistency(points) if any(not point.published for point in points) else None
 

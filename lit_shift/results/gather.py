@@ -1,18 +1,20 @@
 """Find finished runs in folders."""
 
+import json
 import re
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from lit_shift.runs.findings import Findings, read_history
 from lit_shift.runs.records import read_config
 from lit_shift.runs.run import Run
 from lit_shift.utils.errors import InputError
-from lit_shift.utils.files import given, hidden
+from lit_shift.utils.files import given, hidden, read_text
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
-    """Finished runs in the order in which they ended, and the name and state of each unfinished one.
+    """Finished runs in the order in which they ended, and the name and state of each other one.
 
     What eval.py has measured along paths counts as a finished run too, where it is of a classifier from elsewhere, of a
     vote, or of a run in a folder other than its ``eval``, which belongs to the run.
@@ -28,16 +30,23 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
     names = _names(folders)
     finished, unfinished = [], []
     for folder in folders:
-        if (folder / "metrics.json").exists():
+        if _too_old(folder):
+            unfinished.append((names[folder], "written by version 0.1, which this one does not read: run it again"))
+        elif (folder / "metrics.json").exists():
             model = Findings.load(folder, names[folder])
             finished.append(model if model.trained else model.along_paths())
         else:
-            unfinished.append((names[folder], f"unfinished: {_progress(folder)}"))
+            unfinished.append((names[folder], _state(folder)))
     finished = [model for model in finished if model.metrics]
     if not finished:
         states = "; ".join(f"{name} is {state}" for name, state in unfinished)
         raise InputError(f"There is no finished run yet: {states}.")
     return finished, unfinished
+
+
+def _too_old(folder: Path) -> bool:
+    wrote = json.loads(read_text(folder / "environment.json")).get("versions", {}).get("lit-shift", "")
+    return wrote.startswith("0.1.") and not version("lit-shift").startswith("0.1.")
 
 
 def _runs_in(path: Path) -> list[Path]:
@@ -57,11 +66,12 @@ def _runs_in(path: Path) -> list[Path]:
     return [folder for folder in found if folder.name != "eval" or folder.parent not in found]
 
 
-def _progress(folder: Path) -> str:
+def _state(folder: Path) -> str:
     config = read_config(folder / "config.yaml")
     if "ckpt" in config:
-        return "measure it again"
-    return f"epoch {len(read_history(folder / 'history.csv'))} of {config['trainer']['max_epochs']}"
+        return "unfinished: measure it again"
+    epoch, epochs = len(read_history(folder / "history.csv")), config["trainer"]["max_epochs"]
+    return "still being measured" if epoch == epochs else f"unfinished: epoch {epoch} of {epochs}"
 
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:

@@ -7,11 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lit_shift import figures
-from lit_shift.figures import azulay_weiss
+from lit_shift.measures import along_paths, interval_in
 from lit_shift.runs.findings import Findings
-
-MEASURES = tuple(azulay_weiss.MEASURES)  # that are drawn
-ALL = ("accuracy", "accuracy_top5", "agreement", "agreement_top5", *MEASURES[2:])
 
 # From models to a figure, or to None where nothing was found that it could show.
 Drawing = Callable[[Sequence[Findings]], Figure | None]
@@ -19,7 +16,7 @@ Drawing = Callable[[Sequence[Findings]], Figure | None]
 
 def interval(model: Findings, key: str) -> figures.Interval:
     """A measure and the ends of its interval; NaN for one that is not known."""
-    return figures.Interval(*(model.metrics.get(name, np.nan) for name in (key, f"{key}_ci95_low", f"{key}_ci95_high")))
+    return figures.Interval(*interval_in(model.metrics, key))
 
 
 def by_answer(model: Findings, protocol: str) -> bool:
@@ -27,9 +24,13 @@ def by_answer(model: Findings, protocol: str) -> bool:
     return f"{protocol}/agreement" in model.metrics
 
 
-def correct_class(models: Sequence[Findings], protocol: str) -> str:
-    """What the correct class is to be called where these models' is spoken of."""
-    names = ("answer on the whole image" if by_answer(model, protocol) else "correct class" for model in models)
+def correct_class(models: Sequence[Findings], *protocols: str) -> str:
+    """What the correct class is to be called where these models' is spoken of, under some or all of the protocols."""
+    names = (
+        "answer on the whole image" if by_answer(model, protocol) else "correct class"
+        for model in models
+        for protocol in protocols or model.protocols
+    )
     return " or ".join(dict.fromkeys(names))
 
 
@@ -59,18 +60,19 @@ def jaggedness(models: Sequence[Findings]) -> Figure | None:
     found: dict[str, dict[str, dict[str, figures.Interval]]] = {}
     for (name, protocol), title in titles.items():
         (model,) = (model for model in models if model.name == name)
-        measured = [measure for measure in MEASURES if measure in compared and f"{protocol}/{measure}" in model.metrics]
+        measured = [measure for measure in compared if f"{protocol}/{measure}" in model.metrics]
         by_protocol = found.setdefault(name, {})
         by_protocol[title] = {measure: interval(model, f"{protocol}/{measure}") for measure in measured}
-    return figures.jaggedness(found) if found else None
+    return figures.jaggedness(found, correct_class(models)) if found else None
 
 
 def comparable(measured: Sequence[tuple[Findings, str]]) -> list[str]:
-    """Of :data:`ALL` those in which models and protocols can be compared: no counts along paths of unlike lengths."""
+    """Measures along paths in which models and protocols can be compared: no counts along paths of unlike lengths."""
     ordered = [(model, protocol) for model, protocol in measured if f"{protocol}/mad" in model.metrics]
     lengths = {len(model.arrays[f"{protocol}/positions"]) for model, protocol in ordered}
     left_out = "jaggedness_top" if len(lengths) > 1 else "jaggedness_rate"
-    return [measure for measure in ALL if not measure.startswith(left_out)]
+    of_tops = along_paths(key for model, _ in measured for key in model.metrics).values()
+    return [each.name for measures in of_tops for each in measures if not each.name.startswith(left_out)]
 
 
 def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:

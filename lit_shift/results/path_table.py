@@ -1,47 +1,24 @@
-"""Classifiers along paths as a table for a terminal, CSV, Markdown or LaTeX. Needs no torch."""
+"""Classifiers along paths as a DataFrame and as tables. Needs no torch."""
 
-import csv
-import math
-from collections.abc import Iterator, Sequence
-from io import StringIO
+from collections import Counter
+from collections.abc import Collection, Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
-from rich.table import Column, Table
-from rich.text import Text
-from tabulate import tabulate
+import pandas as pd
 
-from lit_shift.results.formats import escaped
-from lit_shift.results.path_gallery import ALL, by_answer, comparable, correct_class, interval
+from lit_shift.measures import ENDS, FRAMES, Measure, along_paths, interval_in
+from lit_shift.results.path_gallery import comparable, correct_class
 from lit_shift.results.remarks import remarks
+from lit_shift.results.writer import Cell, Table
 from lit_shift.runs.findings import Findings, without_old
-from lit_shift.units import factor
 
-# In 80 columns.
-SHOWN: tuple[str, ...] = ("accuracy", "agreement", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1")
-SHOWN += ("jaggedness_top5", "jaggedness_rate_top5", "mad")
-WORDS = {"jaggedness_rate": "changes_per step", "jaggedness": "changes", "jagged_fraction": "changing"}
+LEAD = ["model", "data", "images", "complete", "protocol"]
+UNKNOWN = "-"
+Measured = tuple[Findings, str]  # a model, and a protocol under which it was measured
 
 
-def caption(models: Sequence[Findings]) -> str:
-    """What the columns of these models' tables are."""
-    measured = [(model, protocol) for model in models for protocol in model.protocols]
-    rates = {
-        "accuracy: over all frames": not all(by_answer(*each) for each in measured),
-        "agreement: with the answer on the whole image, over all frames": any(by_answer(*each) for each in measured),
-    }
-    name = " or ".join(dict.fromkeys(correct_class([model], protocol) for model, protocol in measured))
-    return (
-        f"Mean over images, and its 95% interval. {'; '.join(r for r in rates if rates[r])}; "
-        f"changes: jaggedness, how often the {name} enters or leaves the k most probable along the path, or per step "
-        "where paths differ in length; changing: images where it does; mad: mean absolute change of its probability "
-        "per step. Percent, but for changes along the path."
-    )
-
-
-def by_protocol(models: Sequence[Findings]) -> dict[str, list[tuple[Findings, str]]]:
+def by_protocol(models: Sequence[Findings]) -> dict[str, list[Measured]]:
     """Models measured under the same protocol with the same options, by its name and options in words."""
-    found: dict[str, list[tuple[Findings, str]]] = {}
+    found: dict[str, list[Measured]] = {}
     for model in models:
         for protocol in model.protocols:
             with without_old():
@@ -50,92 +27,61 @@ def by_protocol(models: Sequence[Findings]) -> dict[str, list[tuple[Findings, st
     return found
 
 
-def terminal(models: Sequence[Findings]) -> Group:
-    """A table for each protocol."""
-    parts: list[Table | Text] = []
-    for title, members in by_protocol(models).items():
-        columns = [column for column in _measured(members) if column in SHOWN]
-        table = Table(Column("model", overflow="fold", min_width=16), title=title, box=SIMPLE_HEAD)
-        table.collapse_padding, table.pad_edge = True, False
-        for column in columns:
-            table.add_column(_head(column).replace("_", "\n"), justify="right", overflow="fold")
-        for model, protocol in members:
-            name, data, images = _lead(model, protocol)
-            cells = [_written(model, protocol, column, "\n") for column in columns]
-            table.add_row(Text.assemble(name, "\n", (f"{data}, n={images}", "dim")), *cells)
-        parts.append(table)
-    return Group(*parts, *map(Text, [caption(models), *remarks(models)])) if parts else Group()
-
-
-def comma_separated(models: Sequence[Findings]) -> str:
-    """A line for each model and protocol, rates in [0, 1]; an empty cell where there is no value."""
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    ends = ("", "_ci95_low", "_ci95_high")
-    measures = [column + end for column in ALL for end in ends]
-    writer.writerow(["model", "data", "images", "complete", "protocol", *measures])
+def paths(models: Sequence[Findings]) -> pd.DataFrame:
+    """A row for each protocol and model, measures in [0, 1] with the ends of their intervals; NaN where unknown."""
+    keys = [key for model in models for key in model.metrics]
+    measures = [measure.name for of_top in along_paths(keys).values() for measure in of_top]
+    columns = [f"{measure}{end}" for measure in measures for end in ("", *ENDS)]
+    rows = []
     for title, members in by_protocol(models).items():
         for model, protocol in members:
-            values = [value for column in ALL for value in interval(model, f"{protocol}/{column}")]
-            rounded = ["" if math.isnan(value) else f"{value:.6g}" for value in values]
-            counted = [f"{model.metrics[f'{protocol}/{key}']:.0f}" for key in ("n", "complete")]
-            writer.writerow([*_lead(model, protocol)[:2], *counted, title, *rounded])
-    return text.getvalue()
+            images, complete = (int(model.metrics[f"{protocol}/{key}"]) for key in ("n", "complete"))
+            intervals = [interval_in(model.metrics, f"{protocol}/{measure}") for measure in measures]
+            lead = [model.name, model.config["choices"]["data"], images, complete, title]
+            rows.append([*lead, *(value for interval in intervals for value in interval)])
+    return pd.DataFrame(rows, columns=[*LEAD, *columns])
 
 
-def markdown(models: Sequence[Findings]) -> str:
-    """A Markdown table for each protocol."""
-    tables = [f"**{title}**\n\n{table}\n\n{caption(models)}" for title, table in _tabulated(models, "github")]
-    return "\n\n".join([*tables, *remarks(models)])
+def tables(models: Sequence[Findings]) -> list[Table]:
+    """A table for each k of the k most probable classes, with a row for each protocol and model."""
+    groups = by_protocol(models)
+    compared = {title: comparable(members) for title, members in groups.items()}
+    names = Counter(members[0][1] for members in groups.values())
+    notes = [f"{title}." for title in groups if "(" in title] + remarks(models)
+    found: list[Table] = []
+    for k, measures in along_paths(key for model in models for key in model.metrics).items():
+        rows: list[list[Cell | str]] = []
+        breaks = []
+        for title, members in groups.items():
+            breaks.append(len(rows))
+            for number, (model, protocol) in enumerate(members):
+                # Its options are told below, unless only they tell it apart.
+                name = protocol if names[protocol] == 1 else title
+                lead: list[Cell | str] = ["" if number else name, _name(model, protocol)]
+                rows.append([*lead, *(_written(model, protocol, each, compared[title]) for each in measures)])
+        frame = pd.DataFrame(rows, columns=["protocol", "model", *(measure.heading for measure in measures)])
+        known = [measure for measure in measures if (frame[measure.heading] != UNKNOWN).any()]
+        if known:
+            shown = frame[["protocol", "model", *(measure.heading for measure in known)]]
+            found.append(Table(shown, f"Along paths, top {k}", caption(known, models), notes, words=2, breaks=breaks))
+    for table in found[:-1]:
+        table.notes = ()  # said once
+    return found
 
 
-def latex(models: Sequence[Findings]) -> str:
-    """A LaTeX table for each protocol."""
-    tables = []
-    for title, table in _tabulated(models, "latex"):
-        text = escaped(f"{title}. {caption(models)}")
-        tables.append("\n".join([r"\begin{table}", r"\centering", table, rf"\caption{{{text}}}", r"\end{table}"]))
-    return "\n\n".join(tables)
+def _name(model: Findings, protocol: str) -> Cell:
+    """A model's name, and beside it of which images and how many."""
+    part = "" if model.metrics[f"{protocol}/complete"] else ", incomplete"
+    return Cell(model.name, f"{model.config['choices']['data']}, n={model.metrics[f'{protocol}/n']:,.0f}{part}")
 
 
-def _tabulated(models: Sequence[Findings], style: str) -> Iterator[tuple[str, str]]:
-    for title, members in by_protocol(models).items():
-        columns = _measured(members)
-        lines = [[*_lead(model, p), *(_written(model, p, column, " ") for column in columns)] for model, p in members]
-        yield (
-            title,
-            tabulate(
-                lines,
-                ["model", "data", "images", *(_head(column).replace("_", " ") for column in columns)],
-                style,
-                disable_numparse=True,
-            ),
-        )
+def _written(model: Findings, protocol: str, measure: Measure, compared: Collection[str]) -> str:
+    if measure.name not in compared:
+        return UNKNOWN
+    return measure.with_interval(*interval_in(model.metrics, f"{protocol}/{measure.name}"))
 
 
-def _head(column: str) -> str:
-    for measure, words in WORDS.items():
-        column = column.replace(measure, words)
-    return column
-
-
-def _measured(members: Sequence[tuple[Findings, str]]) -> list[str]:
-    found = (name for name in ALL if any(f"{protocol}/{name}" in model.metrics for model, protocol in members))
-    return [name for name in found if name in comparable(members)]
-
-
-def _lead(model: Findings, protocol: str) -> list[str]:
-    part = "" if model.metrics[f"{protocol}/complete"] else " (incomplete)"
-    return [model.name, model.config["choices"]["data"], f"{model.metrics[f'{protocol}/n']:.0f}{part}"]
-
-
-def _written(model: Findings, protocol: str, column: str, between: str) -> str:
-    """For people: in percent, but for what is a number."""
-    mean, low, high = (factor(column) * value for value in interval(model, f"{protocol}/{column}"))
-    if math.isnan(mean):
-        return "-"
-    return f"{mean:.3g}" + ("" if math.isnan(low) else f"{between}{_short(low)}-{_short(high)}")
-
-
-def _short(value: float) -> str:
-    return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+def caption(measures: Sequence[Measure], models: Sequence[Findings]) -> str:
+    """What the columns are, by whatever stands for the correct class."""
+    told = [measure.axis if FRAMES in measure.taken else f"{measure.heading}: {measure.axis}" for measure in measures]
+    return f"Mean over images (95% interval). {'; '.join(told)}.".replace("correct class", correct_class(models))

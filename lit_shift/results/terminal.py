@@ -1,56 +1,58 @@
-"""What a command has found, as tables for the terminal."""
+"""What eval.py has found, as tables for the terminal. Needs no torch."""
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.table import Column, Table
-from rich.text import Text
+import pandas as pd
+from rich.console import Group
 
-from lit_shift.units import factor, written
+from lit_shift import measures as declared
+from lit_shift.measures import ENDS, MEASURES, along_paths, interval_in, measure_of, standing
+from lit_shift.results.writer import Cell, Table, terminal
 
-PERCENT = "Rates and mad in percent"
-
-
-NETWORK = {
-    "parameters": "parameters",
-    "depth": "depth (convolutions and linear layers)",
-    "accuracy": "accuracy",
-    "accuracy_top5": "accuracy, top 5",
-    "subsampling": "subsampling factor s",
-    "exact_share": "translations with exact invariance, 1/s²",
-    "copies": "copies for augmentation, s²",
-}
+COUNTS = {"n": "images", "skipped": "skipped", "steps": "frames"}
+LAYERS = (
+    "Mean cosine distance over shifts, of the shifted features (equivariance) or the features (invariance) to the "
+    "features of the shifted image; tv: total variation of the filters"
+)
 
 
-def measures(metrics: Mapping[str, float]) -> list[Table]:
-    """What eval.py has measured.
+def measures(metrics: Mapping[str, float]) -> Group:
+    """Tables of what was measured.
 
     Of the network itself, on the test set, along paths, layer by layer, and consistency as others read it.
     """
-    made = (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings)
-    tables = (table(metrics) for table in made)
-    return [table for table in tables if table.rows]
+    return terminal(list(tables(metrics)))
 
 
-def _network(metrics: Mapping[str, float]) -> Table:
+def tables(metrics: Mapping[str, float]) -> Iterator[Table]:
+    """The same, as what the writer writes; those that hold anything."""
+    for made in (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings):
+        for table in made(metrics):
+            if len(table.frame):
+                yield table
+
+
+def _network(metrics: Mapping[str, float]) -> Iterator[Table]:
     """Azulay & Weiss's Table 1, and what they say of subsampling."""
-    shown = Table("network", Column("", justify="right"))
-    shown.caption = "Of the network, and of its answers on whole images; rates in percent."
-    for name in NETWORK:
-        if (key := f"network/{name}") in metrics:
-            value = metrics[key]
-            cell = f"{value:,}" if isinstance(value, int) else written(key, value)
-            shown.add_row(NETWORK[name], "  ".join(filter(None, (cell, _ends(metrics, key)))))
-    return shown
+    rows = []
+    for measure in standing(declared.NETWORK):
+        for key, each in ((f"network/{top.name}", top) for top in measure.of_tops((1, 5)).values()):
+            if key in metrics:
+                rows.append([each.label, "  ".join(filter(None, (each.written(metrics[key]), _ends(metrics, key))))])
+    caption = "Of the network, and of its answers on whole images; rates in percent."
+    yield Table(pd.DataFrame(rows, columns=["network", ""]), caption=caption)
 
 
-def _tests(metrics: Mapping[str, float]) -> Table:
-    shown = Table("measure", Column("value", justify="right"), Column("95% interval", justify="right"))
-    shown.caption = f"{PERCENT}; variation is a variance."
-    for name, value in sorted(metrics.items(), key=lambda metric: metric[0] != "test/accuracy"):
-        if name.startswith("test/") and "_ci95" not in name:
-            shown.add_row(name, written(name, value), _ends(metrics, name))
-    return shown
+def _tests(metrics: Mapping[str, float]) -> Iterator[Table]:
+    keys = [key for key in metrics if key.startswith("test/") and not key.endswith(ENDS)]
+    keys.sort(key=lambda key: (key != "test/accuracy", key))
+    rows = [[key, measure_of(key).written(metrics[key]), _ends(metrics, key)] for key in keys]
+    caption = "Rates and mad in percent; variation is a variance."
+    yield Table(pd.DataFrame(rows, columns=["measure", "value", "95% interval"]), caption=caption)
+
+
+def _ends(metrics: Mapping[str, float], key: str) -> str:
+    return " .. ".join(measure_of(key).written(metrics[f"{key}{end}"]) for end in ENDS if f"{key}{end}" in metrics)
 
 
 def protocols(metrics: Mapping[str, float]) -> list[str]:
@@ -58,83 +60,106 @@ def protocols(metrics: Mapping[str, float]) -> list[str]:
     return [key.removesuffix("/steps") for key in metrics if key.endswith("/steps")]
 
 
-def _paths(metrics: Mapping[str, float]) -> Table:
-    """A column for each protocol."""
+def _paths(metrics: Mapping[str, float]) -> Iterator[Table]:
+    """A row for each protocol: how many images, then the measures, those of each k apart."""
     names = protocols(metrics)
-    shown = Table(
-        Column("along paths", no_wrap=True), *(Column(name, justify="right") for name in names), show_lines=True
-    )
-    shown.caption = f"Mean over images, and its 95% interval. {PERCENT}."
-    measured = (key.split("/") for key in metrics if key.partition("/")[0] in names and "_ci95_" not in key)
-    for measure in sorted({rest[0] for _, *rest in measured if len(rest) == 1}):
-        shown.add_row(measure, *(_interval(metrics, f"{name}/{measure}") for name in names))
-    return shown
+    counts = [
+        [name, *(f"{metrics.get(f'{name}/{count}', 0):,.0f}" for count in COUNTS), _complete(metrics, name)]
+        for name in names
+    ]
+    yield Table(pd.DataFrame(counts, columns=["along paths", *COUNTS.values(), "complete"]))
+    for k, of_top in along_paths(metrics).items():
+        shown = [each for each in of_top if any(f"{name}/{each.name}" in metrics for name in names)]
+        rows = [
+            [name, *(each.with_interval(*interval_in(metrics, f"{name}/{each.name}")) for each in shown)]
+            for name in names
+        ]
+        frame = pd.DataFrame(rows, columns=[f"top {k}", *(each.heading for each in shown)])
+        if shown:
+            yield Table(frame, caption="Mean over images (95% interval). Percent, but for jaggedness.")
 
 
-def _votes(metrics: Mapping[str, float]) -> Table:
+def _complete(metrics: Mapping[str, float], protocol: str) -> str:
+    return "yes" if metrics.get(f"{protocol}/complete", 1) else "no"
+
+
+def _votes(metrics: Mapping[str, float]) -> Iterator[Table]:
     """A row for each number of passes of test-time augmentation."""
-    rate = "agreement" if any(key.startswith("tta/agreement_") for key in metrics) else "accuracy"
-    measures = (rate, "consistency", "milliseconds")
-    shown = Table("passes", *(Column(name, justify="right") for name in measures), title="Test-time augmentation")
-    shown.caption = "Under random shifts, percent, with 95% intervals over images; milliseconds for an image."
+    shown = [
+        measure
+        for measure in standing(declared.VOTES)
+        if any(key.startswith(f"tta/{measure.name}_") for key in metrics)
+    ]
     numbers = sorted(int(key.rpartition("_")[2]) for key in metrics if key.startswith("tta/milliseconds_"))
-    for number in numbers:
-        shown.add_row(str(number), *(_interval(metrics, f"tta/{name}_{number}") for name in measures))
-    return shown
+    rows = [
+        [str(number), *(each.with_interval(*interval_in(metrics, f"tta/{each.name}_{number}")) for each in shown)]
+        for number in numbers
+    ]
+    caption = "Under random shifts, percent (95% interval over images); milliseconds for an image."
+    heads = ["passes", *(measure.heading for measure in shown)]
+    yield Table(pd.DataFrame(rows, columns=heads), "Test-time augmentation", caption)
 
 
-def _interval(metrics: Mapping[str, float], key: str) -> str:
-    if key not in metrics:
-        return ""
-    return f"{factor(key) * metrics[key]:.4g}\n{_ends(metrics, key)}".strip()
+def _layers(metrics: Mapping[str, float]) -> Iterator[Table]:
+    columns = {measure.name: 1.0 for measure in standing(declared.BY_LAYER)}
+    yield Table(_by_layer(metrics, columns), caption=LAYERS)
 
 
-def _ends(metrics: Mapping[str, float], key: str) -> str:
-    ends = (metrics.get(end) for end in (f"{key}_ci95_low", f"{key}_ci95_high"))
-    return " .. ".join(f"{factor(key) * end:.4g}" for end in ends if end is not None)
+def _nonshiftability(metrics: Mapping[str, float]) -> Iterator[Table]:
+    """A column for each protocol: steps where all paths are as long, else their share."""
+    measure = MEASURES["nonshiftability"]
+    steps = {
+        name: metrics[f"{name}/steps"] - 1
+        for name in protocols(metrics)
+        if any(key.startswith(f"{name}/{measure.name}/") for key in metrics)
+    }
+    counted = len(set(steps.values())) <= 1
+    columns = {f"{name}/{measure.name}": 1 if counted else 100 / number for name, number in steps.items()}
+    frame = _by_layer(metrics, columns).rename(columns=lambda column: column.partition("/")[0])
+    caption = f"{measure.label.capitalize()}." if counted else f"Share of the {measure.label}, in percent."
+    yield Table(frame, "Non-shiftability", caption)
 
 
-def _layers(metrics: Mapping[str, float]) -> Table:
-    measures = ["equivariance", "invariance", "tv"]
-    shown = Table("layer", *(Column(name, justify="right") for name in measures))
-    shown.caption = (
-        "Mean cosine distance over shifts, of the shifted features (equivariance) or the features (invariance) to the "
-        "features of the shifted image; tv: total variation of the filters"
-    )
-    return _by_layer(metrics, shown, dict.fromkeys(measures, 1))
+def _by_layer(metrics: Mapping[str, float], columns: Mapping[str, float]) -> pd.DataFrame:
+    """A row for each layer, a column for each prefix of keys, multiplied by what is given for it."""
+    found: dict[str, dict[str, float]] = {column: {} for column in columns}
+    for key, value in metrics.items():
+        prefix, _, layer = key.rpartition("/")
+        if prefix in found and not key.endswith(ENDS):
+            found[prefix][layer] = value
+    rows = [
+        [
+            layer,
+            *(
+                f"{times * found[column][layer]:.4g}" if layer in found[column] else ""
+                for column, times in columns.items()
+            ),
+        ]
+        for layer in in_order(*found.values())
+    ]
+    return pd.DataFrame(rows, columns=["layer", *columns])
 
 
-def _nonshiftability(metrics: Mapping[str, float]) -> Table:
-    names = [name for name in protocols(metrics) if any(key.startswith(f"{name}/nonshiftability/") for key in metrics)]
-    shown = Table("layer", *(Column(name, justify="right") for name in names), title="Non-shiftability")
-    steps = {f"{name}/nonshiftability": metrics[f"{name}/steps"] - 1 for name in names}
-    if len(set(steps.values())) > 1:
-        shown.caption = "Share of the steps of the path at which the sum of a feature map changes, in percent."
-        return _by_layer(metrics, shown, {key: 100 / number for key, number in steps.items()})
-    shown.caption = "Steps of the path at which the sum of a feature map changes."
-    return _by_layer(metrics, shown, dict.fromkeys(steps, 1))
+def in_order(*orders: Sequence[str] | Mapping[str, object]) -> list[str]:
+    """All names, in the network's order, of which each argument has some."""
+    merged: list[str] = []
+    for order in orders:
+        place = len(merged)
+        for name in reversed(list(order)):
+            if name in merged:
+                place = merged.index(name)
+            else:
+                merged.insert(place, name)
+    return merged
 
 
-def _by_layer(metrics: Mapping[str, float], shown: Table, measures: Mapping[str, float]) -> Table:
-    """A row for each layer, a column for each measure, multiplied by what is given for it."""
-    found = (key.rpartition("/") for key in metrics if "_ci95_" not in key)
-    layers = dict.fromkeys(layer for measure, _, layer in found if measure in measures)
-    for layer in layers:
-        cells = ((factor, metrics.get(f"{measure}/{layer}")) for measure, factor in measures.items())
-        shown.add_row(layer, *("" if cell is None else f"{factor * cell:.4g}" for factor, cell in cells))
-    return shown
-
-
-def _readings(metrics: Mapping[str, float]) -> Table:
+def _readings(metrics: Mapping[str, float]) -> Iterator[Table]:
     from lit_shift.consistency_variants import DEFINITIONS  # not at the top: it needs torch
 
-    shown = Table("consistency", Column("value", justify="right"), Column("95%", justify="right"), show_lines=True)
-    shown.add_column("definition, source")
-    shown.title = "Readings of consistency, in percent"
+    rows = []
     for name, (definition, source) in DEFINITIONS.items():
-        if f"consistency/{name}" in metrics:
-            ends = [100 * metrics.get(f"consistency/{name}_ci95_{end}", math.nan) for end in ("low", "high")]
-            value = f"{100 * metrics[f'consistency/{name}']:.1f}"
-            explained = Text.assemble(definition, "\n", (source, "dim"))
-            shown.add_row(name, value, "{:.1f} .. {:.1f}".format(*ends), explained)
-    return shown
+        if (key := f"consistency/{name}") in metrics:
+            value, *ends = (f"{100 * value:.1f}" for value in interval_in(metrics, key))
+            rows.append([name, Cell(definition, source), value, " .. ".join(ends)])
+    heads = ["consistency", "definition, source", "value", "95%"]
+    yield Table(pd.DataFrame(rows, columns=heads), "Readings of consistency, in percent", words=2)

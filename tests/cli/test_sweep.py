@@ -29,7 +29,7 @@ from lit_shift.cli.outcomes import Outcomes
 from lit_shift.cli.sweep import Sweep
 from lit_shift.cli.tables import others
 from lit_shift.filters import FILTERS
-from lit_shift.results.table1 import PUBLISHED
+from lit_shift.results.comparison import PUBLISHED
 from lit_shift.runs.config import composed
 from lit_shift.runs.records import NEEDED
 from lit_shift.runs.run import Run

@@ -25,6 +25,7 @@ from lit_shift.results.gather import gather
 from lit_shift.runs.findings import Findings, load_arrays
 from lit_shift.shifts import roll, seeded
 from tests.conftest import ROOT, TINY, save_images, train_tiny
+from tests.test_measures import undeclared
 from tests.test_train import run_folder
 
 CPU = ("trainer.accelerator=cpu", "logger=csv")
@@ -182,6 +183,7 @@ def test_a_run_under_circular_shifts_against_a_literal_loop(run, trained, images
     assert found["circular/mad"] == pytest.approx(mad(logits, target).item(), rel=1e-4)
     answers = logits[:, 15].argmax(1)  # of the images that are not shifted
     assert arrays["circular/answers"].tolist() == answers.tolist()
+    assert undeclared(found) == []
     assert found["network/accuracy"] == pytest.approx((answers == target).double().mean().item())
     parameters = [parameter.numel() for parameter in subject.net.parameters()]
     assert (found["network/parameters"], found["network/depth"]) == (sum(parameters), 11)

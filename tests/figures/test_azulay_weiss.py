@@ -16,6 +16,7 @@ from lit_shift.figures import (
     SizeAccuracy,
     SumCurves,
 )
+from lit_shift.measures import along_paths
 
 RNG = np.random.default_rng(0)
 LONG = "torchvision inception_resnet_v2"
@@ -121,8 +122,8 @@ def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
     }
     figure = figures.jaggedness(models)
     assert [ax.get_title() for ax in figure.axes] == [
-        "changes of the top 1 along the path",
-        "mean absolute change of the probability per step",
+        "times that the correct class enters or leaves the top 1 along the path",
+        "mean absolute change of the correct class's probability per step",
     ]
     assert [text.get_text() for text in figure.axes[-1].get_xticklabels()] == ["embed", "scale", "circular"]
     for ax, measure in zip(figure.axes, ("jaggedness_top1", "mad"), strict=True):
@@ -145,7 +146,7 @@ def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
 
 
 def test_jaggedness_of_ten_models_in_six_protocols_stays_readable():
-    measures = figures.azulay_weiss.MEASURES
+    measures = {measure.name: measure.label for of_top in along_paths().values() for measure in of_top}
     found = {measure: Interval(0.5, 0.4, 0.6) for measure in reversed(measures)}
     figure = figures.jaggedness({f"{LONG} {i}": {f"protocol {p}": found for p in range(6)} for i in range(10)})
     assert [ax.get_title() for ax in figure.axes] == list(measures.values())

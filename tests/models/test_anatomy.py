@@ -9,7 +9,7 @@ from torchvision import models
 from lit_shift.models.anatomy import anatomy
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
-from lit_shift.results.terminal import measures
+from lit_shift.results.terminal import tables
 from lit_shift.runs.records import scalars
 
 
@@ -100,8 +100,8 @@ def test_numbers_are_written_and_shown_whole():
     """Seven digits, which do for all that is measured, would round them."""
     found = {f"network/{name}": value for name, value in anatomy(*on_paper(models.vgg16, 224)).items()}
     assert scalars(found) == found
-    table = next(iter(measures(found | {"network/accuracy": 0.71, "network/accuracy_ci95_low": 0.7})))
-    cells = dict(zip(*(list(column.cells) for column in table.columns), strict=True))
+    table = next(tables(found | {"network/accuracy": 0.71, "network/accuracy_ci95_low": 0.7}))
+    cells = dict(table.frame.itertuples(index=False, name=None))
     assert cells["parameters"] == "138,357,544"
     assert cells["copies for augmentation, s²"] == "1,024"
     assert cells["accuracy"].startswith("71 ")

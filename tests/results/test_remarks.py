@@ -1,17 +1,19 @@
 """What must be said beside numbers, in the words that are right where nobody knows the correct class."""
 
+import csv
+import io
+import re
 from dataclasses import replace
-from io import StringIO
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from lit_shift.results import path_gallery, path_table
+from lit_shift.results import path_gallery, path_table, writer
 from lit_shift.results.page.paths import content
 from lit_shift.results.page.plots import pens
 from lit_shift.results.remarks import remarks
-from lit_shift.results.terminal import measures
+from lit_shift.results.terminal import measures, tables
 from tests.results.page.test_paths import ELSEWHERE, model, under
 
 
@@ -49,12 +51,16 @@ def test_a_sentence_says_where_answers_hardly_vary(answers, labels, said):
     found = answering(answers, labels)
     expected = [SENTENCE.format(said)] if said else []
     assert remarks([found, found]) == content([found], pens([found]))["remarks"] == expected
-    assert all(sentence in path_table.markdown([found]) for sentence in expected)
-    assert shown(path_table.terminal([found])).count("no good news") == len(expected)
+    assert all(sentence in markdown([found]) for sentence in expected)
+    assert shown(writer.terminal(path_table.tables([found]))).count("no good news") == len(expected)
+
+
+def markdown(models):
+    return writer.markdown(path_table.tables(models))
 
 
 def shown(*parts):
-    console = Console(file=StringIO(), width=400)
+    console = Console(file=io.StringIO(), width=400)
     for part in parts:
         console.print(part)
     return console.file.getvalue()
@@ -81,8 +87,8 @@ def test_where_nobody_knows_the_correct_class_it_is_agreement_everywhere():
     drawn = {name: figure for name, figure in figures.items() if figure}
     assert {"placement_agreement", "cost_agreement", "embed_probability", "embed_film_2"} < drawn.keys()
     assert not any("accuracy" in name for name in drawn)
-    texts = [*map(words, drawn.values()), path_table.markdown([found]), path_table.latex([found])]
-    texts.append(shown(path_table.terminal([found]), *measures(found.metrics)))
+    texts = [*map(words, drawn.values()), markdown([found]), writer.latex(path_table.tables([found]))]
+    texts.append(shown(writer.terminal(path_table.tables([found])), measures(found.metrics)))
     for text in texts:
         assert "accuracy" not in text
         assert "correct class" not in text
@@ -96,26 +102,52 @@ def test_beside_models_with_labels_both_are_named():
     models = [unlabelled(), model("labelled", under(), of=ELSEWHERE)]
     figure = path_gallery.correct_probability(models, "embed")
     assert "P(answer on the whole image or correct class)" in words(figure)
-    assert "answer on the whole image or correct class enters" in path_table.markdown(models)
+    assert "answer on the whole image or correct class enters" in markdown(models)
 
 
 @pytest.mark.parametrize("steps", [9, 5])
 def test_changes_are_given_per_step_where_paths_differ_in_length(steps):
     models = [model("a", under(steps=9)), model("b", under(steps=steps, seed=1))]
-    measure = "changes of the top 1 along the path" if steps == 9 else "changes of the top 1 per step"
+    times, share = "times that the correct class enters", "steps at which the correct class enters"
     titles = [ax.get_title() for ax in path_gallery.jaggedness(models).axes]
-    assert measure in titles
-    assert sum(title.startswith("changes of the top 1") for title in titles) == 1
-    head = path_table.markdown(models).splitlines()[2]
-    assert ("changes per step top1" in head, "changes top1" in head) == (steps == 5, steps == 9)
+    assert [title.startswith((times, share)) for title in titles].count(True) == 1
+    assert any(title.startswith(share if steps == 5 else times) for title in titles)
+    (table,) = path_table.tables(models)
+    assert ("jagged steps" in table.frame, "jaggedness" in table.frame) == (steps == 5, steps == 9)
     rate, count = (models[1].metrics[f"embed/{name}_top1"] for name in ("jaggedness_rate", "jaggedness"))
-    assert f"| {f'{100 * rate:.3g}' if steps == 5 else f'{count:.3g}'} " in path_table.markdown(models)
+    assert f"| {f'{100 * rate:.3g}' if steps == 5 else f'{count:.3g}'}" in re.sub(" +", " ", markdown(models))
+
+
+def test_protocols_are_rows_and_their_options_are_told_below():
+    models = [model("a", under(), under("circular", options="")), model("b", under(seed=1))]
+    (table,) = path_table.tables(models)
+    assert table.frame["protocol"].tolist() == ["embed", "", "circular"]
+    assert table.notes == ["embed (fill=black)."]
+    assert table.breaks == [0, 2]
+    both = [model("a", under(), under("crop", options="size=8")), model("b", under(options="fill=grey"))]
+    (table,) = path_table.tables(both)
+    assert table.frame["protocol"].tolist() == ["embed (fill=black)", "crop", "embed (fill=grey)"]
+
+
+def test_csv_along_paths_has_every_measure_with_its_ends():
+    models = [model("a", under()), model("b", under("placement", 5, ordered=False, rate="agreement"))]
+    first, second = csv.DictReader(io.StringIO(writer.csv(path_table.paths(models))))
+    lead = ["model", "data", "images", "complete", "protocol"]
+    assert list(first)[:5] == lead
+    assert [first[name] for name in lead] == ["a", "imagefolder", "6", "1", "embed (fill=black)"]
+    for name in ("accuracy", "jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1", "mad"):
+        for end in ("", "_ci95_low", "_ci95_high"):
+            assert float(first[name + end]) == pytest.approx(models[0].metrics[f"embed/{name}{end}"], rel=1e-5)
+    for name in ("agreement", "accuracy_top5", "agreement_top5", "jaggedness_top5", "jaggedness_rate_top5"):
+        assert first[name] == first[f"{name}_ci95_low"] == ""
+    assert (second["accuracy"], second["mad"]) == ("", "")
+    assert float(second["agreement"]) == pytest.approx(models[1].metrics["placement/agreement"], rel=1e-5)
 
 
 def test_nonshiftability_of_unlike_paths_is_shown_as_a_share_of_their_steps():
     metrics = {"embed/steps": 9, "crop/steps": 9, "embed/nonshiftability/conv": 4.0, "crop/nonshiftability/conv": 2.0}
-    (table,) = (table for table in measures(metrics) if table.title == "Non-shiftability")
-    assert [list(column.cells) for column in table.columns] == [["conv"], ["4"], ["2"]]
-    (table,) = (table for table in measures(metrics | {"crop/steps": 5}) if table.title == "Non-shiftability")
-    assert [list(column.cells) for column in table.columns] == [["conv"], ["50"], ["50"]]
+    (table,) = (table for table in tables(metrics) if table.title == "Non-shiftability")
+    assert table.frame.to_dict("records") == [{"layer": "conv", "embed": "4", "crop": "2"}]
+    (table,) = (table for table in tables(metrics | {"crop/steps": 5}) if table.title == "Non-shiftability")
+    assert table.frame.to_dict("records") == [{"layer": "conv", "embed": "50", "crop": "50"}]
     assert "in percent" in table.caption

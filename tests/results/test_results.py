@@ -10,13 +10,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from lit_shift.results import table1
 from lit_shift.results.__main__ import main
 from lit_shift.results.gather import gather
 from lit_shift.results.page.runs import content
 from lit_shift.runs.findings import ARRAYS, Findings, load_arrays, save_arrays
 from lit_shift.utils.errors import InputError
-from tests.findings import arrays, findings
+from tests.findings import arrays, build, findings
 from tests.results.page.test_paths import model as classifier
 from tests.results.page.test_paths import under
 
@@ -48,6 +47,13 @@ def test_finished_runs_by_short_names_and_unfinished_ones_by_their_state(runs):
     assert np.array_equal(finished[0].arrays["diagonal"], arrays(1)["diagonal"])
     single, _ = gather([runs / "cifar10-max-noaug-s0-0a1b2c3d", runs / "cifar10-max-noaug-s0-0a1b2c3d"])
     assert len(single) == 1
+
+
+def test_a_run_that_is_trained_but_not_measured_is_said_to_be_measured(runs, capsys):
+    folder = runs / "cifar10-avg-noaug-s0-5a1b2c3d"
+    save(folder, findings(pool="avg", trainer__max_epochs=2), finished=False)
+    main([str(runs)])
+    assert "avg-noaug-s0 is not in the table: still being measured.\n" in capsys.readouterr().err
 
 
 def test_hidden_folders_hold_no_runs(runs):
@@ -94,14 +100,13 @@ def test_what_eval_has_measured_comes_before_what_the_training_left_unless_it_wa
         assert np.array_equal(found["equivariance/pixels"], arrays(0)["equivariance/pixels"])
 
 
-def test_of_runs_that_differ_in_nothing_the_last_one_counts(runs):
+def test_of_runs_of_identical_settings_the_most_recent_is_used(runs):
     times = {"0a1b2c3d": "2026-01-02", "3a1b2c3d": "2026-01-01"}
     save(runs / "cifar10-max-noaug-s0-3a1b2c3d", findings(pool="max", accuracy=0.1))
     for identity, time in times.items():
         file = runs / f"cifar10-max-noaug-s0-{identity}" / "environment.json"
         file.write_text(json.dumps({"finished": time}))
-    row, *_ = table1.build(gather([runs])[0])
-    assert [run.name for run in row.runs] == ["cifar10-max-noaug-s0-0a1b2c3d"]
+    assert build(gather([runs])[0])["runs"][0] == ["cifar10-max-noaug-s0-0a1b2c3d"]
 
 
 def mistake(capsys, *arguments):
@@ -166,7 +171,7 @@ def test_runs_of_several_data_sets_make_one_page_and_share_no_picture(runs, caps
 def test_formats_on_standard_output_and_in_a_file(runs, capsys, tmp_path, format):
     main([str(runs), "--format", format])
     out, err = capsys.readouterr()
-    assert "blur-tri5-noaug-s1: unfinished: epoch 2 of 200" in err
+    assert "blur-tri5-noaug-s1 is not in the table: unfinished: epoch 2 of 200." in err
     suffix = {"table": ".txt", "csv": ".csv", "markdown": ".md", "latex": ".tex"}[format]
     file = tmp_path / "new" / f"file{suffix}"
     main([str(runs), "--out", str(file)])  # which tells the format
@@ -199,7 +204,7 @@ def test_a_page_leaves_out_what_an_older_version_has_not_written(capsys, lacking
     old = classifier(f"old of {lacking}", under(seed=1), under("circular"))
     new = classifier("new", under(seed=2))
     del old.arrays[f"embed/{lacking}"]
-    (made,) = content([old, new], [], [])["sets"]
+    (made,) = content([old, new], build([]), [])["sets"]
     found = made["paths"]["models"]
     assert len(found["new"]["embed (fill=black)"]["films"]) == 1
     assert "circular (fill=black)" in found[old.name]
@@ -208,7 +213,7 @@ def test_a_page_leaves_out_what_an_older_version_has_not_written(capsys, lacking
 
 def test_content_of_the_page_is_what_was_found():
     models = [findings("max", pool="max", arrays=arrays(0, shown=(2, 1))), findings("tri5", arrays=arrays(1))]
-    page = content(models, table1.build(models), [("other", "unfinished: epoch 1 of 2")])
+    page = content(models, build(models), [("other", "unfinished: epoch 1 of 2")])
     assert page["unfinished"] == [{"run": "other", "note": "unfinished: epoch 1 of 2"}]
     (made,) = page["sets"]
     assert [image["index"] for image in made["images"]] == [1, 2, 4]  # what both show comes first

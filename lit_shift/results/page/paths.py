@@ -10,12 +10,12 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lit_shift.figures.style import MISSING_COLOUR, PROBABILITY_MAP
-from lit_shift.measures import measure_of
+from lit_shift.measures import interval_in, measure_of
 from lit_shift.results.page.films import films
 from lit_shift.results.page.groups import Group, grouped, thinned
 from lit_shift.results.page.plots import NEUTRAL, PATTERNS, Pens, band, colour_scale, line, percent, plot, words
 from lit_shift.results.page.table import number
-from lit_shift.results.path_gallery import by_answer, comparable, correct_class, interval, layers, tolerance
+from lit_shift.results.path_gallery import by_answer, comparable, correct_class, layers, tolerance
 from lit_shift.results.remarks import remarks
 from lit_shift.runs.findings import Findings
 
@@ -69,7 +69,9 @@ def _bar(name: str, key: str, among: Sequence[Group], pens: Pens) -> go.Bar:
     for group in among:
         for model in group.models:
             if model.name == name and f"{group.protocol}/{key}" in model.metrics:
-                mean, low, high = measure_of(key).factor * np.array(interval(model, f"{group.protocol}/{key}"))
+                mean, low, high = measure_of(key).factor * np.array(
+                    interval_in(model.metrics, f"{group.protocol}/{key}")
+                )
                 images = number(model.metrics.get(f"{group.protocol}/n", len(group.of(model, "places"))), 0)
                 text = f"{mean:.4g} ({low:.4g} to {high:.4g}), {images} images"
                 found[group.title] = (np.array([mean, low, high]), f"{mean:.3g}", text)

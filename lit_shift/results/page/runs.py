@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from lit_shift.results import gallery
 from lit_shift.results.page import paths, plots, zhang
 from lit_shift.results.page.pictures import picture
 from lit_shift.results.page.table import alone, number, table
-from lit_shift.results.table1 import Row
 from lit_shift.runs.findings import Findings
+from lit_shift.runs.recipe import of_cifar10
 
 # Few classes have these colours, many go around the colour wheel.
 CLASS_COLOURS = ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"]
 CLASS_COLOURS += ["#bab0ac"]
 
 
-def content(models: Sequence[Findings], rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The argument of :func:`lit_shift.results.page.render.render`.
 
     ``sets`` has an entry for each data set, measured on its own test images; sets share no figure.
@@ -39,12 +40,13 @@ def content(models: Sequence[Findings], rows: Sequence[Row], unfinished: Sequenc
 
 
 def _set(
-    name: str, models: Sequence[Findings], all_rows: Sequence[Row], unfinished: Sequence[tuple[str, str]]
+    name: str, models: Sequence[Findings], all_rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
     """What is shown of models that were measured on the same test images."""
     pens = plots.pens(models)
-    rows = [row for row in all_rows if any(row.runs[0] is model for model in models)]
-    runs = [run for row in rows for run in row.runs]
+    by_name = {model.name: model for model in models}
+    rows = all_rows.loc[[names[0] in by_name for names in all_rows["runs"]]]
+    runs = [by_name[name] for names in rows["runs"] for name in names]
     places, along = _images(runs), paths.content(models, pens)
     shown: dict[str, Any] = {
         "equivariance": zhang.equivariance(runs),
@@ -63,7 +65,7 @@ def _set(
         "measured": f"Measured on {'; '.join(measured)}." if measured else "",
         "pens": pens,
         "runs": [run.name for run in runs],
-        "plane": zhang.plane(rows),
+        "plane": zhang.plane(rows, any(of_cifar10(run.config) for run in runs)),
         "course": zhang.course(runs, pens),
         "stability": zhang.stability(runs, places, pens),
         "table": table(rows, unfinished, drawn),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
@@ -20,40 +21,37 @@ from lit_shift.figures.style import (
 from lit_shift.filters import family, taps
 from lit_shift.measures import MEASURES
 from lit_shift.results import gallery
+from lit_shift.results.comparison import PUBLISHED
 from lit_shift.results.page.pictures import picture
 from lit_shift.results.page.plots import NEUTRAL, Pens, colour_scale, filmed, line, percent, plot, words
 from lit_shift.results.page.table import name_of
-from lit_shift.results.table1 import PUBLISHED, Row, by_protocol
 from lit_shift.runs.findings import Findings, without_old
-from lit_shift.runs.recipe import of_cifar10
 
 COLUMNS, NARROW_COLUMNS = 9, 4  # of a run's heat maps
 THUMBNAILS, THUMBNAIL_SIDE = 8, 64
 
 
-def plane(rows: Sequence[Row]) -> dict[str, Any]:
+def plane(rows: pd.DataFrame, compared: bool) -> dict[str, Any]:
     """Consistency against accuracy: a point for each row, and grey ones that were published.
 
     One panel without shift augmentation, one with it; below each other on a narrow screen.
     """
-    several = len(by_protocol(rows)) > 1
+    several = rows["recipe"].nunique() > 1
     panels: list[dict[str, str]] = [{}, {"xaxis": "x2", "yaxis": "y2"}]
-    compared = any(of_cifar10(row.runs[0].config) for row in rows)
     traces = []
     for (filter, aug), rates in PUBLISHED.items() if compared else ():
         point = _point(filter, f"{filter}, published", rates, PUBLISHED_COLOUR, 10)
         traces.append(point.update(name="published", **panels[aug]))
-    for row in rows:
-        accuracy, consistency = (row.cells[measure] for measure in ("accuracy", "consistency"))
-        if accuracy and consistency:
-            rates = {"accuracy": accuracy.mean, "consistency": consistency.mean}
-            text = f"{name_of(row, several)}, n = {len(row.runs)}"
-            point = _point(row.filter, text, rates, FAMILY_COLOURS.get(family(row.filter), OTHER_FAMILY), 13)
-            for axis, cell in (("error_x", accuracy), ("error_y", consistency)):
-                point.update({axis: {"array": [100 * (cell.std or 0)], "color": NEUTRAL, "thickness": 1, "width": 0}})
-            traces.append(point.update(meta=[run.name for run in row.runs], **panels[row.aug]))
-    filters = [row.filter for row in rows] + [filter for filter, _ in PUBLISHED if compared]
-    families = {name: FAMILY_COLOURS.get(name, OTHER_FAMILY) for name in map(family, (row.filter for row in rows))}
+    for row in rows.dropna(subset=["accuracy", "consistency"]).to_dict("records"):
+        text = f"{name_of(row, several)}, n = {row['n']}"
+        colour = FAMILY_COLOURS.get(family(row["filter"]), OTHER_FAMILY)
+        point = _point(row["filter"], text, row, colour, 13).update(meta=row["runs"], **panels[row["aug"]])
+        for axis, measure in (("error_x", "accuracy"), ("error_y", "consistency")):
+            spread = np.nan_to_num(100 * row[f"{measure}_std"])
+            point.update({axis: {"array": [spread], "color": NEUTRAL, "thickness": 1, "width": 0}})
+        traces.append(point)
+    filters = [*rows["filter"]] + [filter for filter, _ in PUBLISHED if compared]
+    families = {name: FAMILY_COLOURS.get(name, OTHER_FAMILY) for name in map(family, rows["filter"])}
     families |= {"published": PUBLISHED_COLOUR} if compared else {}
     lengths = {f"{count} tap{'s' * (count > 1)}": _symbol(count) for count in sorted(set(map(taps, filters)))}
     keys = [("circle", colour, name) for name, colour in families.items()]

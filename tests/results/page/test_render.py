@@ -15,12 +15,12 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from lit_shift.figures.style import COLOURS, FAMILY_COLOURS
 from lit_shift.measures import measure_of
+from lit_shift.results.comparison import PUBLISHED
 from lit_shift.results.page.render import render
 from lit_shift.results.page.runs import content
-from lit_shift.results.table1 import PUBLISHED, build
 from lit_shift.runs.findings import Findings
 from tests.conftest import HANGS
-from tests.findings import arrays, config, findings
+from tests.findings import arrays, build, config, findings
 from tests.results.page.test_paths import under
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all

@@ -1,0 +1,189 @@
+"""Zhang's Table 1 from finished runs: seeds averaged, the published value beside each. Needs no torch."""
+
+from collections import Counter
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from lit_shift import published
+from lit_shift.filters import FILTERS
+from lit_shift.measures import TABLE1, standing
+from lit_shift.results.writer import Cell, Table
+from lit_shift.runs.recipe import PAPERS
+
+MEASURES = tuple(measure.name for measure in standing(TABLE1))
+MARKED = 3  # at the top and at the bottom, as in the paper
+ROW = ["recipe", "pool", "filter", "aug"]
+# Rates in [0, 1] by filter and augmentation.
+PUBLISHED = {
+    (row["filter"], row["aug"] == "true"): {measure: round(float(row[measure]) / 100, 4) for measure in MEASURES}
+    for row in published.load("zhang_table1")
+}
+STATISTICS = ("", "_std", "_published")
+MARKS = "the three best are bold, the three worst italic"
+CAPTION = f"Mean ± standard deviation over n seeds, percent; {MARKS}."
+BESIDE = (
+    f"Ours ± standard deviation over n seeds (published, difference), percent; {MARKS}. "
+    "At the foot, Spearman's rank correlation with the published values and the mean absolute difference from them."
+)
+DAGGER = "\N{DAGGER}"
+
+
+def table1(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the published comparison of runs, in the paper's order, recipe by recipe.
+
+    A row is a pool, a filter and an augmentation under one recipe. If several runs have identical settings, the most
+    recent is used.
+
+    Args:
+        frame: runs, as :func:`lit_shift.results.load` returns them.
+
+    Returns:
+        ``recipe``, ``pool``, ``filter``, ``aug``; ``n`` seeds; ``runs``, their names; ``notes``, what keeps the row
+        from comparing with the published one or with its neighbours; and of ``accuracy``, ``accuracy_random``,
+        ``consistency`` and their ``average``, in [0, 1], the mean over seeds, under the measure's name, ``..._std``,
+        its standard deviation, ``..._published``, ``..._difference``, and ``..._mark``: ``best`` or ``worst`` of those
+        with the same recipe and augmentation. Missing (NaN) where a run lacks the measure, where there is a single
+        seed, or where nothing is published.
+    """
+    runs = frame[frame["trained"]] if len(frame) else frame
+    rows = [_row(dict(zip(ROW, key, strict=True)), members) for key, members in runs.groupby(ROW)] if len(runs) else []
+    rows.sort(key=lambda row: (row["recipe"], _place(row["filter"]), row["pool"] != "max", row["pool"], row["aug"]))
+    columns = [f"{measure}{end}" for measure in MEASURES for end in (*STATISTICS, "_difference", "_mark")]
+    table = pd.DataFrame(rows, columns=[*ROW, "n", "runs", "notes", *columns])
+    for measure in MEASURES:
+        table[f"{measure}_difference"] = table[measure] - table[f"{measure}_published"]
+        alike = table.groupby(["recipe", "aug"])[measure]
+        place, count = alike.rank(ascending=False, method="first"), alike.transform("count")
+        best = (place <= MARKED) & (count > MARKED)  # else all would be
+        worst = (place > count - MARKED) & (count >= 2 * MARKED)
+        table[f"{measure}_mark"] = np.select([best, worst], ["best", "worst"], "")
+    return table
+
+
+def _place(filter: str) -> int:
+    return FILTERS.index(filter) if filter in FILTERS else len(FILTERS)
+
+
+def _row(key: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
+    last = runs.drop_duplicates("seed", keep="last").sort_values("seed")
+    notes = []
+    if key["recipe"] != PAPERS:
+        notes.append("not the paper's recipe (CIFAR-10, VGG13 of width 64, 200 epochs, circular)")
+    for seed, count in Counter(runs["seed"]).items():
+        if count > 1:
+            notes.append(f"seed {seed:.0f} was trained {count} times: the most recent is used")
+    records = last.to_dict("records")
+    notes += [
+        f"{run['name']} was measured on a sample of {run['test/images']:,.0f} test images"
+        for run in records
+        if run.get("test/complete") == 0
+    ]
+    sampled = dict.fromkeys(run["test/shifts"] for run in records if run.get("test/exact") == 0)
+    notes += [f"a sample of {shifts:.0f} shifts an image" for shifts in sampled]
+    row: dict[str, Any] = key | {"n": len(last), "runs": last["name"].tolist(), "notes": notes}
+    printed = PUBLISHED.get((key["filter"], key["aug"]), {}) if _compares(last) else {}
+    for measure in MEASURES:
+        values = rates(last, measure)
+        row[measure], row[f"{measure}_std"] = values.mean(skipna=False), values.std(skipna=False)
+        row[f"{measure}_published"] = np.nan if values.hasnans else printed.get(measure, np.nan)
+        if values.hasnans:
+            notes.append(f"{measure} was not measured in every run")
+    return row
+
+
+def _compares(runs: pd.DataFrame) -> bool:
+    """Whether the paper has such runs: max pools on CIFAR-10, with whatever filter."""
+    first = runs.iloc[0]
+    return bool(first["cifar10"]) and first["choices.pool"] in ("max", "blur")
+
+
+def rates(frame: pd.DataFrame, measure: str) -> pd.Series:
+    """A measure of runs, in [0, 1]; ``average`` is the mean of accuracy and consistency, as in the paper."""
+    if measure == "average":
+        return (rates(frame, "accuracy") + rates(frame, "consistency")) / 2
+    values = frame.get(f"test/{measure}", pd.Series(np.nan, frame.index))
+    return values.where(np.isfinite(values))
+
+
+class Agreement(NamedTuple):
+    """How a measure compares with the published one over the rows of a recipe.
+
+    ``rank_correlation`` is Spearman's, NaN for fewer than three rows.
+    """
+
+    rows: int
+    rank_correlation: float
+    mean_absolute_difference: float
+
+
+def agreement(rows: pd.DataFrame, measure: str) -> Agreement | None:
+    """How a measure agrees with the published, over rows of one recipe; None where nothing can be compared."""
+    pairs = rows[[measure, f"{measure}_published"]].dropna()
+    if pairs.empty:
+        return None
+    correlation = pairs.corr("spearman").iloc[0, 1] if len(pairs) > 2 else np.nan
+    return Agreement(len(pairs), correlation, rows[f"{measure}_difference"].abs().mean())
+
+
+def any_published(rows: pd.DataFrame) -> bool:
+    """Whether anything was published beside any of some rows."""
+    return bool(rows[[f"{measure}_published" for measure in MEASURES]].notna().any(axis=None))
+
+
+def for_csv(table: pd.DataFrame) -> pd.DataFrame:
+    """What a CSV holds of it: published values only if any row has one."""
+    kept = STATISTICS if any_published(table) else STATISTICS[:2]
+    columns = [f"{measure}{end}" for measure in MEASURES for end in kept]
+    return table[["pool", "filter", "aug", "n", *columns, "recipe", "notes"]].rename(columns={"recipe": "protocol"})
+
+
+def tables(table: pd.DataFrame) -> list[Table]:
+    """A table for each recipe, with its notes and, at the foot, its agreement with the paper."""
+    found = []
+    for recipe, rows in table.groupby("recipe"):
+        cells = [[*_lead(row), *(cell(row, measure) for measure in MEASURES)] for row in rows.to_dict("records")]
+        heads = ["pool", "filter", "aug", "n", *(measure.heading for measure in standing(TABLE1))]
+        foot = _foot(rows)
+        caption = BESIDE if any_published(rows) else CAPTION
+        frame = pd.DataFrame([*cells, *foot], columns=heads)
+        found.append(Table(frame, str(recipe), caption, notes(rows), words=4, breaks={len(cells)} if foot else ()))
+    return found
+
+
+def _lead(row: dict[str, Any]) -> list[str]:
+    """What a line starts with: pool, filter, augmentation, number of seeds."""
+    name = f"{row['pool']} {DAGGER}" if row["notes"] else row["pool"]
+    return [name, row["filter"], "yes" if row["aug"] else "no", str(row["n"])]
+
+
+def cell(row: dict[str, Any], measure: str) -> Cell:
+    """``93.2 ± 0.1``, and beside it the published value and the difference, ``93.3, -0.1``, where there are such."""
+    mean, std, published, difference, mark = (row[f"{measure}{end}"] for end in (*STATISTICS, "_difference", "_mark"))
+    if np.isnan(mean):
+        return Cell("-")
+    spread = "" if np.isnan(std) else f" ± {100 * std:.1f}"
+    beside = "" if np.isnan(published) else f"{100 * published:.1f}, {100 * difference:+.1f}"
+    return Cell(f"{100 * mean:.1f}{spread}", beside, mark)
+
+
+def notes(rows: pd.DataFrame) -> list[str]:
+    """What is to be known of rows of one recipe, a line each."""
+    who: dict[str, list[str]] = {}
+    for row in rows.to_dict("records"):
+        for note in row["notes"]:
+            who.setdefault(note, []).append(f"{row['pool']} {row['filter']} {'aug' if row['aug'] else 'noaug'}")
+    return [
+        f"{DAGGER} {'all rows' if len(names) == len(rows) else ', '.join(names)}: {note}" for note, names in who.items()
+    ]
+
+
+def _foot(rows: pd.DataFrame) -> list[list[str]]:
+    """Rank correlation and mean absolute difference, where anything can be compared with the paper."""
+    found = [agreement(rows, measure) for measure in MEASURES]
+    if not any(found):
+        return []
+    correlations = ["-" if a is None or np.isnan(a.rank_correlation) else f"{a.rank_correlation:.2f}" for a in found]
+    differences = ["-" if a is None else f"{100 * a.mean_absolute_difference:.1f}" for a in found]
+    return [["rank corr.", "", "", "", *correlations], ["mean diff.", "", "", "", *differences]]
