@@ -8,7 +8,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from lit_shift.figures.style import Array, dot, filmstrip, legend_below, probability_curves, styled
+from lit_shift.figures.style import (
+    MISSING_COLOUR,
+    PROBABILITY_MAP,
+    Array,
+    dot,
+    filmstrip,
+    legend_below,
+    probability_curves,
+    styled,
+)
 from lit_shift.measures import along_paths
 
 MOST_TICKS = 40
@@ -53,7 +62,7 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
         order = np.argsort(-np.nansum(probability, axis=1), kind="stable")
         image = ax.imshow(
             probability[order],
-            cmap="viridis",
+            cmap=PROBABILITY_MAP,
             vmin=0,
             vmax=1,
             extent=(positions[0] - half, positions[-1] + half, len(order), 0),
@@ -61,7 +70,7 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
             interpolation="nearest" if len(order) <= 200 else "auto",
             interpolation_stage="data",  # average rows that share a pixel before colouring them
         )
-        ax.set_facecolor("0.8")
+        ax.set_facecolor(MISSING_COLOUR)
         ax.set(yticks=[], ylabel=f"{len(order)} image{'s' * (len(order) > 1)}")
         ax.set_title(name, fontsize=9)
         ax.set_xlabel(along, fontsize=8)
@@ -126,7 +135,7 @@ def feature_maps(
     pictures = {"input": frames.transpose(0, 2, 3, 1), **maps}
     for row, (name, shown) in zip(axes, pictures.items(), strict=True):
         for ax, picture in zip(row[:-1], shown, strict=True):
-            ax.imshow(picture, cmap="viridis", vmin=0, vmax=shown.max() if shown.max() > 0 else 1)
+            ax.imshow(picture, cmap=PROBABILITY_MAP, vmin=0, vmax=shown.max() if shown.max() > 0 else 1)
             ax.set(xticks=[], yticks=[])
         height, width = shown.shape[1:3]
         row[0].set_ylabel(f"{name}\n[{height}x{width}]", fontsize=8)

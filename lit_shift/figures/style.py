@@ -1,18 +1,37 @@
-"""Style shared by the figures: line styles of models, legends, curves and strips of images."""
+"""Declarations that the figures and the page share (colours, markers, colour maps), and the figures' common parts."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import cycle
 from typing import Any, TypeVar
 
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Data = TypeVar("Data")
 
+# Matplotlib's name of each dash and marker, and plotly's.
+DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
+SYMBOLS = {"o": "circle", "v": "triangle-down", "^": "triangle-up", "s": "square", "D": "diamond", "P": "cross"}
+SYMBOLS |= {"*": "star", "X": "x"}
+
 # Line styles of models: ten colours solid, then dashed, dotted and dash-dotted.
-STYLES = [{"color": f"C{number}", "linestyle": dash} for dash in ("-", "--", ":", "-.") for number in range(10)]
+COLOURS = [to_hex(f"C{number}") for number in range(10)]
+STYLES = [{"color": colour, "linestyle": dash} for dash in DASHES for colour in COLOURS]
+
+# For low-pass filters: a colour for each family, a marker for each length. All can be seen on white and on black.
+FAMILY_COLOURS = {"delta": "#d1495b", "rect": "#3f74b5", "tri": "#2a8f4a", "pascal": "#b08a00", "window": "#a8408c"}
+FAMILY_COLOURS |= {"ls": "#2fa0b8"}
+OTHER_FAMILY = "#8a6a4f"
+LENGTH_MARKERS = {1: "o", 2: "v", 3: "^", 4: "s", 5: "D", 6: "P", 7: "*"}
+OTHER_LENGTH = "X"
+PUBLISHED_COLOUR = "#a8a8a8"
+
+# Matplotlib's names of the colour maps, for distances between features and for probabilities and feature maps.
+DISTANCE_MAP, PROBABILITY_MAP = "RdYlBu_r", "viridis"
+MISSING_COLOUR = "#a8a8a8"
 
 
 def styled(models: Mapping[str, Data]) -> Iterator[tuple[str, Data, dict[str, Any]]]:

@@ -9,14 +9,23 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from lit_shift.figures.style import Array, filmstrip, legend_below, probability_curves, styled
+from lit_shift.figures.style import (
+    DISTANCE_MAP,
+    FAMILY_COLOURS,
+    LENGTH_MARKERS,
+    OTHER_FAMILY,
+    OTHER_LENGTH,
+    PUBLISHED_COLOUR,
+    Array,
+    filmstrip,
+    legend_below,
+    probability_curves,
+    styled,
+)
 from lit_shift.measures import MEASURES
 
-FAMILY_COLOURS = {"delta": "black", "rect": "tab:blue", "tri": "tab:orange", "pascal": "tab:green"}
-FAMILY_COLOURS |= {"window": "tab:red", "ls": "tab:purple"}
 # Bins of histograms of the variation, ten per decade.
 VARIATION_EDGES = np.logspace(-5, 0, 51)
-LENGTH_MARKERS = {1: "x", 2: "d", 3: "^", 4: "s", 5: "p", 6: "h", 7: "o"}
 
 
 class LayerDistance(NamedTuple):
@@ -74,7 +83,7 @@ def _heat_map(ax: Axes, layer: LayerDistance) -> Any:
     ax.set_yticks([0], ["0"], fontsize=6)
     return ax.imshow(
         np.fft.fftshift(layer.by_shift) / (top if top > 0 else 1),
-        cmap="RdYlBu_r",
+        cmap=DISTANCE_MAP,
         vmin=0,
         vmax=1,
         extent=(-width / 2 - 0.5, width / 2 - 0.5, height / 2 - 0.5, -height / 2 - 0.5),
@@ -218,8 +227,8 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
                 ax.scatter(
                     100 * point.accuracy,
                     100 * point.consistency,
-                    marker=LENGTH_MARKERS.get(point.taps, "*"),
-                    color="0.75" if point.published else FAMILY_COLOURS.get(point.family, "tab:brown"),
+                    marker=LENGTH_MARKERS.get(point.taps, OTHER_LENGTH),
+                    color=PUBLISHED_COLOUR if point.published else FAMILY_COLOURS.get(point.family, OTHER_FAMILY),
                     s=30 if point.published else 60,
                     zorder=1 if point.published else 2,
                 )
@@ -244,7 +253,7 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
     lengths = [
         Line2D([], [], color="0.3", marker=m, ls="", label=f"{n} tap{'s' * (n > 1)}") for n, m in LENGTH_MARKERS.items()
     ]
-    grey = [Line2D([], [], color="0.75", marker="o", ls="", label="published")]
+    grey = [Line2D([], [], color=PUBLISHED_COLOUR, marker="o", ls="", label="published")]
     published = grey if any(point.published for point in points) else []
     figure.legend(
         handles=[*families, *published, *lengths], title="family, taps", loc="outside right center", fontsize=8

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from lit_shift import figures
 from lit_shift.figures import LayerDistance, Point
+from lit_shift.figures.style import FAMILY_COLOURS
 
 RNG = np.random.default_rng(0)
 
@@ -113,9 +115,8 @@ def test_accuracy_is_across_and_consistency_up_in_two_panels():
     assert places == [(90, 80), (92, 97)]
     assert without.get_xlabel().startswith("accuracy")
     assert without.get_ylabel().startswith("consistency")
-    black, orange = (scatter.get_facecolor()[0] for scatter in without.collections)
-    assert tuple(black[:3]) == (0, 0, 0)
-    assert orange[0] > orange[2]
+    drawn = [to_hex(scatter.get_facecolor()[0]) for scatter in without.collections]
+    assert drawn == [FAMILY_COLOURS["delta"], FAMILY_COLOURS["tri"]]
     (grey,) = with_shifts.collections
     assert len(set(grey.get_facecolor()[0][:3])) == 1
     paths = [scatter.get_paths()[0].vertices for scatter in without.collections]

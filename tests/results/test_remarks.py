@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lit_shift.results import path_gallery, path_table, writer
 from lit_shift.results.page.paths import content
+from lit_shift.results.page.plots import pens
 from lit_shift.results.remarks import remarks
 from lit_shift.results.terminal import measures, tables
 from tests.results.page.test_paths import ELSEWHERE, model, under
@@ -49,7 +50,7 @@ SENTENCE += "low jaggedness is no good news here."
 def test_a_sentence_says_where_answers_hardly_vary(answers, labels, said):
     found = answering(answers, labels)
     expected = [SENTENCE.format(said)] if said else []
-    assert remarks([found, found]) == content([found])["remarks"] == expected
+    assert remarks([found, found]) == content([found], pens([found]))["remarks"] == expected
     assert all(sentence in markdown([found]) for sentence in expected)
     assert shown(writer.terminal(path_table.tables([found]))).count("no good news") == len(expected)
 
@@ -93,8 +94,8 @@ def test_where_nobody_knows_the_correct_class_it_is_agreement_everywhere():
         assert "correct class" not in text
     assert "P(answer on the whole image)" in words(drawn["embed_probability"]) + words(drawn["embed_film_2"])
     assert all("agreement" in text for text in texts[-3:])
-    of_page = content([found])["protocols"]
-    assert [(each["correct"], each["rate"]) for each in of_page] == [("answer on the whole image", "agreement")] * 2
+    of_page = content([found], pens([found]))["protocols"]
+    assert [each["correct"] for each in of_page] == ["answer on the whole image"] * 2
 
 
 def test_beside_models_with_labels_both_are_named():

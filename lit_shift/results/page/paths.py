@@ -1,203 +1,203 @@
-"""What the page shows of measurements along paths, as plain numbers and text for its JSON. Needs no torch.
+"""What the page shows of measurements along paths. Needs no torch.
 
-What may be long is thinned out evenly, so that a page of many models stays small beside its script.
+Many images are thinned out evenly, as long paths are, so that a page of many models stays small beside its script.
 """
 
-import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
+import plotly.graph_objects as go
 
-from lit_shift.measures import along_paths
-from lit_shift.results.page.render import packed, picture
-from lit_shift.results.path_gallery import by_answer, correct_class, interval, layers, tolerance
-from lit_shift.results.path_table import by_protocol
+from lit_shift.figures.style import MISSING_COLOUR, PROBABILITY_MAP
+from lit_shift.measures import interval_in, measure_of
+from lit_shift.results.page.films import films
+from lit_shift.results.page.groups import Group, grouped, thinned
+from lit_shift.results.page.plots import NEUTRAL, PATTERNS, Pens, band, colour_scale, line, percent, plot, words
+from lit_shift.results.page.table import number
+from lit_shift.results.path_gallery import by_answer, comparable, correct_class, layers, tolerance
 from lit_shift.results.remarks import remarks
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.findings import Findings
 
-MOST_STEPS = 1024  # of a path
 MOST_ROWS, MOST_CELLS = 256, 24_000  # of a heat map
-MOST_FILMED = 40  # images whose frames and feature maps are shown, times models; but one image in any case
-MOST_MAPS = 16  # of which the sums are shown
 MOST_LINES = 64  # images of which non-shiftability is shown
-FRAME_SIDE, MAP_SIDE = 128, 32
-KNOWN, MISSING = 254, 255  # bytes: a probability of 1, and one that is not known
 
 
-def content(models: Sequence[Findings]) -> dict[str, Any]:
-    """What :func:`lit_shift.results.page.render.render` is to show of protocols.
+def content(models: Sequence[Findings], pens: Pens) -> dict[str, Any]:
+    """Plots of measures and, for each protocol with its options, of what happens along the path.
 
-    ``protocols`` are in order, each with an ``id``, a shorter ``title``, what is called the ``correct`` class and the
-    ``rate`` of frames that get it, and, where layers were looked into, the ``tolerance`` of non-shiftability, which is
-    one of the options that tell protocols apart; ``remarks`` are sentences on what to beware of; ``films`` are the
-    frames of an image under one of them, those that several models share once; ``models`` have by name what was found
-    of them by the protocol's id, and there by the film's number what was found of that image.
+    ``titles`` has for each model those of the protocols under which it was measured.
     """
-    groups = by_protocol(models)
-    options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in groups.items()}
-    protocols = []
-    films: dict[tuple[Any, ...], dict[str, Any]] = {}
-    found: dict[str, dict[str, Any]] = {}
-    for id, all_members in groups.items():
-        members = []
-        for model, name in all_members:
-            with without_old():
-                found.setdefault(model.name, {})[id] = _measured(model, name) | {"films": {}}
-                members.append((model, name))
-        if not members:
+    groups = grouped(models)
+    return {
+        "titles": {
+            m.name: [group.title for group in groups if any(each is m for each in group.models)] for m in models
+        },
+        "remarks": remarks(models),
+        "measures": _bars(groups, pens),
+        "sizes": [sizes for group in groups if (sizes := _sizes(group, pens))["has"]],
+        "protocols": [_protocol(group, pens) for group in groups],
+    }
+
+
+def _bars(groups: Sequence[Group], pens: Pens) -> list[dict[str, Any]]:
+    """For each measure a plot: bars by protocol with their intervals, and words where there is no value."""
+    made = []
+    measures = comparable([(model, group.protocol) for group in groups for model in group.models])
+    for key in sorted(measures, key=lambda name: name.startswith(("accuracy", "agreement"))):  # these last
+        able = {
+            group.title: {m.name: m for m in group.models if f"{group.protocol}/{key}" in m.metrics} for group in groups
+        }
+        among = [group for group in groups if able[group.title]]
+        if not among:
             continue
-        pictured = Counter(place for model, name in members for place in _pictured(model, name))
-        shown = [place for place, _ in pictured.most_common(max(1, MOST_FILMED // len(members)))]
-        for model, name in members:
-            with without_old():
-                places = [place for place in _pictured(model, name) if place in shown]
-                of_films = {str(_film(films, id, model, name, place)): _shown(model, name, place) for place in places}
-                found[model.name][id]["films"] = of_films
-        first, name = members[0]
-        tolerances = [tolerance(model, name) for model, name in members if f"{name}/layers" in model.arrays]
-        protocols.append(
-            {
-                "id": id,
-                "title": _title(id, options),
-                "name": name,
-                "options": options[id][1],
-                "along": found[first.name][id]["along"],
-                "correct": correct_class([first], name),
-                "rate": _rate(first, name),
-                "tolerance": next(iter(tolerances), None),
-                "images_left_out": len(pictured) - len(shown),
-            }
+        traces = [
+            _bar(name, key, among, pens) for name in dict.fromkeys(name for each in able.values() for name in each)
+        ]
+        data = dict.fromkeys(model.config["choices"]["data"] for each in able.values() for model in each.values())
+        yaxis = {"title": measure_of(key).unit, "rangemode": "tozero"}
+        figure = plot(
+            traces, 380, barmode="group", bargap=0.25, xaxis_automargin=True, xaxis_type="category", yaxis=yaxis
         )
-    return {"protocols": protocols, "remarks": remarks(models), "films": list(films.values()), "models": found}
+        note = f"Measured on different images: {', '.join(data)}." if len(data) > 1 else ""
+        made.append({"key": key, "text": measure_of(key).axis, "note": note, **figure})
+    return made
 
 
-def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:
-    """The protocol's name, and of its options those that tell it from others of that name."""
-    name, _ = options[id]
-    parts = {key: re.split(r", (?=\w+=)", text) for key, (of, text) in options.items() if of == name}
-    own = [part for part in parts[id] if part and any(part not in others for others in parts.values())]
-    return f"{name} ({', '.join(own)})" if own else name
+def _bar(name: str, key: str, among: Sequence[Group], pens: Pens) -> go.Bar:
+    found = {group.title: (np.full(3, np.nan), "not measured", "not measured") for group in among}
+    for group in among:
+        for model in group.models:
+            if model.name == name and f"{group.protocol}/{key}" in model.metrics:
+                mean, low, high = measure_of(key).factor * np.array(
+                    interval_in(model.metrics, f"{group.protocol}/{key}")
+                )
+                images = number(model.metrics.get(f"{group.protocol}/n", len(group.of(model, "places"))), 0)
+                text = f"{mean:.4g} ({low:.4g} to {high:.4g}), {images} images"
+                found[group.title] = (np.array([mean, low, high]), f"{mean:.3g}", text)
+    ends, labels, texts = zip(*found.values(), strict=True)
+    mean, low, high = np.array(ends).T
+    errors = {"array": np.nan_to_num(high - mean), "arrayminus": np.nan_to_num(mean - low), "color": NEUTRAL}
+    return go.Bar(
+        name=words(name),
+        meta=[name],
+        x=[words(title) for title in found],
+        y=np.nan_to_num(mean),  # without height where there is no value, as the text says
+        text=labels,
+        textposition="outside",
+        textfont_size=10,
+        cliponaxis=False,
+        error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 0, **errors},
+        marker={"color": pens[name]["color"], "pattern_shape": PATTERNS[pens[name]["dash"]]},
+        customdata=texts,
+        hovertemplate="%{x}<br>%{customdata}",
+    )
 
 
-def _measured(model: Findings, protocol: str) -> dict[str, Any]:
-    arrays, metrics = model.arrays, model.metrics
-    positions, probability = arrays[f"{protocol}/positions"], arrays[f"{protocol}/probability"]
-    steps = _thinned(len(positions), MOST_STEPS)
-    looked_into = layers(model, protocol) if f"{protocol}/layers" in arrays else []
-    rate = _rate(model, protocol)
-    rates = {
-        name: _rounded(arrays[f"{protocol}/{rate}_{name}"][steps], 4)
-        for name in ("top1", "top5")
-        if f"{protocol}/{rate}_{name}" in arrays
-    }
+def _rate(group: Group, model: Findings) -> str:
+    return "agreement" if by_answer(model, group.protocol) else "accuracy"
+
+
+def _sizes(group: Group, pens: Pens) -> dict[str, Any]:
+    """Accuracy, or agreement, by size, thin for the top 5."""
+    traces = []
+    for k, width, more in ((1, 2.0, ""), (5, 1.0, ", top 5")):
+        for model in group.models:
+            if (values := model.arrays.get(f"{group.protocol}/{_rate(group, model)}_top{k}")) is not None:
+                steps = group.steps(model)
+                positions, ends = group.of(model, "positions")[steps], percent(values[steps])
+                how = {"mode": "lines+markers", "marker": {"size": 4}, "hovertemplate": "%{y:.1f} %"}
+                curve = line(model.name, positions, ends[:, 0], pens, width, **how)
+                traces += [band(model.name, positions, ends, pens), curve.update(name=curve.name + more)]
+    rate = " or ".join(dict.fromkeys(_rate(group, model) for model in group.models))
+    xaxis, yaxis = {"title": words(group.along), "showspikes": True}, {"title": f"{rate} (%)", "range": [-2, 102]}
+    figure = plot(traces, 380, hovermode="x unified", xaxis=xaxis, yaxis=yaxis)
+    return {"title": group.title, "rate": rate.capitalize(), **figure}
+
+
+def _protocol(group: Group, pens: Pens) -> dict[str, Any]:
+    models = group.models
+    filmed, left_out = films(group, pens)
+    lengths = dict.fromkeys(str(len(group.of(model, "positions"))) for model in models)
+    partly = [model.name for model in models if model.metrics.get(f"{group.protocol}/complete", 1) != 1]
+    notes = [
+        group.along,
+        str(group.of(models[0], "options")),
+        f"paths of {', '.join(lengths)} positions" if len(lengths) > 1 else "",
+        f"measured on a part of the images: {', '.join(partly)}" if partly else "",
+        f"the pictures of {left_out} more images are not on this page" if left_out else "",
+    ]
     return {
-        "along": str(arrays[f"{protocol}/along"]),
-        "data": model.config["choices"]["data"],
-        "images": metrics.get(f"{protocol}/n", len(probability)),
-        "complete": metrics.get(f"{protocol}/complete", 1) == 1,
-        "measures": {
-            measure: list(interval(model, f"{protocol}/{measure}"))
-            for of_top in along_paths(metrics).values()
-            for measure in (each.name for each in of_top)
-            if f"{protocol}/{measure}" in metrics
-        },
-        "steps": len(positions),
-        "positions": positions[steps].tolist(),
-        "heat": _heat(probability[:, steps], arrays[f"{protocol}/places"]) if len(positions) > 1 else None,
-        "layers": {
-            "names": [layer.layer for layer in looked_into],
-            "depths": [layer.depth for layer in looked_into],
-            "pools": [layer.pool for layer in looked_into],
-            "intervals": [_rounded(layer.interval, 3) for layer in looked_into],
-            "images": _rounded(_by_image(model, protocol), 2) if looked_into else [],
-        },
-        "rates": rates,
+        "title": group.title,
+        "note": f"{'; '.join(filter(None, notes))}.",
+        "correct": correct_class(models, group.protocol),
+        "heat": [_heat(group, model) for model in models if len(group.of(model, "positions")) > 1],
+        "depth": _depth(group, pens),
+        "films": filmed,
     }
 
 
-def _rate(model: Findings, protocol: str) -> str:
-    return "agreement" if by_answer(model, protocol) else "accuracy"
-
-
-def _by_image(model: Findings, protocol: str) -> np.ndarray:
-    """Non-shiftability of evenly many of the images, in the layers that were looked into."""
-    by_image = model.arrays[f"{protocol}/nonshiftability_by_image"]
-    return by_image[_thinned(len(by_image), MOST_LINES)]
-
-
-def _heat(probability: np.ndarray, places: np.ndarray) -> dict[str, Any]:
-    """Rows (N, S) sorted by their sum, the largest first."""
+def _heat(group: Group, model: Findings) -> dict[str, Any]:
+    """A row for each image, sorted by their sum, the largest at the top."""
+    probability, positions, steps = group.of(model, "probability"), group.of(model, "positions"), group.steps(model)
     order = np.argsort(-np.nansum(probability, axis=1), kind="stable")
-    rows = order[_thinned(len(order), min(MOST_ROWS, MOST_CELLS // probability.shape[1]))]
-    kept = probability[rows]
-    levels = np.where(np.isnan(kept), MISSING, np.rint(KNOWN * np.nan_to_num(kept)))
-    return {"places": places[rows].tolist(), "levels": packed(levels)}
+    rows = order[thinned(len(order), min(MOST_ROWS, MOST_CELLS // len(steps)))]
+    shown = np.rint(100 * probability[rows][:, steps])
+    images = model.metrics.get(f"{group.protocol}/n", len(probability))
+    text = f"{number(images, 0)} image{'s' * (images != 1)}"
+    if len(rows) < images:
+        text = f"{number(len(rows), 0)} of {text}, evenly spread over the order"
+    if len(steps) < len(positions):
+        text += f", {number(len(steps), 0)} of {number(len(positions), 0)} positions"
+    trace = go.Heatmap(
+        name=words(model.name),
+        meta=[model.name],
+        x=positions[steps],
+        y=[str(place) for place in group.of(model, "places")[rows].tolist()],
+        z=shown.astype(np.float32 if np.isnan(shown).any() else np.uint8),  # a byte each, where all are known
+        zmin=0,
+        zmax=100,
+        colorscale=colour_scale(PROBABILITY_MAP),
+        showscale=False,
+        hovertemplate="test image %{y}, at %{x}: %{z:.0f} %<extra></extra>",
+    )
+    xaxis = {"title": words(group.along), "showgrid": False}
+    yaxis = {"type": "category", "autorange": "reversed", "visible": False}
+    margin = {"l": 12, "r": 12, "t": 4, "b": 44}
+    figure = plot([trace], 300, margin=margin, plot_bgcolor=MISSING_COLOUR, xaxis=xaxis, yaxis=yaxis)
+    return {"name": model.name, "text": text, **figure}
 
 
-def _pictured(model: Findings, protocol: str) -> list[int]:
-    """The images that are shown moving; on a path of one frame nothing moves."""
-    moving = len(model.arrays[f"{protocol}/positions"]) > 1
-    return model.arrays[f"{protocol}/shown"].tolist() if moving and f"{protocol}/frames" in model.arrays else []
+def _depth(group: Group, pens: Pens) -> dict[str, Any] | None:
+    """Non-shiftability by depth: by layer where all have the same, else by the share of convolutions passed.
 
-
-def _film(films: dict[tuple[Any, ...], dict[str, Any]], id: str, model: Findings, protocol: str, place: int) -> int:
-    """The number of the film of this image under this protocol, among those that there are so far and itself."""
-    frames = model.arrays[f"{protocol}/frames"][_pictured(model, protocol).index(place)]
-    path, positions = (model.arrays[f"{protocol}/{name}"].tolist() for name in ("positions", "frame_positions"))
-    key = (id, place, *path, frames.shape, frames.tobytes())
-    if key not in films:
-        pictures = [picture(frame, FRAME_SIDE) for frame in frames]
-        films[key] = {"protocol": id, "place": place, "positions": positions, "frames": pictures}
-    return list(films).index(key)
-
-
-def _shown(model: Findings, protocol: str, place: int) -> dict[str, Any]:
-    """The curve of a shown image, the sums of its last feature maps that respond most, and a map of some layers."""
-    arrays = model.arrays
-    number = _pictured(model, protocol).index(place)
-    steps = _thinned(len(arrays[f"{protocol}/positions"]), MOST_STEPS)
-    sums = arrays[f"{protocol}/sums"][number] if f"{protocol}/sums" in arrays else np.empty((len(steps), 0))
-    strongest = np.argsort(-sums.mean(0), kind="stable")[:MOST_MAPS]
-    prefix = f"{protocol}/maps/"
-    return {
-        "curve": _rounded(arrays[f"{protocol}/curve"][number][steps], 4),
-        "strongest": strongest.tolist(),
-        "sums": _rounded(_relative(sums)[steps][:, strongest].T, 3),
-        "maps": [
-            _maps(key.removeprefix(prefix), np.nan_to_num(maps[number].astype(float), posinf=0, neginf=0))
-            for key, maps in arrays.items()
-            if key.startswith(prefix)
-        ],
-    }
-
-
-def _maps(layer: str, maps: np.ndarray) -> dict[str, Any]:
-    """A layer's map at each frame (T, h, w), in bytes between 0 and the largest value."""
-    size = maps.shape[1:]
-    height, width = (max(1, round(side * min(1, MAP_SIDE / max(size)))) for side in size)
-    small = np.stack([np.asarray(_shrunk(map, height, width)) for map in maps])
-    levels = np.rint(255 * np.clip(small, 0, None) / (small.max() if small.max() > 0 else 1))
-    relative = _rounded(_relative(maps.sum((1, 2))), 3)
-    return {"layer": layer, "size": size, "shape": (height, width), "levels": packed(levels), "sums": relative}
-
-
-def _shrunk(map: np.ndarray, height: int, width: int) -> Image.Image:
-    return Image.fromarray(map.astype(np.float32)).resize((width, height), Image.Resampling.BOX)
-
-
-def _relative(sums: np.ndarray) -> np.ndarray:
-    """Relative to their mean along the first axis, NaN where that is 0."""
-    mean = sums.mean(0)
-    return sums / np.where(mean == 0, np.nan, mean)
-
-
-def _thinned(count: int, most: int) -> np.ndarray:
-    """All of so many places, or ``most`` of them, evenly spread."""
-    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
-
-
-def _rounded(values: Any, digits: int) -> Any:
-    return np.round(np.asarray(values, float), digits).tolist()
+    Steps are counted where all paths are as long, else it is their share.
+    """
+    models = [model for model in group.models if group.deep(model)]
+    if not models:
+        return None
+    alike = len({tuple(group.of(model, "layers").tolist()) for model in models}) == 1
+    counted = len({len(group.of(model, "positions")) for model in models}) == 1
+    traces: list[Any] = []
+    for model in models:
+        found, scale = layers(model, group.protocol), 1 if counted else 100 / (len(group.of(model, "positions")) - 1)
+        names, deepest = [words(layer.layer) for layer in found], max(1, *(layer.depth for layer in found))
+        x: list[Any] = names if alike else [layer.depth / deepest for layer in found]
+        ends = scale * np.array([layer.interval for layer in found])
+        images = group.of(model, "nonshiftability_by_image")
+        images = scale * images[thinned(len(images), MOST_LINES)].astype(np.float32)
+        joined = np.pad(images, ((0, 0), (0, 1)), constant_values=np.nan).ravel()
+        thin = {"hoverinfo": "skip", "showlegend": False, "opacity": min(0.4, 10 / len(images))}
+        marker = {"symbol": ["square" if layer.pool else "circle" for layer in found], "line_width": 0}
+        marker["size"] = [10 if layer.pool else 6 for layer in found]
+        how = {"mode": "lines+markers", "text": names, "hovertemplate": "%{text}: %{y:.2f}", "marker": marker}
+        traces += [
+            line(model.name, [*x, None] * len(images), joined, pens, 0.5, **thin).update(line_dash="solid"),
+            band(model.name, x, ends, pens),
+            line(model.name, x, ends[:, 0], pens, 1.5, **how),
+        ]
+    over = " or ".join(f"{100 * share:g} %" for share in sorted({tolerance(model, group.protocol) for model in models}))
+    text = f"{'steps' if counted else 'share of the steps, in percent,'} at which<br>a sum changes by over {over}"
+    yaxis = {"title": {"text": text, "font_size": 11}, "rangemode": "tozero"}
+    xaxis = {"type": "category", "tickangle": -45} if alike else {"title": "share of the convolutions passed"}
+    return plot(traces, 400, margin_b=72, xaxis=xaxis, yaxis=yaxis)

@@ -1,5 +1,6 @@
-"""What the page shows of some runs, as plain numbers and text for its JSON. Needs no torch."""
+"""What the page shows of some models: of each data set its table, its plots and its shift explorer. Needs no torch."""
 
+import base64
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -7,141 +8,108 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lit_shift.figures import VARIATION_EDGES, LayerDistance, variation_counts
-from lit_shift.filters import family, taps
 from lit_shift.results import gallery
-from lit_shift.results.comparison import MEASURES, PUBLISHED, agreement, any_published
-from lit_shift.results.frame import filter_of
-from lit_shift.results.page import paths
-from lit_shift.results.page.render import packed, picture
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.results.page import paths, plots, zhang
+from lit_shift.results.page.pictures import picture
+from lit_shift.results.page.table import alone, number, table
+from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10
+
+# Few classes have these colours, many go around the colour wheel.
+CLASS_COLOURS = ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"]
+CLASS_COLOURS += ["#bab0ac"]
 
 
 def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
     """The argument of :func:`lit_shift.results.page.render.render`.
 
-    Of each data set, measured on its own test images, ``sets`` have what is shown of one: nothing of another shares a
-    picture with it.
+    ``sets`` has an entry for each data set, measured on its own test images; sets share no figure.
 
     Args:
         models: what is drawn: runs, and classifiers from elsewhere.
         rows: the table, made of the runs.
         unfinished: name and state of each run that is in no row.
     """
-    kinds = {"run": [model for model in models if model.trained]}
-    kinds["classifier"] = [model for model in models if not model.trained]
-    counted = [f"{len(members)} {kind}{'s' * (len(members) != 1)}" for kind, members in kinds.items() if members]
+    kinds = {"run": sum(model.trained for model in models), "classifier": sum(not model.trained for model in models)}
+    counted = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count]
+    groups = gallery.by_images(models) or {"": []}
     return {
-        "title": f"lit_shift: {', '.join(counted)}",
-        "unfinished": [{"run": name, "note": note} for name, note in unfinished],
-        "sets": [_set(name, members, rows) for name, members in gallery.by_images(models).items()],
+        "title": f"lit_shift: {', '.join(counted) or 'no runs'}",
+        "sets": [_set(name, members, rows, unfinished) for name, members in groups.items()],
     }
 
 
-def _set(name: str, models: Sequence[Findings], all_rows: pd.DataFrame) -> dict[str, Any]:
+def _set(
+    name: str, models: Sequence[Findings], all_rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
     """What is shown of models that were measured on the same test images."""
-    runs, elsewhere = ([model for model in models if model.trained is trained] for trained in (True, False))
-    here = {run.name for run in runs}
-    rows = all_rows.loc[[names[0] in here for names in all_rows["runs"]]]
-    protocols = {name: row.recipe for row in all_rows.itertuples() for name in row.runs}
-    # First the images that most runs show.
-    count = Counter(place for run in runs for place in _kept(run))
-    shown = sorted(count, key=lambda place: (-count[place], place))
-    images = {place: gallery.show(runs, place) for place in shown}
-    return {
+    pens = plots.pens(models)
+    by_name = {model.name: model for model in models}
+    rows = all_rows.loc[[names[0] in by_name for names in all_rows["runs"]]]
+    runs = [by_name[name] for names in rows["runs"] for name in names]
+    places, along = _images(runs), paths.content(models, pens)
+    shown: dict[str, Any] = {
+        "equivariance": zhang.equivariance(runs),
+        "variation": zhang.variation(runs, pens),
+        "tv": zhang.tv(runs, pens),
+        "explorer": _explorer(runs, places),
+    }
+    plotted = [*shown["equivariance"], *shown["explorer"]["runs"], shown["variation"], shown["tv"]]
+    drawn = Counter(name for name, titles in along["titles"].items() if titles) + Counter(
+        name for each in plotted for name in each["has"]
+    )
+    counts = [[number(run.metrics.get(f"test/{key}"), 0) for key in ("images", "shifts")] for run in runs]
+    measured = dict.fromkeys(f"{images} images at {shifts} shifts" for images, shifts in counts)
+    return shown | {
         "name": name,
-        "rows": [_row(row) for row in rows.to_dict("records")],
-        "foot": [_foot(recipe, members) for recipe, members in rows.groupby("recipe") if any_published(members)],
-        "published": [
-            {"filter": filter, "family": family(filter), "taps": taps(filter), "aug": aug} | rates
-            for (filter, aug), rates in PUBLISHED.items()
-            if any(of_cifar10(run.config) for run in runs)
-        ],
-        "runs": [_run(run, protocols[run.name], shown) for run in runs if run.name in protocols],
-        "images": [
-            {"index": place, "label": label, "png": picture(pixels)} for place, (pixels, label) in images.items()
-        ],
-        "classes": list(runs[0].config["classes"]) if runs else [],
-        "size": list(next(iter(images.values()))[0].shape[1:]) if images else [],
-        "elsewhere": [
-            {"id": model.name, "name": model.name, "data": model.config["choices"]["data"]} for model in elsewhere
-        ],
-        "paths": paths.content(models),
-    }
-
-
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: row[key] for key in ("pool", "filter", "aug", "n", "notes", "runs")}
-    return {
-        **kept,
-        "family": family(row["filter"]),
-        "taps": taps(row["filter"]),
-        "protocol": row["recipe"],
-        **{
-            measure: {
-                key: row[f"{measure}{end}"] for key, end in (("mean", ""), ("std", "_std"), ("published", "_published"))
-            }
-            | {mark: row[f"{measure}_mark"] == mark for mark in ("best", "worst")}
-            for measure in MEASURES
-        },
-    }
-
-
-def _foot(protocol: Any, rows: pd.DataFrame) -> dict[str, Any]:
-    agreements = {measure: agreement(rows, measure) for measure in MEASURES}
-    return {
-        "protocol": protocol,
-        "rows": max((a.rows for a in agreements.values() if a), default=0),
-        **{measure: a._asdict() if a else None for measure, a in agreements.items()},
-    }
-
-
-def _run(run: Findings, protocol: str, shown: Sequence[int]) -> dict[str, Any]:
-    arrays = run.arrays
-    tv, course = run.under("tv"), gallery.filter_tv_course(run)
-    orbits = dict(zip(_kept(run), arrays.get("probabilities", ()), strict=False))
-    counts = variation_counts(arrays["variation"]).tolist() if "variation" in arrays else None
-    distances: dict[str, LayerDistance] = {}
-    with without_old():
-        distances = gallery.layer_distances(run)
-    return {
-        "id": run.name,
-        "name": run.name,
-        "pool": run.config["choices"]["pool"],
-        "filter": filter_of(run.config),
-        "aug": run.config["aug"],
-        "seed": run.config["seed"],
-        "protocol": protocol,
-        "images": run.metrics.get("test/images"),
-        "shifts": run.metrics.get("test/shifts"),
-        "variation": run.metrics.get("test/variation"),
-        "tv": {
-            "layers": list(tv),
-            "final": list(tv.values()),
-            "epochs": course["epoch"].tolist() if course else [],
-            "course": [course[layer].tolist() for layer in tv] if course else [],
-        },
-        "equivariance": [
-            {
-                "layer": layer,
-                "resolution": list(distance.resolution),
-                "top": distance.between_images,
-                "map": np.round(distance.by_shift, 5).tolist(),
-            }
-            for layer, distance in distances.items()
-        ],
-        "variations": counts and {"edges": VARIATION_EDGES.tolist(), "counts": counts},
-        "stability": {
-            str(place): np.round(arrays["diagonal"][place], 4).tolist()
-            for place in shown
-            if place < len(arrays.get("diagonal", ()))
-        },
-        "probabilities": {str(place): packed(np.rint(255 * values)) for place, values in orbits.items()},
-        "predictions": {str(place): packed(values.argmax(-1)) for place, values in orbits.items()},
+        "measured": f"Measured on {'; '.join(measured)}." if measured else "",
+        "pens": pens,
+        "runs": [run.name for run in runs],
+        "plane": zhang.plane(rows, any(of_cifar10(run.config) for run in runs)),
+        "course": zhang.course(runs, pens),
+        "stability": zhang.stability(runs, places, pens),
+        "table": table(rows, unfinished, drawn),
+        "elsewhere": alone([model for model in models if not model.trained], along["titles"]),
+        "paths": along,
     }
 
 
 def _kept(run: Findings) -> list[int]:
     """The images that a run can show at every shift; a class is a byte in the page."""
     return run.arrays["shown"].tolist() if "shown" in run.arrays and len(run.config["classes"]) <= 256 else []
+
+
+def _images(runs: Sequence[Findings]) -> list[int]:
+    """The images that runs keep, first those that most do."""
+    count = Counter(place for run in runs for place in _kept(run))
+    return sorted(count, key=lambda place: (-count[place], place))
+
+
+def _explorer(runs: Sequence[Findings], places: Sequence[int]) -> dict[str, Any]:
+    """The images, and each run's answers at all shifts."""
+    orbits = {run.name: dict(zip(_kept(run), run.arrays.get("probabilities", ()), strict=False)) for run in runs}
+    places = [place for place in places if any(place in kept for kept in orbits.values())]
+    images = {place: gallery.show(runs, place) for place in places}
+    classes = list(runs[0].config["classes"]) if runs else []
+    return {
+        "images": {place: {"label": label, "picture": picture(pixels)} for place, (pixels, label) in images.items()},
+        "classes": classes,
+        "colours": CLASS_COLOURS if len(classes) <= len(CLASS_COLOURS) else _wheel(len(classes)),
+        "size": next((pixels.shape[1:] for pixels, _ in images.values()), (1, 1)),
+        "runs": [
+            {"name": name, "has": [name], "answers": {place: _answers(values) for place, values in kept.items()}}
+            for name, kept in orbits.items()
+            if kept
+        ],
+    }
+
+
+def _wheel(count: int) -> list[str]:
+    """Colours in steps of the golden angle, so that neighbours differ."""
+    return [f"hsl({k * 137.5 % 360:g} {55 + k % 2 * 20}% {45 + k % 3 * 10}%)" for k in range(count)]
+
+
+def _answers(probabilities: np.ndarray) -> dict[str, str]:
+    """Probabilities (H, W, K) and the likeliest class (H, W), a byte each, in base64."""
+    levels = {"probabilities": np.rint(255 * np.nan_to_num(probabilities)), "predictions": probabilities.argmax(-1)}
+    return {key: base64.b64encode(values.astype(np.uint8).tobytes()).decode() for key, values in levels.items()}

@@ -1,4 +1,4 @@
-"""What the page gets of measurements along paths: read back from its text, it is what was measured."""
+"""What the page gets of measurements along paths: read back from its plots, it is what was measured."""
 
 import base64
 import io
@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from plotly.utils import PlotlyJSONEncoder
 
-from lit_shift.results.page import render
 from lit_shift.results.page.paths import content
+from lit_shift.results.page.plots import pens
 from lit_shift.runs.findings import Findings
 from tests.findings import config
 
@@ -79,116 +80,111 @@ def model(name, *measured, of=ELSEWHERE):
     return Findings(name, of, metrics, [], {key: value for _, found in measured for key, value in found.items()})
 
 
-def as_page_holds(models):
-    """The content as the page reads it."""
-    return json.loads(render._inline_json(content(models)))
+def shown(*models):
+    """The content for these models, which is JSON."""
+    return json.loads(json.dumps(content(models, pens(models)), cls=PlotlyJSONEncoder))
 
 
 def one(measured):
     """Of one model under one protocol."""
-    found = as_page_holds([model("a", measured)])
-    ((_, by_protocol),) = found["models"].items()
-    ((_, result),) = by_protocol.items()
-    return result
+    (protocol,) = shown(model("a", measured))["protocols"]
+    return protocol
 
 
-def levels(text, *shape):
-    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(shape)
+def read(values):
+    """An array as plotly writes it."""
+    if not isinstance(values, dict):
+        return np.array(values, float)
+    array = np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"].replace("u1", "uint8"))
+    return array.reshape([int(side) for side in values["shape"].split(",")]) if "shape" in values else array
 
 
 def pixels(url):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
 
 
 def test_rows_of_the_heat_map_are_sorted_and_keep_their_place():
-    metrics, arrays = under()
-    arrays["embed/probability"][1, 3] = np.nan
-    heat = one((metrics, arrays))["heat"]
-    given, places = arrays["embed/probability"].astype(float), arrays["embed/places"].tolist()
-    totals = [sum(value for value in row if value == value) for row in given.tolist()]
-    expected = sorted(range(6), key=lambda row: -totals[row])
-    assert heat["places"] == [places[row] for row in expected]
-    read = levels(heat["levels"], 6, 9)
-    known = ~np.isnan(given[expected])
-    assert (read == 255).tolist() == (~known).tolist()
-    np.testing.assert_allclose(read[known] / 254, given[expected][known], atol=0.5 / 254 + 1e-6)
+    for missing in (False, True):
+        metrics, arrays = under()
+        if missing:
+            arrays["embed/probability"][1, 3] = np.nan
+        ((trace,),) = (heat["data"] for heat in one((metrics, arrays))["heat"])
+        given, places = arrays["embed/probability"].astype(float), arrays["embed/places"].tolist()
+        totals = [sum(value for value in row if value == value) for row in given.tolist()]
+        expected = sorted(range(6), key=lambda row: -totals[row])
+        assert trace["y"] == [str(places[row]) for row in expected]
+        np.testing.assert_allclose(read(trace["z"]), 100 * given[expected], atol=0.501)
 
 
 def test_of_many_images_and_long_paths_evenly_many_are_kept():
-    result = one(under(images=1000, steps=20))
-    assert (result["images"], len(result["heat"]["places"])) == (1000, 256)
-    totals = levels(result["heat"]["levels"], 256, 20).sum(1, dtype=int)
+    (heat,) = one(under(images=1000, steps=20))["heat"]
+    assert heat["text"] == "256 of 1,000 images, evenly spread over the order"
+    totals = read(heat["data"][0]["z"]).sum(1, dtype=int)
+    assert len(totals) == 256
     assert (np.diff(totals) <= 10).all()  # sorted, but for rounding
-    metrics, arrays = under(images=1000, steps=224)
-    rows = len(one((metrics, arrays))["heat"]["places"])
-    assert 100 < rows < 256
-    result = one(under(steps=5000, images=3))
-    assert (result["steps"], len(result["positions"])) == (5000, 1024)
-    assert (result["positions"][0], result["positions"][-1]) == (-2499, 2500)
-    film = result["films"]["0"]
-    assert len(film["sums"][0]) == len(film["curve"]) == 1024
-
-
-def test_measures_have_their_intervals_where_there_are_some():
-    metrics, arrays = under()
-    del metrics["embed/mad_ci95_low"], metrics["embed/mad_ci95_high"]
-    measures = one((metrics, arrays))["measures"]
-    changes = ["jaggedness_top1", "jaggedness_rate_top1", "jagged_fraction_top1"]
-    assert list(measures) == ["accuracy", *changes, "mad"]
-    assert measures["mad"] == [metrics["embed/mad"], None, None]
-    assert measures["accuracy"] == [metrics[f"embed/accuracy{end}"] for end in ("", "_ci95_low", "_ci95_high")]
+    (heat,) = one(under(images=1000, steps=224))["heat"]
+    assert 100 < len(heat["data"][0]["y"]) < 256
+    protocol = one(under(steps=5000, images=3))
+    positions = read(protocol["heat"][0]["data"][0]["x"])
+    assert (len(positions), positions[0], positions[-1]) == (1024, -2499, 2500)
+    assert "1,024 of 5,000 positions" in protocol["heat"][0]["text"]
+    (film,) = protocol["films"]
+    assert {len(read(trace["y"])) for trace in [*film["data"], *film["sums"][0]["data"]]} == {1024}
 
 
 def test_what_is_no_path_has_accuracies_alone():
     metrics, arrays = under("placement", ordered=False)
-    result = one((metrics, arrays))
-    assert list(result["measures"]) == ["accuracy"]
-    assert result["layers"]["names"] == result["films"]["0"]["maps"] == result["films"]["0"]["sums"] == []
-    np.testing.assert_allclose(result["rates"]["top5"], arrays["placement/accuracy_top5"], atol=1e-4)
+    made = shown(model("a", (metrics, arrays)))
+    assert [measure["key"] for measure in made["measures"]] == ["accuracy"]
+    (protocol,) = made["protocols"]
+    assert protocol["depth"] is None
+    (film,) = protocol["films"]
+    assert film["maps"] == film["sums"] == []
+    assert [trace["mode"] for trace in film["data"]] == ["markers"]  # frames that are no small step apart
 
 
 def test_a_single_frame_is_no_path():
-    result = one(under("whole", steps=1, ordered=False))
-    assert (result["heat"], result["films"]) == (None, {})
-
-
-def test_every_protocol_has_the_tolerance_that_it_was_measured_with():
-    strict, lax = (under(options=f"tolerance={tolerance}", tolerance=tolerance) for tolerance in (0.07, 0.5))
-    models = [model("a", strict, under("placement", 5, ordered=False)), model("b", lax)]
-    found = {protocol["title"]: protocol["tolerance"] for protocol in as_page_holds(models)["protocols"]}
-    assert found == {"embed (tolerance=0.07)": 0.07, "placement": None, "embed (tolerance=0.5)": 0.5}
+    protocol = one(under("whole", steps=1, ordered=False))
+    assert (protocol["heat"], protocol["films"]) == ([], [])
 
 
 def test_protocols_of_one_name_are_told_apart_by_the_options_that_differ():
     circular = [under("circular", options=f"path={path}, box=[0.1, {0.2 * n}], seed=0") for n, path in enumerate("vd")]
     embed = [under(options=options) for options in ("fill=black, seed=0", "size=9, fill=black, seed=0")]
     models = [model(name, *measured) for name, *measured in zip("ab", circular, embed, strict=True)]
-    found = as_page_holds(models)["protocols"]
-    assert [protocol["title"] for protocol in found] == [
+    assert [protocol["title"] for protocol in shown(*models)["protocols"]] == [
         "circular (path=v, box=[0.1, 0.0])",
         "embed",
         "circular (path=d, box=[0.1, 0.2])",
         "embed (size=9)",
     ]
-    assert len({protocol["id"] for protocol in found}) == 4
-    assert {protocol["title"] for protocol in as_page_holds(models[:1])["protocols"]} == {"circular", "embed"}
+    assert {protocol["title"] for protocol in shown(models[0])["protocols"]} == {"circular", "embed"}
 
 
 def test_models_on_one_path_share_their_frames():
     same, other = under(seed=1), under(seed=2)
-    found = as_page_holds([model(name, measured) for name, measured in zip("abc", (same, same, other), strict=True)])
-    assert len(found["films"]) == 2
-    assert [list(by["embed (fill=black)"]["films"]) for by in found["models"].values()] == [["0"], ["0"], ["1"]]
+    (protocol,) = shown(*(model(name, of) for name, of in zip("abc", (same, same, other), strict=True)))["protocols"]
+    films = sorted(protocol["films"], key=lambda film: film["label"])
+    assert [film["label"] for film in films] == ["test image 2 of a, b", "test image 2 of c"]
     frames = same[1]["embed/frames"][0]
-    np.testing.assert_array_equal([pixels(url) for url in found["films"][0]["frames"]], frames.transpose(0, 2, 3, 1))
-    assert found["films"][0]["positions"] == same[1]["embed/frame_positions"].tolist()
-    assert found["films"][0]["place"] == 2
+    np.testing.assert_array_equal([pixels(url) for url in films[0]["frames"]], frames.transpose(0, 2, 3, 1))
+    images = films[0]["layout"]["images"]
+    assert [(each["source"], each["x"]) for each in images] == list(
+        zip(films[0]["frames"], same[1]["embed/frame_positions"].tolist(), strict=True)
+    )
+
+
+def test_the_image_that_answers_change_most_on_comes_first():
+    metrics, arrays = under(shown=(5, 8))
+    for steady, first in ((0, 8), (1, 5)):
+        arrays["embed/curve"][steady], arrays["embed/curve"][1 - steady] = 0.5, np.arange(9) % 2
+        assert one((metrics, arrays))["films"][0]["title"] == f"test image {first}"
 
 
 def test_large_frames_shrink():
     metrics, arrays = under(side=200)
     arrays["embed/frames"][:] = np.linspace(0, 255, 200).astype(np.uint8)
-    (film,) = as_page_holds([model("a", (metrics, arrays))])["films"]
+    (film,) = one((metrics, arrays))["films"]
     shrunk = pixels(film["frames"][0]).astype(int)
     assert shrunk.shape == (128, 128, 3)
     assert np.abs(shrunk - np.linspace(0, 255, 128)[:, None]).max() < 12
@@ -197,57 +193,63 @@ def test_large_frames_shrink():
 def test_of_many_models_fewer_images_are_shown_but_one_always():
     many = under(shown=(5, 8, 11))
     for count, kept in ((2, 3), (20, 2), (60, 1)):
-        found = as_page_holds([model(str(number), many) for number in range(count)])
-        assert [film["place"] for film in found["films"]] == [5, 8, 11][:kept]
-        assert found["protocols"][0]["images_left_out"] == 3 - kept
+        (protocol,) = shown(*(model(str(number), many) for number in range(count)))["protocols"]
+        assert {film["title"] for film in protocol["films"]} == {f"test image {n}" for n in [5, 8, 11][:kept]}
+        assert (f"the pictures of {3 - kept} more images" in protocol["note"]) == (kept < 3)
 
 
 def test_sums_are_relative_to_their_mean_and_the_strongest_come_first():
-    metrics, arrays = under(shown=(5, 8))
-    arrays["embed/sums"][1, :, :3] = 0
-    arrays["embed/sums"][1, :, 17] += 5
-    found = one((metrics, arrays))["films"]["1"]
-    given = arrays["embed/sums"][1].astype(float).tolist()
+    metrics, arrays = under()
+    arrays["embed/sums"][0, :, :3] = 0
+    arrays["embed/sums"][0, :, 17] += 5
+    ((plot,),) = (film["sums"] for film in one((metrics, arrays))["films"])
+    given = arrays["embed/sums"][0].astype(float).tolist()
     means = [sum(row[channel] for row in given) / 9 for channel in range(20)]
     strongest = sorted(range(20), key=lambda channel: -means[channel])[:16]
-    assert found["strongest"] == strongest
+    assert [int(trace["hovertemplate"].split()[1].strip(",")) for trace in plot["data"]] == strongest
     assert strongest[0] == 17
-    expected = [[row[channel] / means[channel] for row in given] for channel in strongest]
-    np.testing.assert_allclose(found["sums"], expected, atol=1e-3)
-    silent = metrics, arrays | {"embed/sums": np.zeros_like(arrays["embed/sums"])}
-    assert one(silent)["films"]["0"]["sums"] == [[None] * 9] * 16
+    for trace, channel in zip(plot["data"], strongest, strict=True):
+        expected = [row[channel] / means[channel] for row in given]
+        np.testing.assert_allclose(read(trace["y"]), expected, rtol=1e-5)
+    ((silent,),) = (
+        film["sums"] for film in one((metrics, arrays | {"embed/sums": np.zeros_like(arrays["embed/sums"])}))["films"]
+    )
+    assert all(np.isnan(read(trace["y"])).all() for trace in silent["data"])
 
 
 def test_maps_are_levels_of_their_layers_largest_value_and_large_ones_are_averaged():
     metrics, arrays = under(side=64)
     given = arrays["embed/maps/conv1"]
     given[:, :, :8] = -1
-    large, small = one((metrics, arrays))["films"]["0"]["maps"]
-    assert (large["layer"], large["size"], large["shape"]) == ("conv1", [64, 64], [32, 32])
-    means = given[0].reshape(8, 32, 2, 32, 2).mean((2, 4))
-    np.testing.assert_allclose(levels(large["levels"], 8, 32, 32), 255 * means.clip(0) / means.max(), atol=0.5 + 1e-3)
+    ((maps,),) = (film["maps"] for film in one((metrics, arrays))["films"])
+    large, small = maps["layers"]
+    assert (large["title"], small["title"]) == ("conv1 [64x64]", "conv2 [1x1]")
+    means = np.concatenate(given[0].reshape(8, 32, 2, 32, 2).mean((2, 4)), axis=1)
+    strip = pixels(large["strip"])
+    assert strip.shape == (32, 8 * 32, 3)
+    green = strip[..., 1].astype(int)  # which rises throughout viridis
+    assert (np.diff(green.ravel()[np.argsort(means.ravel())]) >= -1).all()
+    assert green[means == means.max()].min() == 231
+    assert set(green[means <= 0].tolist()) == {1}
     totals = given[0].sum((1, 2), dtype=float)
-    np.testing.assert_allclose(large["sums"], totals / totals.mean(), atol=1e-3)
-    values = arrays["embed/maps/conv2"][0].ravel()
-    np.testing.assert_allclose(levels(small["levels"], 8), 255 * values / values.max(), atol=0.5 + 1e-3)
+    assert [each["text"] for each in large["sums"]] == [f"{each:.2f}" for each in totals / totals.mean()]
+    off = [abs(each - 1) > 0.2 for each in arrays["embed/maps/conv2"][0].ravel() / arrays["embed/maps/conv2"][0].mean()]
+    assert [each["off"] for each in small["sums"]] == off
 
 
 def test_maps_of_a_network_that_is_silent_or_has_diverged():
     metrics, arrays = under()
     arrays["embed/maps/conv1"][:] = 0
     arrays["embed/maps/conv2"][:] = np.nan
-    for found in one((metrics, arrays))["films"]["0"]["maps"]:
-        assert not levels(found["levels"], -1).any()
-        assert found["sums"] == [None] * 8
+    ((maps,),) = (film["maps"] for film in one((metrics, arrays))["films"])
+    for layer in maps["layers"]:
+        assert len(np.unique(pixels(layer["strip"]).reshape(-1, 3), axis=0)) == 1
+        assert {each["text"] for each in layer["sums"]} == {"\N{EN DASH}"}
 
 
 def test_nothing_measured():
-    assert as_page_holds([model("a"), model("b", of=config())]) == {
-        "protocols": [],
-        "remarks": [],
-        "films": [],
-        "models": {},
-    }
+    made = shown(model("a"), model("b", of=config()))
+    assert made == {"titles": {"a": [], "b": []}, "remarks": [], "measures": [], "sizes": [], "protocols": []}
 
 
 def test_a_whole_table_adds_little():
@@ -258,5 +260,5 @@ def test_a_whole_table_adds_little():
         protocol = next(iter(arrays)).partition("/")[0]
         arrays |= {f"{protocol}/maps/{side}": rng.random((1, 8, side, side)) for side in (16, 8, 4)}
     measured.append(under("placement", 9, 1000, ordered=False))
-    text = render._inline_json(content([model(f"run-{number}", *measured) for number in range(38)]))
-    assert len(text) < 5e6
+    made = shown(*(model(f"run-{number}", *measured) for number in range(38)))
+    assert len(json.dumps(made)) < 9e6

@@ -1,121 +1,83 @@
 """The page, opened in Debian's chromium as a reader would: from a file, with a mouse and a keyboard."""
 
-import base64
-import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from lit_shift.results.page import paths
+from lit_shift.figures.style import COLOURS, FAMILY_COLOURS
+from lit_shift.measures import measure_of
+from lit_shift.results.comparison import PUBLISHED
 from lit_shift.results.page.render import render
-from lit_shift.results.page.runs import content as made
+from lit_shift.results.page.runs import content
 from lit_shift.runs.findings import Findings
 from tests.conftest import HANGS
-from tests.findings import arrays, build, findings
-from tests.results.page.test_paths import model, under
+from tests.findings import arrays, build, config, findings
+from tests.results.page.test_paths import under
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
 
 H = W = 32
 MINUS, MISSING = "\N{MINUS SIGN}", "\N{EN DASH}"
 EVIL = "</script><script>document.title = 'broken'</script><b>&amp;"
+ESCAPED = EVIL.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 CLASSES = ["cat", "dog", f"frog {EVIL}"]
-LAYERS = [("pixels", 32), ("pool1_ds", 16), ("softmax", 1)]
-CIFAR, DIGITS = "cifar10, vgg13, 200 epochs", "digits, vgg13, 20 epochs"
-PIXELS = {index: np.random.default_rng(index).integers(0, 256, (H, W, 3), dtype=np.uint8) for index in (3, 8)}
+PLAIN, AUG, TRI, SHORT, BARE = RUNS = ["max-delta", "max-delta-aug", f"tri5 {EVIL}", "tri5-short", "rect6-aug"]
+FILTERS = ["tri5", "delta", "delta", "rect6", "tri5"]
+NETS = [PLAIN, AUG, SHORT, f"net {EVIL}", "few"]
+COURSE = [{"epoch": 1, "tv/conv1_1": 2, "tv/conv1_2": 1.9}, {"epoch": 2, "tv/conv1_1": 1.5, "tv/conv1_2": 1.4}]
 
 
-def encoded(array: np.ndarray) -> str:
-    return base64.b64encode(array.astype(np.uint8).tobytes()).decode()
+def with_paths(run: Findings, *measured: Any) -> Findings:
+    """A run with what was found under some protocols."""
+    metrics = {key: value for found, _ in measured for key, value in found.items()}
+    along = {key: value for _, found in measured for key, value in found.items()}
+    return replace(run, metrics={**run.metrics, **metrics}, arrays={**run.arrays, **along})
 
 
-def png(pixels: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+def elsewhere(name: str, *measured: Any) -> Findings:
+    """A classifier measured on the images of the runs."""
+    made = config() | {"ckpt": None, "classes": CLASSES}
+    return with_paths(Findings(name, made, {}, [], {}), *measured)
 
 
-def make_run(number: int, name: str, protocol: str = CIFAR, explorer: bool = True) -> dict[str, Any]:
-    rng = np.random.default_rng(100 + number)
-    logits = rng.normal(size=(len(PIXELS), H, W, 3))
-    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    measured = dict(zip(map(str, PIXELS), probabilities, strict=True)) if explorer else {}
-    edges = np.logspace(-5, 0, 51)
-    return {
-        "id": f"{protocol.split(',')[0]}-{name}-{number:08x}",
-        "name": name,
-        "pool": name.split("-")[0],
-        "filter": name.split("-")[1],
-        "aug": "-aug" in name,
-        "seed": 0,
-        "protocol": protocol,
-        "images": 10000,
-        "shifts": 1024,
-        "variation": 0.0014,
-        "tv": {
-            "layers": ["conv1_1", "conv1_2"],
-            "final": [1.2, 1.1],
-            "epochs": [1, 2],
-            "course": [[2, 1.2], [1.9, 1.1]],
-        },
-        "equivariance": [
-            {"layer": layer, "resolution": [side, side], "top": 0.6 + number, "map": rng.random((H, W)).tolist()}
-            for layer, side in LAYERS
-        ],
-        "variations": {
-            "edges": edges.tolist(),
-            "counts": np.histogram(10 ** rng.uniform(-5, 0, 500), edges)[0].tolist(),
-        },
-        "stability": {key: np.diagonal(p[..., 0]).tolist() for key, p in measured.items()},
-        "probabilities": {key: encoded(np.round(255 * p)) for key, p in measured.items()},
-        "predictions": {key: encoded(p.argmax(-1)) for key, p in measured.items()},
-    }
+def run(name: str, accuracy: float, consistency: float, more: Any = None, **of_config: Any) -> Findings:
+    made = findings(name, accuracy, consistency, more, COURSE, **of_config)
+    return replace(made, config={**made.config, "classes": CLASSES})
 
 
-def make_row(runs: list[dict[str, Any]], rates: list[float], published: list[float] | None, **more: Any) -> dict:
-    family, taps = re.fullmatch(r"([a-z]+)(\d*)", runs[0]["filter"]).groups()  # type: ignore[union-attr]
-    names = ["accuracy", "accuracy_random", "consistency", "average"]
-    cells = {
-        name: {
-            "mean": rate,
-            "std": None,
-            "published": published and published[i],
-            "best": rate > 0.96,
-            "worst": rate < 0.88,
-        }
-        for i, (name, rate) in enumerate(zip(names, rates, strict=True))
-    }
-    common = {key: runs[0][key] for key in ("pool", "filter", "aug", "protocol")}
-    row = {**common, "family": family, "taps": int(taps or 1), "n": len(runs), "notes": []}
-    return {**row, "runs": [run["id"] for run in runs], **cells, **more}
+def make_models() -> list[Findings]:
+    """Five runs of two recipes, and two classifiers from elsewhere.
 
-
-def make_measured(plain: str, aug: str, digits: str) -> list[Findings]:
-    """Two runs on one path, a third on a longer one, and two classifiers from elsewhere.
-
-    One of these is measured with other options and another tolerance, the other under one protocol alone, where it has
-    no intervals.
+    A run has no arrays and one hardly any measure; one lacks an image. Two runs were measured on one path, a third on a
+    longer one. One classifier was measured with other options and another tolerance, the other under one protocol
+    alone, where it has no intervals.
     """
     circular = "path=vertical, seed=0"
-    placement = under("placement", 5, ordered=False, shown=(), seed=8)
-    first = under(seed=1, shown=(2, 5)), under("circular", 7, options=circular, seed=2), placement
-    second = (
-        under(seed=1, shown=(2, 5)),
-        under("circular", 7, options=circular, seed=3),
-        under("placement", 5, ordered=False, shown=(), seed=9),
-    )
-    for key in ("embed/probability", "embed/sums"):
+    plain = run(PLAIN, 0.918, 0.871, arrays(0), pool="max")
+    aug = run(AUG, 0.930, 0.966, arrays(1, shown=(1,)), pool="max", aug=True)
+    tri = run(TRI, 0.923, 0.982)
+    tri.metrics.update({"test/complete": 0, "test/images": 50})  # type: ignore[attr-defined]
+    short = run(SHORT, 0.985, 0.97, arrays(3), trainer__max_epochs=20)
+    bare = run(BARE, 0.914, float("nan"), filter="rect6", aug=True)
+    for key in ("tv/conv1_1", "tv/conv1_2"):
+        del bare.metrics[key]  # type: ignore[attr-defined]
+    bare.history.clear()
+
+    first = under(seed=1, shown=(2, 5)), under("circular", 7, options=circular, seed=2)
+    second = under(seed=1, shown=(2, 5)), under("circular", 7, options=circular, seed=3)
+    for key in ("embed/probability", "embed/sums", "embed/curve"):
         second[0][1][key] = second[0][1][key][:, ::-1]
     first[0][1]["embed/probability"][3, 1] = np.nan
+    placed = [under("placement", 5, ordered=False, shown=(), seed=seed) for seed in (8, 9)]
     longer = under(steps=13, seed=4), under("placement", 6, ordered=False, shown=(), seed=5)
     other = (
         under(seed=6, layers=("features.0", "pool"), shown=()),
@@ -126,63 +88,20 @@ def make_measured(plain: str, aug: str, digits: str) -> list[Findings]:
         del few[0][key]
     few[0]["circular/complete"] = 0.0
     return [
-        model(name, *measured)
-        for name, *measured in [
-            (plain, *first),
-            (aug, *second),
-            (digits, *longer),
-            (f"net {EVIL}", *other),
-            ("few", few),
-        ]
+        with_paths(plain, *first, placed[0]),
+        with_paths(aug, *second, placed[1]),
+        tri,
+        with_paths(short, *longer),
+        bare,
+        elsewhere(NETS[3], *other),
+        elsewhere("few", few),
     ]
 
 
-def make_content() -> dict[str, Any]:
-    """Five rows of two protocols, two classifiers from elsewhere, and a run that is not finished.
-
-    One run has no explorer's data and one hardly any; one lacks an image; a row has nothing published.
-    """
-    plain, aug, tri, digits = (
-        make_run(0, "max-delta-noaug-s0"),
-        make_run(1, "max-delta-aug-s0"),
-        make_run(2, "blur-tri5-noaug-s0", explorer=False),
-        make_run(3, "blur-tri5-noaug-s0", DIGITS),
-    )
-    for key in ("stability", "probabilities", "predictions"):
-        del aug[key]["8"]
-    bare = make_run(4, "blur-rect6-aug-s0", explorer=False)
-    bare |= {"tv": {"layers": [], "final": [], "epochs": [], "course": []}, "equivariance": [], "variations": None}
-    measured = make_measured(plain["id"], aug["id"], digits["id"])
-    measures = {"rank_correlation": 0.87, "mean_absolute_difference": 0.0123}
-    names = ["accuracy", "accuracy_random", "consistency", "average"]
-    return {
-        "title": "lit_shift: 5 runs",
-        "rows": [
-            make_row([plain], [0.916, 0.875, 0.881, 0.899], [0.914, 0.876, 0.881, 0.898]),
-            make_row([aug], [0.934, 0.938, 0.966, 0.95], [0.93, 0.94, 0.96, 0.95]),
-            make_row([tri], [0.933, 0.933, 0.982, 0.957], [0.943, 0.933, 0.982, 0.957], notes=[f"a note {EVIL}"]),
-            make_row([digits], [0.985, 0.98, 0.97, 0.977], None),
-            make_row([bare], [0.914, 0.914, float("nan"), 0.952], [0.914, 0.914, 0.989, 0.952]),
-        ],
-        "unfinished": [{"run": "cifar10-max-delta-noaug-s1-00000009", "note": "unfinished: epoch 17 of 200"}],
-        "foot": [
-            {"protocol": CIFAR, "rows": 4, **dict.fromkeys(names, measures)},
-            {"protocol": DIGITS, "rows": 1, **dict.fromkeys(names)},
-        ],
-        "published": [
-            {"filter": "tri3", "family": "tri", "taps": 3, "aug": aug, "accuracy": 0.93, "accuracy_random": 0.92}
-            | {"consistency": 0.94, "average": 0.935}
-            for aug in (False, True)
-        ],
-        "runs": [plain, aug, tri, digits, bare],
-        "images": [
-            {"index": index, "label": i, "png": png(pixels)} for i, (index, pixels) in enumerate(PIXELS.items())
-        ],
-        "classes": CLASSES,
-        "size": [H, W],
-        "elsewhere": [{"id": each.name, "name": each.name, "data": "imagefolder"} for each in measured[3:]],
-        "paths": paths.content(measured),
-    }
+def made(models: Sequence[Findings], unfinished: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+    """What the page shows of them."""
+    rows = build([model for model in models if model.trained])
+    return content(models, rows, unfinished)
 
 
 @pytest.fixture(scope="module")
@@ -197,17 +116,16 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def show(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Page]]:
-    """Opens a page on some content. Whatever is done with it, it asks for nothing and has no errors."""
+    """Opens a page on some models. Whatever is done with it, it asks for nothing and has no errors."""
     context = browser.new_context(viewport={"width": 1280, "height": 1000}, reduced_motion="reduce")
     context.set_default_timeout(1000 * HANGS)
     wrong: list[str] = []
     context.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
     context.on("console", lambda message: wrong.append(message.text))
 
-    def show(content: dict[str, Any]) -> Page:
+    def show(*models: Findings, unfinished: Sequence[tuple[str, str]] = ()) -> Page:
         file = tmp_path_factory.mktemp("page") / "page.html"
-        sets = {"sets": [{"name": "cifar10", **content}]} | content
-        file.write_text(render(sets), encoding="utf-8")
+        file.write_text(render(made(models, unfinished)), encoding="utf-8")
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"{error.message} {error.stack}"))
         page.goto(file.as_uri())
@@ -220,39 +138,38 @@ def show(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def content() -> dict[str, Any]:
-    return make_content()
+def models() -> list[Findings]:
+    return make_models()
 
 
 @pytest.fixture(scope="module")
-def opened(show: Callable[..., Page], content: dict[str, Any]) -> Page:
-    return show(content)
+def measured(models: list[Findings]) -> list[Findings]:
+    """Those that were measured along paths."""
+    return [next(model for model in models if model.name == name) for name in NETS]
 
 
 @pytest.fixture(scope="module")
-def measured(content: dict[str, Any]) -> list[Findings]:
-    return make_measured(*(content["runs"][number]["id"] for number in (0, 1, 3)))
+def opened(show: Callable[..., Page], models: list[Findings]) -> Page:
+    return show(*models, unfinished=[("max-delta-s1", "unfinished: epoch 17 of 200")])
 
 
 @pytest.fixture
 def page(opened: Page) -> Page:
-    """The page as it was opened, but for the shift and the order of the rows."""
+    """The page as it was opened, but for the shift and the order of the rows; all but the bare run are ticked."""
     opened.evaluate("""() => {
         for (const [id, kind] of [["filter", "input"], ["aug", "change"]]) {
             document.getElementById(id).value = "";
             document.getElementById(id).dispatchEvent(new Event(kind));
         }
-        for (const box of document.querySelectorAll("#table tbody input")) {
-            if (box.checked === box.ariaLabel.startsWith("Draw blur rect6")) box.click();
+        for (const box of document.querySelectorAll("[data-names]")) {
+            if (box.checked === (box.ariaLabel.startsWith("Draw blur rect6"))) box.click();
         }
-        for (const box of document.querySelectorAll("#elsewhere input:not(:checked)")) box.click();
-        for (const select of document.querySelectorAll("#paths select")) {
+        for (const select of document.querySelectorAll("select[data-choice]")) {
             if (select.selectedIndex === 0) continue;
             select.selectedIndex = 0;
-            select.dispatchEvent(new Event("change"));
+            select.dispatchEvent(new Event("change", { bubbles: true }));
         }
-        document.querySelector("#film .strip button[aria-pressed=false]:first-child")?.click();
-        document.querySelector("#explorer .strip button").click();
+        document.querySelector("#explorer .strip input").click();
         document.getElementById("home").click();
     }""")
     return opened
@@ -265,13 +182,34 @@ def column(page: Page, kind: str, nth: int = 0) -> list[str]:
 
 
 def data(page: Page, figure: str) -> list[dict[str, Any]]:
-    """The traces of a figure, or of all its plots."""
-    host = f"[...document.querySelectorAll('{figure} .plot')].filter(host => host.offsetParent)"
-    return page.evaluate(f"{host}.flatMap(host => host.data ?? [])")
+    """The traces that a figure shows, or all of its plots that are on the page."""
+    return page.evaluate(
+        """figure => {
+            const list = (each) => each?.[Symbol.iterator] && typeof each !== "string" ? Array.from(each, list) : each;
+            const hosts = [...document.querySelectorAll(`${figure} .plot`)].filter((host) => host.offsetParent);
+            return hosts.flatMap((host) => (host._fullData ?? []).map((full, i) => ({ ...host.data[i],
+                x: list(full.x), y: list(full.y), z: list(full.z), visible: full.visible,
+                customdata: list(full.customdata), marker: host.data[i].marker,
+                error_y: full.error_y?.array && { array: list(full.error_y.array),
+                    arrayminus: list(full.error_y.arrayminus) } }))).filter((trace) => trace.visible === true);
+        }""",
+        figure,
+    )
+
+
+def layout(page: Page, figure: str) -> dict[str, Any]:
+    """The layout of its first plot that is on the page."""
+    host = f"[...document.querySelectorAll('{figure} .plot')].find(host => host.offsetParent)"
+    return page.evaluate(f"{host}.layout")
 
 
 def names(page: Page, figure: str) -> list[str]:
-    return [trace["name"] for trace in data(page, figure)]
+    """Of the models that it shows, once each."""
+    return list(dict.fromkeys(name for trace in data(page, figure) for name in trace.get("meta", ())))
+
+
+def choose(page: Page, what: str, label: str) -> None:
+    page.locator(f"select[data-choice={what}]:visible").select_option(label=label)
 
 
 def pixels(page: Page, canvas: str) -> np.ndarray:
@@ -287,8 +225,9 @@ def pixels(page: Page, canvas: str) -> np.ndarray:
 
 def shift_shown(page: Page) -> tuple[int, int]:
     pixels(page, "#image")
-    h, w = re.findall(r"[+-]?\d+", page.inner_text("#shift").replace(MINUS, "-"))
-    return int(h), int(w)
+    match = re.fullmatch(r"h = ([+-]?\d+) px, w = ([+-]?\d+) px", page.inner_text("#shift").replace(MINUS, "-"))
+    assert match
+    return int(match[1]), int(match[2])
 
 
 def drag(page: Page, right: float, down: float) -> None:
@@ -303,23 +242,21 @@ def drag(page: Page, right: float, down: float) -> None:
     page.mouse.up()
 
 
-def probabilities(content: dict[str, Any], run: int, index: int) -> np.ndarray:
-    text = content["runs"][run]["probabilities"][str(index)]
-    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(H, W, 3) / 255
+def image(models: Sequence[Findings], kept: int = 0) -> np.ndarray:
+    """One that all runs keep, or that but one do, (H, W, 3)."""
+    return models[0].arrays["pixels"][kept].transpose(1, 2, 0)
 
 
-def predictions(content: dict[str, Any], run: int, index: int) -> np.ndarray:
-    text = content["runs"][run]["predictions"][str(index)]
-    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(H, W)
+def answers(model: Findings, kept: int = 0) -> np.ndarray:
+    return model.arrays["probabilities"][kept]
 
 
-def test_it_is_one_file_without_a_network(content: dict[str, Any]) -> None:
-    text = render(content)
+def test_it_is_one_file_without_a_network(models: list[Findings]) -> None:
+    text = render(made(models))
     assert "default-src 'none'" in text
     assert not re.search(r"<(script|img|link)[^>]+(src|href)=[\"'](?!data:)", text.split("<script>")[0])
-    inlined = json.loads(text.split('id="content">')[1].split("</script>")[0])
-    assert inlined["classes"] == CLASSES
-    assert inlined["rows"][4]["consistency"]["mean"] is None  # NaN, which JSON has not
+    images = json.loads(text.split('id="images">')[1].split("</script>")[0])
+    assert images["classes"] == CLASSES
 
 
 def test_no_button_of_plotly_uploads(page: Page) -> None:
@@ -327,141 +264,167 @@ def test_no_button_of_plotly_uploads(page: Page) -> None:
     assert set(buttons) == {"Download plot as a PNG", "Zoom", "Pan", "Reset axes"}
 
 
+def test_the_explorer_comes_first(page: Page) -> None:
+    assert page.locator("main h2").all_inner_texts()[:2] == ["Shift explorer", "Table 1"]
+
+
 def test_table(page: Page) -> None:
-    assert column(page, "filter") == ["delta", "delta", "tri5", "tri5", "rect6"]
-    assert column(page, "ours") == ["91.6", "93.4", "93.3", "98.5", "91.4"]
-    assert column(page, "paper") == ["91.4", "93.0", "94.3", MISSING, "91.4"]
-    assert column(page, "diff") == ["+0.2", "+0.4", f"{MINUS}1.0", MISSING, "0.0"]
-    assert column(page, "ours", 2) == ["88.1", "96.6", "98.2", "97.0", MISSING]
-    assert page.locator("#table td.best").all_inner_texts() == ["96.6", "98.2", "98.5", "98.0", "97.0", "97.7"]
-    assert page.locator("#table td.worst").all_inner_texts() == ["87.5"]
+    assert column(page, "filter") == FILTERS
+    assert column(page, "ours") == ["98.5", "91.8", "93.0", "91.4", "92.3"]
+    assert column(page, "paper") == ["93.3", "91.6", "93.4", "91.4", "93.3"]
+    assert column(page, "diff") == ["+5.2", "+0.2", f"{MINUS}0.4", "0.0", f"{MINUS}1.0"]
+    assert column(page, "ours", 2) == ["97.0", "87.1", "96.6", MISSING, "98.2"]
     assert not page.locator("#set").is_visible()
-    foot = page.locator("#table tfoot tr").all_inner_texts()
-    assert foot[0].split("\t")[1:] == ["0.87"] * 4
-    assert foot[1].split("\t")[1:] == ["1.2"] * 4
-    assert foot[2].split("\t")[1:] == [MISSING] * 4
-    assert "Not in the table: cifar10-max-delta-noaug-s1-00000009 (unfinished: epoch 17 of 200)" in page.inner_text(
-        "#notes"
-    )
+    foot = [line.split("\t")[1] for line in page.locator("#table tfoot tr").all_inner_texts()]
+    assert foot == [MISSING, "5.2", "1.00", "0.4"]
+    assert "Not in the table: max-delta-s1 (unfinished: epoch 17 of 200)" in page.inner_text(".notes")
+
+
+def test_best_and_worst_are_marked(show: Callable[..., Page]) -> None:
+    rates = {"delta": 0.90, "rect2": 0.91, "rect3": 0.92, "tri3": 0.93, "tri5": 0.94, "tri7": 0.95}
+    page = show(*(run(filter, rate, rate, filter=filter) for filter, rate in rates.items()))
+    for mark, shown in (("best", ["93.0", "94.0", "95.0"]), ("worst", ["90.0", "91.0", "92.0"])):
+        assert page.locator(f"#table td.{mark}:nth-child(6)").all_inner_texts() == shown
+    page.close()
 
 
 def test_sorting(page: Page) -> None:
     """Best first, worst first, as it was; what is missing is last; the keyboard does it, too."""
     head = page.locator("#table th.ours").nth(2)
     head.locator("button").click()
-    assert column(page, "ours", 2) == ["98.2", "97.0", "96.6", "88.1", MISSING]
+    assert column(page, "ours", 2) == ["98.2", "97.0", "96.6", "87.1", MISSING]
     assert head.get_attribute("aria-sort") == "descending"
     head.locator("button").press("Enter")
-    assert column(page, "ours", 2) == ["88.1", "96.6", "97.0", "98.2", MISSING]
+    assert column(page, "ours", 2) == ["87.1", "96.6", "97.0", "98.2", MISSING]
     assert head.get_attribute("aria-sort") == "ascending"
     page.locator("#table th.filter button").click()
-    assert column(page, "filter") == ["delta", "delta", "rect6", "tri5", "tri5"]
+    assert column(page, "filter") == sorted(FILTERS)
     assert head.get_attribute("aria-sort") == "none"
     for _ in range(2):
         page.locator("#table th.filter button").click()
-    assert column(page, "filter") == ["delta", "delta", "tri5", "tri5", "rect6"]
+    assert column(page, "filter") == FILTERS
     assert page.locator("[aria-sort=ascending], [aria-sort=descending]").count() == 0
 
 
 def test_filtering(page: Page) -> None:
-    page.fill("#filter", "TRI cifar")
+    """The plane has the rows that the table shows."""
+    page.fill("#filter", "TRI5 broken")
     assert column(page, "filter") == ["tri5"]
     assert page.inner_text("#count") == "1 of 5 rows"
-    assert [len(trace["x"]) for trace in data(page, "#fig5") if trace["name"] == "ours"] == [1, 0]
+    assert names(page, "#plane") == [TRI]
     page.fill("#filter", "")
     page.select_option("#aug", "true")
     assert column(page, "filter") == ["delta", "rect6"]
+    assert names(page, "#plane") == [AUG]  # the other has no consistency
 
 
-def test_ticked_rows_are_drawn(page: Page, content: dict[str, Any]) -> None:
-    plain, aug = "max-delta-noaug-s0", "max-delta-aug-s0"
-    tri, digits = (run["id"] for run in content["runs"][2:4])  # their names are the same
-    for figure in ("#fig6", "#fig7 .pair > :first-child", "#fig7 .pair > :last-child"):
-        assert names(page, figure) == [plain, aug, tri, digits]
-    assert names(page, "#fig2") == [plain, aug, digits]
-    assert f"Not measured on this image: {tri}." in page.inner_text("#fig2")
-    colours = {trace["name"]: trace["line"]["color"] for trace in data(page, "#fig6")}
-    assert len(set(colours.values())) == 4
+def test_ticked_rows_are_drawn(page: Page) -> None:
+    for figure, shown in (("#variation", [PLAIN, AUG, SHORT]), ("#tv", [PLAIN, AUG, TRI, SHORT])):
+        assert sorted(names(page, figure)) == sorted(shown)
+    assert set(names(page, "#stability")) == {PLAIN, AUG, SHORT}
+    assert f"Not measured: {TRI}." in page.inner_text("#stability")
+    colours = {trace["meta"][0]: trace["line"]["color"] for trace in data(page, "#variation")}
+    assert len(set(colours.values())) == 3
+    assert set(colours.values()) <= set(COLOURS)
 
-    page.uncheck("#table tbody tr:nth-child(1) input")
-    assert names(page, "#fig6") == [aug, tri, digits]
-    assert {trace["name"]: trace["line"]["color"] for trace in data(page, "#fig6")} == {
-        name: tint for name, tint in colours.items() if name != plain
+    page.uncheck("#table input[aria-label^='Draw max delta (']")
+    assert names(page, "#plane") == names(page, "#plane")
+    assert {trace["meta"][0]: trace["line"]["color"] for trace in data(page, "#variation")} == {
+        name: colour for name, colour in colours.items() if name != PLAIN
     }
-    page.select_option("#layer", "conv1_2")
-    assert [trace["y"] for trace in data(page, "#fig7 .pair > :last-child")] == [[1.9, 1.1]] * 3
+    assert page.locator(".panel:visible").count() == 2  # of the explorer
+    choose(page, "layer", "conv1_2")
+    assert [trace["y"] for trace in data(page, "#tv .pair > :last-child")] == [[1.9, 1.4]] * 3
 
     page.click("#clear")
-    page.check("#table tbody tr:nth-child(5) input")  # a run that has none of the measures
-    for figure in ("#fig4", "#fig6", "#fig7", "#fig2"):
+    page.check("#table input[aria-label^='Draw blur rect6']")  # a run that has none of the measures
+    for figure in ("#equivariance", "#variation", "#tv", "#stability", "#explorer"):
         assert data(page, figure) == []
-        assert "No ticked run has this measure" in page.inner_text(figure)
+        assert "Nothing that is ticked has this measure" in page.inner_text(figure)
 
 
 def test_accuracy_against_consistency(page: Page) -> None:
-    published, plain, _, aug = data(page, "#fig5")
-    assert (published["x"], published["y"]) == ([93], [94])
-    np.testing.assert_allclose(plain["x"], [91.6, 93.3, 98.5])
-    np.testing.assert_allclose(plain["y"], [88.1, 98.2, 97])
-    titles = page.evaluate("(({ xaxis, yaxis }) => [xaxis, yaxis])(document.querySelector('#fig5 .plot').layout)")
-    assert [each["title"]["text"] for each in titles] == ["accuracy (%)", "consistency (%)"]
-    assert plain["marker"]["symbol"] == ["circle", "diamond", "diamond"]
-    assert plain["marker"]["color"][0] != plain["marker"]["color"][1] == plain["marker"]["color"][2]
-    assert aug["x"] == [93.4]  # the other row has no consistency
+    """Colours by family, markers by length, as in the figures; what is not ticked is pale; each panel has its runs."""
+    traces = {trace["meta"][0]: trace for trace in data(page, "#plane") if "meta" in trace}
+    assert set(traces) == {PLAIN, AUG, TRI, SHORT}
+    assert {name: (trace["x"][0], trace["y"][0]) for name, trace in traces.items()} == {
+        PLAIN: pytest.approx((91.8, 87.1)),
+        AUG: pytest.approx((93.0, 96.6)),
+        TRI: pytest.approx((92.3, 98.2)),
+        SHORT: pytest.approx((98.5, 97.0)),
+    }
+    assert {name: trace["marker"]["color"] for name, trace in traces.items()} == {
+        PLAIN: FAMILY_COLOURS["delta"],
+        AUG: FAMILY_COLOURS["delta"],
+        TRI: FAMILY_COLOURS["tri"],
+        SHORT: FAMILY_COLOURS["tri"],
+    }
+    assert [traces[name]["marker"]["symbol"] for name in (PLAIN, TRI)] == ["circle", "diamond"]
+    assert [traces[name].get("xaxis") for name in (PLAIN, AUG)] == [None, "x2"]
+    published = [trace for trace in data(page, "#plane") if trace.get("name") == "published" and trace["x"] != [None]]
+    for aug, axis in ((False, None), (True, "x2")):
+        places = [(each["x"][0], each["y"][0]) for each in published if each.get("xaxis") == axis]
+        rates = [rates for (_, of), rates in PUBLISHED.items() if of == aug]
+        np.testing.assert_allclose(places, [(100 * each["accuracy"], 100 * each["consistency"]) for each in rates])
+    page.uncheck("#table input[aria-label^='Draw max delta (']")
+    opacity = {trace["meta"][0]: trace["opacity"] for trace in data(page, "#plane") if "meta" in trace}
+    assert opacity == {PLAIN: 0.3, AUG: 1, TRI: 1, SHORT: 1}
 
 
-def test_heat_maps(page: Page, content: dict[str, Any]) -> None:
-    """No shift in the middle, and red at half the distance between two images."""
-    maps = data(page, "#fig4")
-    layers = [layer for run in content["runs"] for layer in run["equivariance"]][: len(maps)]
-    assert len(maps) == 4 * len(LAYERS)
-    for trace, layer in zip(maps, layers, strict=True):
-        np.testing.assert_array_equal(trace["z"], np.fft.fftshift(layer["map"]))
-        assert trace["x"] == trace["y"] == list(range(-16, 16))
-        assert (trace["zmin"], trace["zmax"]) == (0, layer["top"] / 2)
-    assert page.locator("#fig4 .annotation-text").all_text_contents()[:3] == [
-        "pixels [32x32]",
-        "pool1_ds [16x16]",
-        "softmax [1x1]",
-    ]
+def test_heat_maps(page: Page, models: list[Findings]) -> None:
+    """The unshifted image is at the centre, and red is half the distance between two images."""
+    maps = data(page, "#equivariance")
+    assert len(maps) == 3 * 2
+    for trace in maps:
+        (run,) = (model for model in models if [model.name] == trace["meta"])
+        expected = np.fft.fftshift(run.arrays[f"equivariance/{trace['name']}"])
+        np.testing.assert_allclose(trace["z"], expected, atol=1e-6)
+        assert (trace["x0"], trace["y0"], trace["zmin"], trace["zmax"]) == (-16, -16, 0, 0.25)
+    titles = page.locator("#equivariance .annotation-text").all_text_contents()
+    assert titles[:2] == ["pixels32x32", "pool1_ds16x16"]
 
 
-def test_histogram(page: Page, content: dict[str, Any]) -> None:
-    trace = data(page, "#fig6")[0]
-    assert trace["y"][:-1] == content["runs"][0]["variations"]["counts"]
+def test_histogram(page: Page, models: list[Findings]) -> None:
+    (trace,) = (trace for trace in data(page, "#variation") if trace["meta"] == [PLAIN])
+    variations = models[0].arrays["variation"]
+    assert sum(trace["y"][:-1]) == len(variations)
     np.testing.assert_allclose(trace["x"], np.logspace(-5, 0, 51))
-    x, y = page.evaluate("(({ xaxis, yaxis }) => [xaxis, yaxis])(document.querySelector('#fig6 .plot')._fullLayout)")
-    assert (x["type"], x["range"], y["type"]) == ("log", [-5, 0], "linear")
-    assert "below" in x["title"]["text"]
-    assert "max-delta-noaug-s0 (0.00140)" in page.inner_text("#fig6 .legend")
+    made = layout(page, "#variation")
+    assert (made["xaxis"]["type"], made["xaxis"]["range"]) == ("log", [-5, 0])
+    assert "below" in made["xaxis"]["title"]["text"]
+    assert trace["name"] == f"{PLAIN} (mean {measure_of('variation').written(float(np.mean(variations)))})"
 
 
-def test_stability_follows_the_image(page: Page, content: dict[str, Any]) -> None:
-    for nth, index in enumerate(PIXELS):
-        page.locator("#fig2 .strip button").nth(nth).click()
-        curve = 100 * np.array(content["runs"][0]["stability"][str(index)])
-        np.testing.assert_allclose(data(page, "#fig2")[0]["y"], curve)
-        np.testing.assert_array_equal(pixels(page, "#image"), PIXELS[index])
+def test_stability_follows_the_image(page: Page, models: list[Findings]) -> None:
+    for kept, place in enumerate((1, 4)):
+        page.locator("#explorer .strip label").nth(kept).click()
+        curve = next(trace["y"] for trace in data(page, "#stability") if trace["meta"] == [PLAIN])
+        np.testing.assert_allclose(curve, 100 * models[0].arrays["diagonal"][place], rtol=1e-5)
+        np.testing.assert_array_equal(pixels(page, "#image"), image(models, kept))
+    choose(page, "image", f"test image 1: {CLASSES[1]}")
+    np.testing.assert_array_equal(pixels(page, "#image"), image(models))
+    page.locator("#explorer .strip :checked").press("ArrowRight")
+    np.testing.assert_array_equal(pixels(page, "#image"), image(models, 1))
 
 
 @pytest.mark.parametrize(("right", "down"), [(5, 0), (0.4, -3.3), (-9, 14), (-12, -15)])
-def test_dragging_rolls_the_image(page: Page, right: float, down: float) -> None:
+def test_dragging_rolls_the_image(page: Page, models: list[Findings], right: float, down: float) -> None:
     drag(page, right, down)
     offset = round(down), round(right)
     assert shift_shown(page) == offset
-    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(PIXELS[3], offset, (0, 1)))
+    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(image(models), offset, (0, 1)))
 
 
-def test_dragging_on_wraps_around(page: Page) -> None:
+def test_dragging_on_wraps_around(page: Page, models: list[Findings]) -> None:
     for _ in range(3):
         drag(page, 12, -12)
     assert shift_shown(page) == (-4, 4)
-    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(PIXELS[3], (-36, 36), (0, 1)))
+    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(image(models), (-36, 36), (0, 1)))
     page.mouse.move(10, 10)  # the button is up: nothing is dragged
     assert shift_shown(page) == (-4, 4)
 
 
-def test_arrow_keys(page: Page) -> None:
+def test_arrow_keys(page: Page, models: list[Findings]) -> None:
     page.focus("#image")
     for key in ["ArrowUp", "ArrowLeft", "ArrowLeft"]:
         page.keyboard.press(key)
@@ -469,29 +432,34 @@ def test_arrow_keys(page: Page) -> None:
     for key in ["ArrowDown"] * 18 + ["ArrowRight"] * 2:
         page.keyboard.press(key)
     assert shift_shown(page) == (-15, 0)
-    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(PIXELS[3], (17, 0), (0, 1)))
+    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(image(models), (17, 0), (0, 1)))
 
 
-def test_bars_are_the_probabilities_at_the_shift(page: Page, content: dict[str, Any]) -> None:
+def panel(page: Page, name: str) -> Any:
+    """The explorer's, of a run."""
+    return page.locator(".panel").filter(has=page.locator("h4", has_text=re.compile(f"^{re.escape(name)}\\s*$")))
+
+
+def test_bars_are_the_probabilities_at_the_shift(page: Page, models: list[Findings]) -> None:
     drag(page, -7, 4)
     assert shift_shown(page) == (4, -7)
-    for panel, run in ((0, 0), (1, 1)):
-        root = page.locator("#stage .panel").nth(panel)
-        expected = probabilities(content, run, 3)[4, -7]
-        assert root.locator(".value").all_inner_texts() == [f"{100 * p:.1f} %" for p in expected]
+    for model in (models[0], models[1], models[3]):
+        root, expected = panel(page, model.name), answers(model)[4, -7]
+        written = [float(text.removesuffix(" %")) for text in root.locator(".value").all_inner_texts()]
+        np.testing.assert_allclose(written, 100 * expected, atol=0.25)
         widths = root.locator(".track i").evaluate_all("bars => bars.map(bar => parseFloat(bar.style.width))")
-        np.testing.assert_allclose(widths, 100 * expected, atol=1e-3)
-        guess = predictions(content, run, 3)[4, -7]
-        sign = "✓" if guess == 0 else "✗"
+        np.testing.assert_allclose(widths, 100 * expected, atol=0.2)
+        guess = expected.argmax()
+        sign = "✓" if guess == 1 else "✗"
         assert root.locator(".verdict").inner_text().split() == ["predicted:", *CLASSES[guess].split(), sign]
-        assert root.locator(".bar.correct .name").inner_text() == "cat"
+        assert root.locator(".bar.correct .name").inner_text() == "dog"
 
 
-def test_map_of_predictions(page: Page, content: dict[str, Any]) -> None:
+def test_map_of_predictions(page: Page, models: list[Findings]) -> None:
     """It is fftshifted, its legend counts the shifts, and a click on it goes to the shift that it shows there."""
-    root = page.locator("#stage .panel").nth(1)
-    shown = pixels(page, "#stage .panel:nth-child(3) .map")
-    guesses = np.fft.fftshift(predictions(content, 1, 3))
+    root = panel(page, AUG)
+    shown = pixels(page, f".panel:has-text('{AUG}') .map")
+    guesses = np.fft.fftshift(answers(models[1]).argmax(-1))
     bars = root.locator(".track i").evaluate_all("bars => bars.map(bar => getComputedStyle(bar).backgroundColor)")
     colours = np.array([[int(part) for part in re.findall(r"\d+", bar)] for bar in bars])
     np.testing.assert_array_equal(shown, colours[guesses])
@@ -506,7 +474,7 @@ def test_map_of_predictions(page: Page, content: dict[str, Any]) -> None:
     assert box
     page.mouse.click(box["x"] + box["width"] * 20.5 / W, box["y"] + box["height"] * 6.5 / H)
     assert shift_shown(page) == (-10, 4)
-    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(PIXELS[3], (-10, 4), (0, 1)))
+    np.testing.assert_array_equal(pixels(page, "#image"), np.roll(image(models), (-10, 4), (0, 1)))
     here = root.locator(".here").bounding_box()
     assert here
     assert here["x"] - box["x"] == pytest.approx(box["width"] * 20 / W, abs=0.5)
@@ -514,25 +482,21 @@ def test_map_of_predictions(page: Page, content: dict[str, Any]) -> None:
 
 
 def test_names_are_no_markup(page: Page) -> None:
-    page.locator("#explorer .strip button").last.click()
-    assert page.title() == "lit_shift: 5 runs"
-    assert page.locator("#stage .bar .name").nth(2).inner_text() == CLASSES[2]
-    assert EVIL in page.inner_text("#notes")
-    assert page.locator("#table abbr").get_attribute("title") == f"a note {EVIL}"
+    assert page.title() == "lit_shift: 5 runs, 2 classifiers"
+    assert panel(page, PLAIN).locator(".bar .name").nth(2).inner_text() == CLASSES[2]
+    assert EVIL in page.inner_text(".notes")
+    assert EVIL in (page.locator("#table abbr").last.get_attribute("title") or "")
+    assert f"tri5 {ESCAPED}" in [trace["name"] for trace in data(page, "#tv")]
+    assert page.locator("main b").count() == 0
 
 
-def test_an_image_that_a_run_lacks(page: Page, content: dict[str, Any]) -> None:
-    page.locator("#explorer .strip button").last.click()
-    lacks = page.locator("#stage .panel").nth(1)
+def test_an_image_that_a_run_lacks(page: Page) -> None:
+    page.locator("#explorer .strip label").last.click()
+    lacks = panel(page, AUG)
     assert lacks.locator(".lack").is_visible()
     assert not lacks.locator(".map").is_visible()
-    assert names(page, "#fig2") == ["max-delta-noaug-s0", content["runs"][3]["id"]]
     drag(page, 3, 3)
     assert shift_shown(page) == (3, 3)
-
-
-NETS = ["max-delta-noaug-s0", "max-delta-aug-s0", "digits-blur-tri5-noaug-s0-00000003", f"net {EVIL}", "few"]
-ESCAPED = EVIL.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def found(measured: list[Findings], number: int, key: str) -> np.ndarray:
@@ -540,79 +504,78 @@ def found(measured: list[Findings], number: int, key: str) -> np.ndarray:
 
 
 def test_bars_of_each_measure(page: Page, measured: list[Findings]) -> None:
-    """By protocol, told apart by options; with whiskers where there is an interval, without a bar where no value."""
-    for measure, factor, count in (("jaggedness_rate_top1", 100, 3), ("mad", 100, 3), ("accuracy", 100, 4)):
-        page.select_option("#measure", measure)
+    """By protocol, told apart by options; with whiskers where there is an interval, and words where no value."""
+    for key, count in (("jaggedness_rate_top1", 3), ("mad", 3), ("accuracy", 4)):
+        measure = measure_of(key)
+        choose(page, "measure", measure.axis)
         traces = data(page, "#jagged")
         assert len(traces) == 5
-        for trace, each in zip(traces, measured, strict=True):
-            assert [x for x in trace["x"] if x != "placement"] == [
+        for trace in traces:
+            (model,) = (model for model in measured if [model.name] == trace["meta"])
+            assert {x for x in trace["x"] if x != "placement"} == {
                 "embed",
                 "circular (path=vertical)",
                 "circular (path=diagonal)",
-            ]
+            }
             assert len(trace["x"]) == count
             for i, title in enumerate(trace["x"]):
                 name = title.split()[0]
-                options = str(each.arrays.get(f"{name}/options", ""))
-                mean = each.metrics.get(f"{name}/{measure}")
+                options = str(model.arrays.get(f"{name}/options", ""))
+                mean = model.metrics.get(f"{name}/{key}")
                 if mean is None or ("diagonal" in title) != ("diagonal" in options):
-                    assert trace["y"][i] is None
+                    assert (trace["y"][i], trace["text"][i]) == (0, "not measured")
                     continue
-                assert trace["y"][i] == pytest.approx(factor * mean)
-                ends = [each.metrics.get(f"{name}/{measure}_ci95_{end}", mean) for end in ("low", "high")]
-                bars = [mean - trace["error_y"]["arrayminus"][i] / factor, mean + trace["error_y"]["array"][i] / factor]
-                assert bars == pytest.approx(ends)
-    assert "6 images" in traces[0]["customdata"][0]
+                assert trace["y"][i] == pytest.approx(measure.factor * mean)
+                assert trace["text"][i] == f"{measure.factor * mean:.3g}"
+                ends = [model.metrics.get(f"{name}/{key}_ci95_{end}", mean) for end in ("low", "high")]
+                lower, upper = (trace["error_y"][side][i] / measure.factor for side in ("arrayminus", "array"))
+                assert [mean - lower, mean + upper] == pytest.approx(ends)
+                assert "6 images" in trace["customdata"][i]
 
 
 def test_classifiers_from_elsewhere_are_drawn_among_small_transformations_alone(page: Page) -> None:
-    for figure in ("#fig6", "#fig7", "#fig2", "#fig4"):
+    for figure in ("#variation", "#tv", "#stability", "#equivariance"):
         assert not {NETS[3], "few"} & set(names(page, figure))
+        assert "few" not in page.inner_text(figure)
     assert "few" not in page.inner_text("#explorer")
     assert page.locator("#elsewhere tbody tr").all_inner_texts()[1].split("\t")[1:] == [
         "few",
-        "imagefolder",
+        "cifar10",
         "6",
         "circular (path=vertical)",
     ]
-    colours = {trace["name"]: trace["marker"]["color"] for trace in data(page, "#jagged")}
+    colours = {trace["meta"][0]: trace["marker"]["color"] for trace in data(page, "#jagged")}
     assert len(set(colours.values())) == 5
     page.locator("#elsewhere input").first.focus()
     page.keyboard.press("Space")
-    assert {trace["name"]: trace["marker"]["color"] for trace in data(page, "#jagged")} == {
-        name: tint for name, tint in colours.items() if not name.startswith("net")
+    assert {trace["meta"][0]: trace["marker"]["color"] for trace in data(page, "#jagged")} == {
+        name: colour for name, colour in colours.items() if not name.startswith("net")
     }
     page.click("#clear")
-    for part in ("#jagged", "#sizes", "#heat", "#depth", "#film", "#sums", "#features"):
+    for part in ("#jagged", "#sizes", ".heat", ".depth", ".film"):
         assert data(page, part) == []
-        assert "Nothing that is ticked" in page.inner_text(part)
+        shown = page.locator(f"{part}:visible").inner_text()
+        assert "Nothing that is ticked" in shown
 
 
 def test_probability_of_the_correct_class(page: Page, measured: list[Findings]) -> None:
-    tri = "cifar10-blur-tri5-noaug-s0-00000002"
-    panels = data(page, "#heat")
-    assert [panel["name"] for panel in panels] == [*NETS[:3], f"net {ESCAPED}"]
-    for panel, each in zip(panels, measured, strict=False):
-        given = each.arrays["embed/probability"].astype(float)
+    panels = data(page, ".heat")
+    assert [panel["name"] for panel in panels] == [PLAIN, AUG, SHORT, f"net {ESCAPED}"]
+    for panel in panels:
+        (model,) = (model for model in measured if [model.name] == panel["meta"])
+        given = model.arrays["embed/probability"].astype(float)
         order = np.argsort(-np.nansum(given, axis=1))
-        np.testing.assert_allclose(np.array(panel["z"], float), 100 * given[order], atol=0.2)
-        assert panel["x"] == each.arrays["embed/positions"].tolist()
-        assert panel["y"] == [str(place) for place in each.arrays["embed/places"][order]]
+        np.testing.assert_allclose(np.array(panel["z"], float), 100 * given[order], atol=0.51)
+        assert panel["x"] == model.arrays["embed/positions"].tolist()
+        assert panel["y"] == [str(place) for place in model.arrays["embed/places"][order]]
         assert (panel["zmin"], panel["zmax"]) == (0, 100)
-    assert sum(value is None for row in panels[0]["z"] for value in row) == 1
-    note = page.inner_text("#protocol-note")
-    assert note == f"position under embed; fill=black; paths of 9, 13 positions; not measured: {tri}, few."
-    page.select_option("#protocol", label="circular (path=vertical)")
-    note = page.inner_text("#protocol-note")
-    assert (
-        f"with other options: {NETS[3]}; not measured: {tri}, {NETS[2]}; measured on a part of the images: few" in note
-    )
-    assert [panel["name"] for panel in data(page, "#heat")] == [*NETS[:2], "few"]
-
-
-def by_image(model: Findings) -> np.ndarray:
-    return model.arrays["embed/nonshiftability_by_image"]
+    assert sum(value != value for row in panels[0]["z"] for value in row) == 1
+    note = page.locator(".note:visible").inner_text()
+    assert note == "position under embed; fill=black; paths of 9, 13 positions."
+    assert f"Not measured: {TRI}, few." in page.locator(".heat:visible").inner_text()
+    choose(page, "protocol", "circular (path=vertical)")
+    assert "measured on a part of the images: few" in page.locator(".note:visible").inner_text()
+    assert [panel["name"] for panel in data(page, ".heat")] == [PLAIN, AUG, "few"]
 
 
 def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
@@ -620,124 +583,84 @@ def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
 
     Steps are counted where all paths are as long, else it is their share.
     """
-    means = [trace for trace in data(page, "#depth") if trace["mode"] == "lines+markers"]
-    assert [trace["x"] for trace in means] == [[0.5, 0.5, 1]] * 3 + [[0, 0]]
-    page.locator("#elsewhere input").first.uncheck()
-    title = "document.querySelector('#depth .plot').layout.yaxis.title.text"
-    for models, start in (
-        (3, "share of the steps, in percent, at which a sum changes"),
-        (2, "steps at which a sum changes"),
-    ):
-        traces = data(page, "#depth")
-        assert len(traces) == 3 * models
-        assert page.evaluate(title).startswith(start)
-        for thin, band, trace, each in zip(traces[::3], traces[1::3], traces[2::3], measured, strict=False):
-            scale = 100 / (len(each.arrays["embed/positions"]) - 1) if models == 3 else 1
-            single = [[*(scale * float(count) for count in counts), None] for counts in by_image(each)]
-            assert thin["x"] == ["conv1", "pool1", "conv2", None] * len(single)
-            assert [value is None for value in thin["y"]] == [value is None for counts in single for value in counts]
-            np.testing.assert_allclose(*(np.array(values, float) for values in (thin["y"], sum(single, []))), atol=0.5)
-            mean, low, high = scale * each.arrays["embed/nonshiftability"].T
-            assert trace["x"] == ["conv1", "pool1", "conv2"]
-            np.testing.assert_allclose(trace["y"], mean, atol=0.05)
-            assert trace["marker"]["symbol"] == ["circle", "square", "circle"]
-            np.testing.assert_allclose(band["y"], [*high, *low[::-1]], atol=0.05)
-        page.locator("#table tbody input:checked").last.uncheck()
+    means = [trace for trace in data(page, ".depth") if trace["mode"] == "lines+markers"]
+    assert sorted(trace["x"] for trace in means) == [[0, 0], *[[0.5, 0.5, 1]] * 3]
+    assert layout(page, ".depth")["yaxis"]["title"]["text"].startswith("share of the steps, in percent")
+    choose(page, "protocol", "circular (path=vertical)")
+    assert layout(page, ".depth")["yaxis"]["title"]["text"].startswith("steps at which")
+    traces = data(page, ".depth")
+    assert len(traces) == 3 * 3
+    for thin, band, trace in zip(traces[::3], traces[1::3], traces[2::3], strict=True):
+        (model,) = (model for model in measured if [model.name] == trace["meta"])
+        single = [[*map(float, counts), float("nan")] for counts in model.arrays["circular/nonshiftability_by_image"]]
+        assert thin["x"] == ["conv1", "pool1", "conv2", None] * len(single)
+        np.testing.assert_allclose(thin["y"], sum(single, []), atol=1e-5)
+        mean, low, high = model.arrays["circular/nonshiftability"].T
+        assert trace["x"] == ["conv1", "pool1", "conv2"]
+        np.testing.assert_allclose(trace["y"], mean)
+        assert trace["marker"]["symbol"] == ["circle", "square", "circle"]
+        np.testing.assert_allclose(band["y"], [*high, *low[::-1]])
 
 
 def test_what_changes_or_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
     for protocol, number, tolerance, text in [
-        ("embed", 0, 0.2, "20 %"),
+        ("circular (path=vertical)", 0, 0.2, "20 %"),
         ("circular (path=diagonal)", 3, 0.1, "10 %"),
     ]:
-        page.select_option("#protocol", label=protocol)
-        title = page.evaluate("document.querySelector('#depth .plot').layout.yaxis.title.text")
-        assert title.endswith(f"at which a sum changes by over {text}")
-        sums = found(measured, number, f"{protocol.split()[0]}/maps/conv2")[0].sum((1, 2))
-        written = page.locator("#features tr").nth(2).locator("td > span")
+        choose(page, "protocol", protocol)
+        assert layout(page, ".depth")["yaxis"]["title"]["text"].endswith(f"a sum changes by over {text}")
+        (band,) = layout(page, ".sums")["shapes"]
+        assert (band["y0"], band["y1"]) == (1 - tolerance, 1 + tolerance)
+        sums = found(measured, number, "circular/maps/conv2")[0].sum((1, 2))
+        written = page.locator(".features:visible tbody").nth(1).locator("tr").nth(2).locator("td > span")
         red = written.evaluate_all("all => all.map(each => each.classList.contains('off'))")
         assert red == (abs(sums / sums.mean() - 1) > tolerance).tolist()
 
 
 def test_accuracy_by_size(page: Page, measured: list[Findings]) -> None:
     traces = [trace for trace in data(page, "#sizes") if trace.get("fill") is None]
-    assert [trace["name"] for trace in traces] == [*NETS[:2], *(f"{name}, top 5" for name in NETS[:2])]
-    for trace, (number, top) in zip(traces, [(0, 1), (1, 1), (0, 5), (1, 5)], strict=True):
+    assert [trace["name"] for trace in traces] == [
+        f"{name}{more}" for more in ("", ", top 5") for name in (PLAIN, AUG, SHORT)
+    ]
+    for trace, (number, top) in zip(traces, [(n, top) for top in (1, 5) for n in (0, 1, 2)], strict=True):
         expected = 100 * found(measured, number, f"placement/accuracy_top{top}")[:, 0]
-        np.testing.assert_allclose(trace["y"], expected, atol=0.01)
-        assert trace["x"] == [-2, -1, 0, 1, 2]
-    assert f"Not drawn, as measured at other positions: {NETS[2]}." in page.inner_text("#sizes")
+        np.testing.assert_allclose(trace["y"], expected, rtol=1e-6)
+        assert trace["x"] == measured[number].arrays["placement/positions"].tolist()
 
 
 def test_film(page: Page, measured: list[Findings]) -> None:
-    """Curves belong to the frames above; to point at a curve or a frame highlights the frame, and its feature maps."""
-    curves = data(page, "#film")
-    assert [curve["name"] for curve in curves] == NETS[:2]
-    for number, curve in enumerate(curves):
-        np.testing.assert_allclose(curve["y"], 100 * found(measured, number, "embed/curve")[0], atol=0.01)
-    assert f"Not measured on these frames: {NETS[2]}, {NETS[3]}." in page.inner_text("#film")
-    frames = page.locator("#film .frames button")
-    assert frames.all_inner_texts() == [
-        str(at).replace("-", MINUS) for at in measured[0].arrays["embed/frame_positions"]
-    ]
-
-    page.mouse.move(0, 0)  # away from where another test has left it
-    frames.nth(2).focus()
-    highlighted = "[...document.querySelectorAll('#paths .highlighted')].map(each => each.dataset.frame)"
-    assert page.evaluate(highlighted) == ["2"] * 4
-    page.locator("#film .plot").scroll_into_view_if_needed()
-    box = page.locator("#film .plot .nsewdrag").bounding_box()
-    middle = frames.nth(5).bounding_box()
-    assert box
-    assert middle
-    for x in (-8, 1):  # the frame stands above its place on the axis
-        page.mouse.move(middle["x"] + middle["width"] / 2 + x, box["y"] + box["height"] / 2)
-        page.wait_for_timeout(60)  # plotly does not look at every move
-    page.wait_for_function(f"({highlighted}).join() === '5,5,5,5'")
-    lines = page.evaluate("document.querySelector('#film .plot').layout.shapes")
-    assert [line["x0"] for line in lines if line["line"]["width"] == 2] == [
-        measured[0].arrays["embed/frame_positions"][5]
-    ]
-
-    page.locator("#film .strip button").nth(1).press("Enter")
-    np.testing.assert_allclose(data(page, "#film")[0]["y"], 100 * found(measured, 0, "embed/curve")[1], atol=0.01)
-    assert "test image 5" in page.inner_text("#film h3")
-    page.locator("#film .strip button").nth(2).click()
-    assert names(page, "#film") == [NETS[2]]
+    """Curves belong to the frames above; the image that answers change most on comes first."""
+    options = page.locator(".film:visible select option").all_inner_texts()
+    assert sorted(options) == [f"test image 2 of {PLAIN}, {AUG}", f"test image 2 of {SHORT}", "test image 5"]
+    pair = f"test image 2 of {PLAIN}, {AUG}"
+    curves = [found(measured, number, "embed/curve") for number in (0, 1)]
+    first, second = (sum(np.abs(np.diff(curve[kept])).sum() for curve in curves) for kept in (0, 1))
+    assert (options.index(pair) < options.index("test image 5")) == (first > second)
+    for kept, option in enumerate((pair, "test image 5")):
+        choose(page, "film1", option)
+        shown = {trace["meta"][0]: trace["y"] for trace in data(page, ".film [data-when] > .part:first-child")}
+        for number in (0, 1):
+            expected = 100 * found(measured, number, "embed/curve")[kept]
+            np.testing.assert_allclose(shown[NETS[number]], expected, rtol=1e-5)
+        images = layout(page, ".film")["images"]
+        positions = measured[0].arrays["embed/frame_positions"].tolist()
+        assert [each["x"] for each in images] == positions
+        heads = page.locator(".features:visible tbody").first.locator("td").all_inner_texts()
+        assert [head.replace(MINUS, "-") for head in heads] == [str(at) for at in positions]
+    choose(page, "film1", f"test image 2 of {SHORT}")
+    assert names(page, ".film") == [SHORT]
+    assert "Not measured:" in page.locator(".film:visible").inner_text()
 
 
 def test_sums_of_the_last_layers_maps(page: Page, measured: list[Findings]) -> None:
-    curves = data(page, "#sums")
+    choose(page, "film1", f"test image 2 of {PLAIN}, {AUG}")
+    curves = data(page, ".sums")
     assert len(curves) == 2 * 16
     for number in (0, 1):
         sums = found(measured, number, "embed/sums")[0]
         strongest = np.argsort(-sums.mean(0))[:16]
         expected = (sums / sums.mean(0)).T[strongest]
-        np.testing.assert_allclose([curve["y"] for curve in curves[16 * number :][:16]], expected, atol=1e-3)
-    band = "document.querySelector('#sums .plot').layout.shapes.map(({ y0, y1 }) => [y0, y1])"
-    assert page.evaluate(band) == [[0.8, 1.2]]
-    page.select_option("#protocol", label="circular (path=diagonal)")
-    assert page.evaluate(band) == [[0.9, 1.1]]
-
-
-def test_feature_maps(page: Page, measured: list[Findings]) -> None:
-    for number in (0, 1):
-        page.select_option("#mapped", index=number)
-        rows = page.locator("#features tr")
-        assert rows.locator("th").all_inner_texts() == ["input", "conv1 [12x12]", "conv2 [1x1]"]
-        maps = found(measured, number, "embed/maps/conv1")[0]
-        totals = maps.sum((1, 2))
-        sums = [float(text) for text in rows.nth(1).locator("td").all_inner_texts()]
-        np.testing.assert_allclose(sums, totals / totals.mean(), atol=0.006)
-        shown = (
-            rows.nth(1)
-            .locator("canvas")
-            .evaluate_all("all => all.map(each => [...each.getContext('2d').getImageData(0, 0, 12, 12).data])")
-        )
-        green = np.array(shown).reshape(8, 12, 12, 4)[..., 1]  # which rises throughout viridis
-        assert (green[maps == maps.max()] == 231).all()
-        order = np.argsort(maps.ravel())
-        assert (np.diff(green.ravel()[order]) >= 0).all()
+        np.testing.assert_allclose([curve["y"] for curve in curves[16 * number :][:16]], expected, rtol=1e-5)
 
 
 def test_narrow_and_dark(page: Page) -> None:
@@ -749,7 +672,7 @@ def test_narrow_and_dark(page: Page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 420
     widths = page.evaluate("[...document.querySelectorAll('.plot svg.main-svg')].map(each => each.clientWidth)")
     assert max(widths) <= 420
-    background = "document.querySelector('#fig6 .plot').layout.paper_bgcolor"
+    background = "document.querySelector('#variation .plot')._fullLayout.paper_bgcolor"
     assert page.evaluate(background) == "#15181c"
     page.set_viewport_size(size)
     page.emulate_media(color_scheme="light")
@@ -757,113 +680,97 @@ def test_narrow_and_dark(page: Page) -> None:
     assert page.evaluate(background) == "#ffffff"
 
 
+def test_on_a_phone_the_image_is_on_the_first_screen_and_nothing_is_cut(show: Callable[..., Page]) -> None:
+    """However many images there are to choose from; "100.0 %" stays on a line."""
+    many = arrays(0, images=40, shown=tuple(range(40)))
+    many["probabilities"][:] = [0, 1, 0]
+    page = show(run("max", 0.9, 0.9, many, pool="max"))
+    page.set_viewport_size({"width": 420, "height": 800})
+    box = page.locator("#image").bounding_box()
+    assert box
+    assert box["y"] + box["height"] < 800
+    assert page.locator(".strip label").count() == 40
+    value = page.locator(".value", has_text="100.0 %")
+    assert value.evaluate("each => each.getClientRects()[0].height < 1.5 * 0.8 * 16 * 1.45")
+    page.set_viewport_size({"width": 500, "height": 800})
+    for words in page.locator("#table1 h2, #table1 > p").all():
+        assert words.evaluate("each => each.scrollWidth <= each.clientWidth")
+        assert words.evaluate("each => each.getBoundingClientRect().right") <= 500
+    page.close()
+
+
 def test_no_images(show: Callable[..., Page]) -> None:
     """Where no run has saved its answers at all shifts, one sentence says how to get them."""
-    content = make_content() | {"images": []}
-    content["runs"] = [run | {"stability": None, "probabilities": None, "predictions": {}} for run in content["runs"]]
-    page = show(content)
-    for section in ("#explorer", "#fig2"):
-        assert "python eval.py ckpt=RUN/checkpoints/last.ckpt" in page.inner_text(section)
+    page = show(run("max", 0.9, 0.9, pool="max"))
+    for section in ("#explorer", "#stability"):
+        assert "uv run eval.py ckpt=RUN/checkpoints/last.ckpt" in page.inner_text(section)
+    assert "uv run eval.py ckpt=RUN/checkpoints/last.ckpt 'protocol=[embed,scale,circular]'" in page.inner_text(
+        "#paths"
+    )
     assert not page.locator("#image").is_visible()
-    assert len(names(page, "#fig6")) == 4
+    assert names(page, "#tv") == ["max"]
     page.close()
 
 
 def test_seeds_of_a_row(show: Callable[..., Page]) -> None:
-    """A row of several seeds draws one of them, unless all are asked for; what is drawn comes first in the explorer."""
-    seeds = [make_run(10 + seed, f"blur-tri3-noaug-s{seed}") for seed in range(3)]
-    ids = [run["id"] for run in seeds]
-    content = make_content() | {"rows": [make_row(seeds, [0.9] * 4, None)], "runs": seeds[::-1], "foot": []}
-    page = show(content)
-    selects = page.locator("#stage select")
-    assert names(page, "#fig6") == ["blur-tri3-noaug-s0"]
-    assert [select.input_value() for select in selects.all()] == [ids[0], ids[2]]
-    groups = selects.first.locator("optgroup")
-    assert [group.locator("option").count() for group in groups.all()] == [1, 2]
-
+    """A row of several seeds draws one of them, the one with most to show, unless all are asked for."""
+    seeds = [run(f"seed {seed}", 0.9, 0.9, arrays(seed) if seed else None, seed=seed) for seed in range(3)]
+    page = show(*seeds)
+    assert names(page, "#tv") == ["seed 1"]
+    assert page.locator(".panel:visible h4").all_inner_texts() == ["seed 1"]
+    assert page.locator("#table .swatch:visible").count() == 1
+    assert column(page, "ours") == ["90.0 ± 0.0"]
     page.select_option("#seeds", "all")
-    assert names(page, "#fig6") == [run["name"] for run in seeds]
-    assert [select.input_value() for select in selects.all()] == ids[:2]
-    assert [group.locator("option").count() for group in groups.all()] == [3, 0]
-    selects.first.select_option(ids[2])
-    shift_shown(page)
-    values = page.locator("#stage .panel").first.locator(".value").all_inner_texts()
-    assert values == [f"{100 * p:.1f} %" for p in probabilities(content, 0, 3)[0, 0]]
+    assert sorted(names(page, "#tv")) == ["seed 0", "seed 1", "seed 2"]
+    assert page.locator(".panel:visible h4").all_inner_texts() == ["seed 1", "seed 2"]
+    assert page.locator("#table .swatch:visible").count() == 3
     page.close()
 
 
 def test_no_finished_run(show: Callable[..., Page]) -> None:
-    nothing = {"elsewhere": [], "paths": paths.content([])}
-    page = show(make_content() | {"rows": [], "runs": [], "images": [], "foot": []} | nothing)
-    assert "unfinished: epoch 17 of 200" in page.inner_text("#notes")
-    assert "python eval.py ckpt=RUN/checkpoints/last.ckpt 'protocol=[embed,scale,circular]'" in page.inner_text(
-        "#paths"
-    )
+    page = show(unfinished=[("late", "unfinished: epoch 17 of 200")])
+    assert "No run has finished." in page.inner_text("#table1")
+    assert "late (unfinished: epoch 17 of 200)" in page.inner_text(".notes")
     assert not page.locator("#paths select:visible, #elsewhere:visible").count()
     page.close()
 
 
-def test_one_run_of_many_classes(show: Callable[..., Page]) -> None:
-    """One run has one panel. Of many classes the likeliest get a bar, and the correct one does."""
-    content = make_content()
-    run, rng = content["runs"][0], np.random.default_rng(0)
-    p = rng.integers(0, 3, (H, W, 100))
-    p[..., 40:60] += 100
-    run |= {"probabilities": {"3": encoded(p)}, "predictions": {"3": encoded(p.argmax(-1))}}
-    one = {"rows": content["rows"][:1], "runs": [run], "images": content["images"][:1]}
-    page = show(content | one | {"classes": [f"class {k}" for k in range(100)]})
-    assert names(page, "#fig2") == ["max-delta-noaug-s0"]
-    assert page.locator("#table caption").inner_text() == CIFAR  # not a column
-    assert page.locator("#table td.protocol").count() == 0
-    assert page.locator("#stage .panel").count() == 1
-    shown = page.locator("#stage .bar .name").all_inner_texts()
+def test_many_classes(show: Callable[..., Page]) -> None:
+    """Of many classes the likeliest get a bar, and the correct one does."""
+    probabilities = np.random.default_rng(0).random((2, H, W, 100)) / 100
+    probabilities[..., 40:60] += 0.3
+    one = run(
+        "max", 0.9, 0.9, arrays() | {"probabilities": probabilities, "shown_labels": np.zeros(2, int)}, pool="max"
+    )
+    page = show(replace(one, config={**one.config, "classes": [f"class {k}" for k in range(100)]}))
+    shown = page.locator(".panel .bar .name").all_inner_texts()
     assert len(shown) == 12
     assert shown[0] == "class 0"
     assert all(40 <= int(name.split()[1]) < 60 for name in shown[1:])
     page.close()
 
 
-def test_findings_of_runs_as_they_are_gathered(show: Callable[..., Page]) -> None:
-    """From measurement to page: two runs that share images, one that has been measured on numbers alone."""
-    runs = [
-        findings("max", pool="max", arrays=arrays(0)),
-        findings("tri5", arrays=arrays(1)),
-        findings("bare", filter="rect3"),
-    ]
-    del runs[2].metrics["test/consistency"]
-    page = show(made(runs, build(runs), []))
-    assert column(page, "ours")[0] == "90.0"
-    assert set(names(page, "#fig2")) == {"max", "tri5"}
-    assert len([trace for trace in data(page, "#fig4") if trace["type"] == "heatmap"]) == 4
-    assert page.locator("#stage .panel").count() == 2
-    page.close()
-    bare = show(made(runs[2:], build(runs[2:]), []))
-    assert "eval.py" in bare.inner_text("#explorer")
-    bare.close()
-
-
 def test_one_of_several_data_sets_is_shown_at_a_time(show: Callable[..., Page]) -> None:
     """Each has its own table, pictures and explorer, and published values only where it is CIFAR-10."""
     digits = {"labels": np.zeros(6, int), "pixels": np.zeros((2, 3, H, W), np.uint8)}
-    runs = [
-        findings("max", pool="max", arrays=arrays(0)),
-        findings("tri5", arrays=arrays(1)),
-        findings("digits", data="digits", arrays=arrays(2) | digits),
-    ]
-    page = show(made(runs, build(runs), [("late", "unfinished")]))
+    page = show(
+        run("max", 0.9, 0.8, arrays(0), pool="max"),
+        run("tri5", 0.9, 0.8, arrays(1)),
+        run("digits", 0.9, 0.8, arrays(2) | digits, data="digits"),
+        unfinished=[("late", "unfinished")],
+    )
     assert page.locator("#set option").all_inner_texts() == ["cifar10", "digits"]
     for _ in range(2):  # there and back
-        assert names(page, "#fig2") == ["max", "tri5"]
+        assert names(page, "#stability") == ["max", "tri5"]
         assert column(page, "paper") == ["91.6", "93.3"]
         page.select_option("#set", "digits")
         page.wait_for_selector("html[data-ready]", state="attached")
-        assert names(page, "#fig2") == names(page, "#fig6") == ["digits"]
-        assert page.locator("#stage .panel").count() == 1
+        assert names(page, "#stability") == names(page, "#variation") == ["digits"]
+        assert page.locator(".panel").count() == 1
         assert page.locator("#table th").all_inner_texts().count("ours") == 4
         assert page.locator("#table .paper, #table .diff, #table tfoot tr").count() == 0
-        assert [trace["name"] for trace in data(page, "#fig5") if trace["x"]] == ["ours"]
-        assert "published" not in page.inner_text("#fig5")
-        assert "late" in page.inner_text("#notes")
+        assert "published" not in [trace.get("name") for trace in data(page, "#plane")]
+        assert "late" in page.inner_text(".notes")
         drag(page, 3, -2)
         assert shift_shown(page) == (-2, 3)
         assert not pixels(page, "#image").any()
@@ -876,19 +783,32 @@ def test_one_of_several_data_sets_is_shown_at_a_time(show: Callable[..., Page]) 
 
 def test_classifiers_from_elsewhere_alone(show: Callable[..., Page]) -> None:
     """There is nothing of Zhang's then."""
-    page = show(made([model("resnet", under()), model("vgg", under(seed=1))], build([]), []))
+    page = show(elsewhere("resnet", under()), elsewhere("vgg", under(seed=1)))
     assert page.title() == "lit_shift: 2 classifiers"
-    assert page.locator("h2:visible").all_inner_texts() == [
-        "Measured alone",
-        "Small transformations (Azulay & Weiss)",
-    ]
+    assert page.locator("h2:visible").all_inner_texts() == ["Measured alone", "Small transformations (Azulay & Weiss)"]
     assert page.locator("nav a:visible").count() == 2
-    assert names(page, "#heat") == ["resnet", "vgg"]
+    assert names(page, ".heat") == ["resnet", "vgg"]
     assert not page.locator("#sizes").is_visible()
+    page.close()
+
+
+def test_a_run_that_diverged(show: Callable[..., Page]) -> None:
+    """What is not finite is missing, and the rest is shown."""
+    broken = arrays()
+    for key in ("variation", "diagonal", "probabilities", "equivariance/pixels"):
+        broken[key] = np.full_like(broken[key], np.nan)
+    diverged = run("max", float("nan"), float("inf"), broken, pool="max")
+    diverged.metrics["test/variation"] = float("nan")  # type: ignore[index]
+    page = show(diverged, run("tri5", 0.9, 0.8, arrays(1)))
+    assert column(page, "ours") == [MISSING, "90.0"]
+    assert names(page, "#variation") == ["max", "tri5"]
     page.close()
 
 
 def test_page_is_package_data() -> None:
     folder = Path(render.__code__.co_filename).parent
-    names = {file.name for file in folder.iterdir() if file.suffix in (".html", ".css", ".js")}
-    assert names == {"page.html", "page.css", "page.js", "paths.js"}
+    assert {file.name for file in folder.iterdir() if file.suffix in (".html", ".css", ".js")} == {
+        "page.html",
+        "page.css",
+        "page.js",
+    }

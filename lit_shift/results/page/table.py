@@ -1,0 +1,125 @@
+"""Table 1 and the classifiers measured alone, as text for the page's tables. Needs no torch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from lit_shift.filters import family
+from lit_shift.measures import measure_of
+from lit_shift.results.comparison import MEASURES, agreement, any_published
+from lit_shift.runs.findings import Findings
+
+FEW = 4  # models can be told apart at a glance
+LEAD, COLUMNS = ("pool", "filter", "aug", "n"), ("ours", "paper", "diff")
+MISSING = "\N{EN DASH}"
+
+
+def number(value: float | None, digits: int = 1, sign: str = "") -> str:
+    """A number with so many digits after the point; with ``sign="+"`` one that is not 0 has its sign."""
+    if value is None or value != value:
+        return MISSING
+    text = f"{value:,.{digits}f}"
+    if not float(text.replace(",", "")):
+        return text.lstrip("-")
+    return f"{value:{sign},.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def table(rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]], drawn: Mapping[str, int]) -> dict[str, Any]:
+    """What the page's table shows.
+
+    Args:
+        rows: of runs of one data set, from :func:`lit_shift.results.comparison.table1`.
+        unfinished: name and state of each run that is in no row.
+        drawn: in how many figures each run is, by its name. Of a row's seeds the one in most is drawn first, and the
+            rows with most are ticked to begin with.
+    """
+    several, compared, records = rows["recipe"].nunique() > 1, any_published(rows), rows.to_dict("records")
+    most = [max(drawn[name] for name in row["runs"]) for row in records]
+    ticked = sorted((i for i in range(len(records)) if most[i] or not any(most)), key=lambda i: -most[i])[:FEW]
+    names = {i: name_of(row, several) for i, row in enumerate(records)}
+    return {
+        "columns": [*LEAD, *[*COLUMNS[: 3 if compared else 1]] * len(MEASURES), *(["recipe"] if several else [])],
+        "measures": [measure_of(measure).label.capitalize() for measure in MEASURES],
+        "compared": compared,
+        "caption": "No run has finished." if rows.empty else "" if several else records[0]["recipe"],
+        "several_seeds": any(len(row["runs"]) > 1 for row in records),
+        "rows": [
+            {
+                "name": names[i],
+                "ticked": i in ticked,
+                "runs": sorted(row["runs"], key=lambda name: -drawn[name]),
+                "words": f"{names[i]} {family(row['filter'])} {row['recipe']} {' '.join(row['runs'])}".lower(),
+                "aug": str(row["aug"]).lower(),
+                "notes": "; ".join(row["notes"]),
+                "cells": [
+                    *(_text(kind, row[kind] if kind != "aug" else "yes" if row["aug"] else "no") for kind in LEAD),
+                    *(cell for measure in MEASURES for cell in _cells(row, measure, compared)),
+                    *([_text("recipe", row["recipe"])] if several else []),
+                ],
+            }
+            for i, row in enumerate(records)
+        ],
+        "foot": [
+            line
+            for recipe, members in rows.groupby("recipe")
+            if any_published(members)
+            for line in _foot(members, f" of {recipe}" if several else "")
+        ],
+        "notes": [
+            f"\N{DAGGER} {note}: {'; '.join(names[i] for i, row in enumerate(records) if note in row['notes'])}"
+            for note in dict.fromkeys(note for row in records for note in row["notes"])
+        ]
+        + [f"Not in the table: {name} ({state})" for name, state in unfinished],
+    }
+
+
+def name_of(row: Mapping[str, Any], several_recipes: bool) -> str:
+    """A row in words."""
+    parts = [row["pool"], row["filter"], "with shift augmentation" if row["aug"] else ""]
+    return " ".join(part for part in [*parts, f"({row['recipe']})" if several_recipes else ""] if part)
+
+
+def _text(kind: str, value: Any) -> dict[str, Any]:
+    return {"kind": kind, "value": value, "text": str(value)}
+
+
+def _cells(row: Mapping[str, Any], measure: str, compared: bool) -> list[dict[str, Any]]:
+    """Ours and, where anything is compared, the published value and the difference."""
+    ends = ("", "_std", "_published", "_difference")
+    mean, std, published, difference = (100 * row[f"{measure}{end}"] for end in ends)
+    spread = "" if std != std else f" \N{PLUS-MINUS SIGN} {number(std)}"
+    ours = (f"ours {row[f'{measure}_mark']}".strip(), mean, number(mean) + spread)
+    beside = [("paper", published, number(published)), ("diff", difference, number(difference, sign="+"))]
+    return [
+        {"kind": f"numeric {kind}", "value": None if value != value else value, "text": text}
+        for kind, value, text in [ours, *(beside if compared else [])]
+    ]
+
+
+def _foot(rows: pd.DataFrame, where: str) -> list[dict[str, Any]]:
+    """How each measure agrees with the published one."""
+    found = [agreement(rows, measure) for measure in MEASURES]
+    count = max(each.rows for each in found if each)
+    which = f"{count} row{'s' * (count != 1)}{where}"
+    lines = {
+        "Rank correlation with the published order": [
+            number(each.rank_correlation if each else None, 2) for each in found
+        ],
+        "Mean absolute difference": [number(100 * each.mean_absolute_difference if each else None) for each in found],
+    }
+    return [{"text": f"{text}, {which}", "cells": cells} for text, cells in lines.items()]
+
+
+def alone(models: Sequence[Findings], titles: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
+    """Classifiers that are in no row, each with the titles of the protocols under which it was measured."""
+    shown = []
+    for place, model in enumerate(models):
+        counts = [len(model.arrays[f"{protocol}/places"]) for protocol in model.protocols]
+        images = dict.fromkeys(
+            number(model.metrics.get(f"{protocol}/n", count), 0)
+            for protocol, count in zip(model.protocols, counts, strict=True)
+        )
+        cells = [model.config["choices"]["data"], ", ".join(images), ", ".join(titles[model.name])]
+        shown.append({"name": model.name, "ticked": place < FEW, "cells": [cell or MISSING for cell in cells]})
+    return shown
