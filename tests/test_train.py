@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 
-from lit_shift.runs.recipe import protocol
+from lit_shift.runs.recipe import recipe
 from tests.conftest import HANGS, TINY, save_images, train_tiny
 from tests.test_measures import undeclared
 
@@ -76,7 +76,7 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     assert config["pool"]["filter"] == "rect3"
     assert config["classes"] == ["above", "below"]
     assert config["image_size"] == [32, 32]
-    assert "image_size" not in protocol(config)  # which goes with the data
+    assert "image_size" not in recipe(config)  # which goes with the data
     environment = json.loads((folder / "environment.json").read_text())
     assert shlex.split(environment["command"])[0] == "train.py"
     assert {"pool=blur", "filter=rect3", "data.val_size=40"} < set(shlex.split(environment["command"]))

@@ -66,8 +66,14 @@ def equivariance(models: Mapping[str, Mapping[str, LayerDistance]], columns: int
             if row == 0:
                 height, width = next(model[layer] for model in models.values() if layer in model).resolution
                 ax.set_title(f"{layer} [{height}x{width}]", fontsize=8)
-            if column == 0:
-                ax.text(-0.12, 0.5, name, rotation=90, ha="right", va="center", transform=ax.transAxes, fontsize=8)
+            if column == 0 and len(models) > 1:
+                ax.text(-0.4, 0.5, name, rotation=90, ha="right", va="center", transform=ax.transAxes, fontsize=8)
+    for ax in axes[:, 0]:
+        ax.tick_params(labelleft=True)
+        ax.set_ylabel("shift h (px)", fontsize=6)
+    for ax in axes[-1]:
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel("shift w (px)", fontsize=6)
     if image is not None:
         bar = figure.colorbar(image, ax=axes, location="bottom", aspect=60, shrink=0.6, ticks=[0, 0.5, 1])
         bar.ax.set_xticklabels(["0", "1/4", "1/2"], fontsize=8)
@@ -79,8 +85,9 @@ def _heat_map(ax: Axes, layer: LayerDistance) -> Any:
     height, width = layer.by_shift.shape
     top = layer.between_images / 2
     ax.set_axis_on()
-    ax.set_xticks([0], ["0"], fontsize=6)
-    ax.set_yticks([0], ["0"], fontsize=6)
+    ax.set_xticks([-(width // 4), 0, width // 4])
+    ax.set_yticks([-(height // 4), 0, height // 4])
+    ax.tick_params(labelsize=6, labelleft=False, labelbottom=False)
     return ax.imshow(
         np.fft.fftshift(layer.by_shift) / (top if top > 0 else 1),
         cmap=DISTANCE_MAP,
@@ -140,7 +147,7 @@ def filter_tv(models: Mapping[str, Mapping[str, float]]) -> Figure:
 
 
 def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
-    """Total variation of each layer's filters during training, one panel per layer.
+    """Total variation of each layer's filters during training, one panel per layer, all with one vertical axis.
 
     Args:
         models: for each model, ``epoch`` (E,) and the values (E,) of each layer.
@@ -149,7 +156,7 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
     columns = min(5, max(1, len(layers)))
     rows = max(1, -(-len(layers) // columns))
     figure = Figure(figsize=(2.3 * columns, 2 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(layers) :]:
         ax.set_axis_off()
     for ax, layer in zip(axes.flat, layers, strict=False):

@@ -136,7 +136,7 @@ def for_csv(table: pd.DataFrame) -> pd.DataFrame:
     """What a CSV holds of it: published values only if any row has one."""
     kept = STATISTICS if any_published(table) else STATISTICS[:2]
     columns = [f"{measure}{end}" for measure in MEASURES for end in kept]
-    return table[["pool", "filter", "aug", "n", *columns, "recipe", "notes"]].rename(columns={"recipe": "protocol"})
+    return table[["pool", "filter", "aug", "n", *columns, "recipe", "notes"]]
 
 
 def tables(table: pd.DataFrame) -> list[Table]:

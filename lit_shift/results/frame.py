@@ -9,7 +9,7 @@ import pandas as pd
 
 from lit_shift.results.gather import gather
 from lit_shift.runs.findings import Findings
-from lit_shift.runs.recipe import of_cifar10, own_pool, protocol
+from lit_shift.runs.recipe import of_cifar10, own_pool, recipe
 from lit_shift.runs.run import Run
 
 
@@ -66,7 +66,7 @@ def _row(model: Findings) -> dict[str, Any]:
     if model.folder:
         row |= {"folder": str(model.folder), "ended": Run(model.folder).ended}
     if model.trained:
-        row |= {"recipe": protocol(config), "pool": config["choices"]["pool"], "filter": filter_of(config)}
+        row |= {"recipe": recipe(config), "pool": config["choices"]["pool"], "filter": filter_of(config)}
         row["cifar10"] = of_cifar10(config)
     return row | dict(model.metrics) | {key: value for key, value in flat(config).items() if key not in row}
 

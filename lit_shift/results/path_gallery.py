@@ -58,11 +58,17 @@ def jaggedness(models: Sequence[Findings]) -> Figure | None:
     titles = _titles(models)
     compared = comparable([(model, protocol) for model in models for protocol in model.protocols])
     found: dict[str, dict[str, dict[str, figures.Interval]]] = {}
+    by_name = {model.name: model for model in models}
+    counts: dict[str, set[int]] = {}
     for (name, protocol), title in titles.items():
-        (model,) = (model for model in models if model.name == name)
+        counts.setdefault(title, set()).add(int(by_name[name].metrics[f"{protocol}/n"]))
+    for (name, protocol), title in titles.items():
+        model, images = by_name[name], counts[title]
         measured = [measure for measure in compared if f"{protocol}/{measure}" in model.metrics]
         by_protocol = found.setdefault(name, {})
-        by_protocol[title] = {measure: interval(model, f"{protocol}/{measure}") for measure in measured}
+        by_protocol[f"{title}\nn = {' to '.join(map(str, sorted({min(images), max(images)})))}"] = {
+            measure: interval(model, f"{protocol}/{measure}") for measure in measured
+        }
     return figures.jaggedness(found, correct_class(models)) if found else None
 
 

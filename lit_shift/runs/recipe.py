@@ -21,7 +21,7 @@ _NAMED = ("model.width", "trainer.max_epochs", "padding")
 _SWITCHES = ("aug", "seed", "padding")  # resolved into the groups
 
 
-def protocol(config: Mapping[str, Any]) -> str:
+def recipe(config: Mapping[str, Any]) -> str:
     """Describe data, network and epochs of a run, and every other setting that differs from the defaults of ``conf/``.
 
     Two runs have the same description exactly if their configs differ only in pool, filter, augmentation, seed and

@@ -258,11 +258,11 @@ OPTIONS = {"mean": MEAN, "std": STD, "size": 8, "resize": None, "interpolation":
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
-    """A module in the current folder, which is no other's to import from."""
+    """A module in the current folder, from which commands import."""
     (tmp_path / "mine_of_the_zoo.py").write_text(MODULE)
     (tmp_path / "broken_of_the_zoo.py").write_text("import no_such_module_anywhere")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.syspath_prepend(tmp_path)
     yield "mine_of_the_zoo"
     sys.modules.pop("mine_of_the_zoo", None)
 

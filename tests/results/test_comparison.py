@@ -13,7 +13,7 @@ from lit_shift import published
 from lit_shift.filters import FILTERS
 from lit_shift.results import agreement, comparison, gallery, writer
 from lit_shift.runs.config import composed
-from lit_shift.runs.recipe import PAPERS, protocol
+from lit_shift.runs.recipe import PAPERS, recipe
 from tests.findings import build, findings
 
 
@@ -154,7 +154,7 @@ def test_what_is_fast_on_a_gpu_is_the_papers_recipe_but_for_its_precision():
     assert fast.compile
     assert fast.optimizer.fused
     fast.choices = {"data": "cifar10", "model": "vgg13", "pool": "max"}
-    assert protocol(OmegaConf.to_container(fast, resolve=True)) == f"{PAPERS}, trainer.precision=bf16-mixed"
+    assert recipe(OmegaConf.to_container(fast, resolve=True)) == f"{PAPERS}, trainer.precision=bf16-mixed"
 
 
 def test_a_slim_network_is_its_width():
@@ -319,7 +319,7 @@ def test_csv():
     text = writer.csv(comparison.for_csv(build([*runs, findings("avg", pool="avg")])))
     columns = ["pool", "filter", "aug", "n"]
     columns += [f"{measure}{suffix}" for measure in MEASURES for suffix in ("", "_std", "_published")]
-    assert text.splitlines()[0] == ",".join([*columns, "protocol", "notes"])
+    assert text.splitlines()[0] == ",".join([*columns, "recipe", "notes"])
     average, blur = csv.DictReader(io.StringIO(text))
     assert (blur["pool"], blur["filter"], blur["aug"], blur["n"]) == ("blur", "tri5", "false", "2")
     assert float(blur["accuracy"]) == pytest.approx(0.91)
@@ -373,7 +373,7 @@ def test_how_many_devices_share_a_batch_counts_unless_they_share_its_statistics(
     cases += [({"trainer__devices": 2, "trainer__num_nodes": 2}, 4), ({"trainer__devices": "auto"}, "auto")]
     words = {}
     for changes, parts in cases:
-        words.setdefault(parts, set()).add(protocol(findings(**changes).config))
+        words.setdefault(parts, set()).add(recipe(findings(**changes).config))
     assert words[1] == {PAPERS}
     assert all(len(same) == 1 for same in words.values())
     assert len(set.union(*words.values())) == len(words)
