@@ -1,4 +1,4 @@
-"""Measure a run, or any classifier: ``python eval.py ckpt=RUN/checkpoints/last.ckpt``; see ``--help``."""
+"""Measure a run, or any classifier: ``python eval.py ckpt=RUN``; see ``--help``."""
 
 from lit_shift.commands.eval import main
 

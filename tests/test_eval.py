@@ -269,4 +269,4 @@ def test_a_checkpoint_runs_no_code(run, trained):
 def test_help_needs_no_checkpoint(run):
     finished = run("eval.py", "--help")
     assert finished.code == 0
-    assert "ckpt=RUN/checkpoints/last.ckpt" in finished.out
+    assert "ckpt=RUN" in finished.out

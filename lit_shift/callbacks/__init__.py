@@ -1,4 +1,4 @@
-"""One callback per measure: when it is taken, on which images, under which key."""
+"""Callbacks that measure: when, on which images, under which keys."""
 
 from lit_shift.callbacks.consistency_readings import ConsistencyReadings
 from lit_shift.callbacks.equivariance import Equivariance

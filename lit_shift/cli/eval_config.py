@@ -39,7 +39,7 @@ def add_measured(arguments: Sequence[str]) -> None:
     elif options.shows:  # the help needs neither
         config = {}
     else:
-        raise InputError("ckpt or model must be given: type ckpt=RUN/checkpoints/last.ckpt, or model=resnet50.")
+        raise InputError("ckpt or model must be given: type ckpt=RUN, or model=resnet50.")
     ConfigStore.instance().store("measured", config)
 
 

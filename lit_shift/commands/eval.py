@@ -1,4 +1,4 @@
-"""Measure a run, or any classifier: ``eval ckpt=RUN/checkpoints/last.ckpt``; see ``--help``."""
+"""Measure a run, or any classifier: ``eval ckpt=RUN``; see ``--help``."""
 
 import sys
 

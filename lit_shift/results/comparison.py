@@ -1,6 +1,7 @@
 """Zhang's Table 1 from finished runs: seeds averaged, the published value beside each. Needs no torch."""
 
 from collections import Counter
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 
 from lit_shift import published
 from lit_shift.filters import FILTERS
-from lit_shift.measures import TABLE1, standing
+from lit_shift.measures import TABLE1, measure_of, standing
 from lit_shift.results.writer import Cell, Table
 from lit_shift.runs.recipe import PAPERS
 
@@ -17,7 +18,9 @@ MARKED = 3  # at the top and at the bottom, as in the paper
 ROW = ["recipe", "pool", "filter", "aug"]
 # Rates in [0, 1] by filter and augmentation.
 PUBLISHED = {
-    (row["filter"], row["aug"] == "true"): {measure: round(float(row[measure]) / 100, 4) for measure in MEASURES}
+    (row["filter"], row["aug"] == "true"): {
+        measure: round(float(row[measure]) / 100, 4) for measure in MEASURES if measure in row
+    }
     for row in published.load("zhang_table1")
 }
 STATISTICS = ("", "_std", "_published")
@@ -55,7 +58,8 @@ def table1(frame: pd.DataFrame) -> pd.DataFrame:
     for measure in MEASURES:
         table[f"{measure}_difference"] = table[measure] - table[f"{measure}_published"]
         alike = table.groupby(["recipe", "aug"])[measure]
-        place, count = alike.rank(ascending=False, method="first"), alike.transform("count")
+        upward = measure_of(measure).better == "lower"
+        place, count = alike.rank(ascending=upward, method="first"), alike.transform("count")
         best = (place <= MARKED) & (count > MARKED)  # else all would be
         worst = (place > count - MARKED) & (count >= 2 * MARKED)
         table[f"{measure}_mark"] = np.select([best, worst], ["best", "worst"], "")
@@ -163,9 +167,10 @@ def cell(row: dict[str, Any], measure: str) -> Cell:
     mean, std, published, difference, mark = (row[f"{measure}{end}"] for end in (*STATISTICS, "_difference", "_mark"))
     if np.isnan(mean):
         return Cell("-")
-    spread = "" if np.isnan(std) else f" ± {100 * std:.1f}"
-    beside = "" if np.isnan(published) else f"{100 * published:.1f}, {100 * difference:+.1f}"
-    return Cell(f"{100 * mean:.1f}{spread}", beside, mark)
+    written = partial(measure_of(measure).written, decimals=1)
+    spread = "" if np.isnan(std) else f" ± {written(std)}"
+    beside = "" if np.isnan(published) else f"{written(published)}, {100 * difference:+.1f}"
+    return Cell(f"{written(mean)}{spread}", beside, mark)
 
 
 def notes(rows: pd.DataFrame) -> list[str]:

@@ -199,9 +199,7 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
         if place in shown:
             kept = shown.index(place)
             return model.arrays["pixels"][kept], int(model.arrays["shown_labels"][kept])
-    raise InputError(
-        f"Test image {place} was not kept: python eval.py ckpt=RUN/checkpoints/last.ckpt 'images=[{place}]'."
-    )
+    raise InputError(f"Test image {place} was not kept: python eval.py ckpt=RUN 'images=[{place}]'.")
 
 
 def _of_each(find: Callable[[Findings], Any], draw: Callable[[dict[str, Any]], Figure]) -> Drawing:

@@ -81,7 +81,7 @@ def settle(cfg: DictConfig) -> DictConfig:
     if "pool" in cfg and is_trained:
         raise InputError(f"model={name} is a trained classifier: measure it by eval.py.")
     if "pool" not in cfg and cfg.model._target_.startswith("lit_shift.models."):
-        raise InputError(f"model={name} is to be trained first: give ckpt=RUN/checkpoints/last.ckpt.")
+        raise InputError(f"model={name} is to be trained first: give ckpt=RUN.")
     cfg = OmegaConf.merge(cfg, switches(cfg))  # type: ignore[assignment]
     if cfg.get("filter") is not None:
         pool = cfg.choices.pool

@@ -63,7 +63,7 @@ class Run:
         if not path.is_file():
             raise InputError(f"There is no checkpoint {str(path)!r}: type ckpt=RUN, the folder of a run.")
         if path.suffix != ".ckpt":
-            raise InputError(f"{path} is no checkpoint: type ckpt=RUN/checkpoints/last.ckpt")
+            raise InputError(f"{path} is no checkpoint: type ckpt=RUN")
         return cls(path.absolute().parents[1])
 
     def config(self) -> dict[str, Any]:

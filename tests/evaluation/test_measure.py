@@ -779,7 +779,7 @@ def test_mistakes(run, trained, arguments, sentence):
             "model=torchvision model.name=resnet18 data=digits tta=2 protocol.size=3",
             "protocol.size is an option of a protocol: say which, as protocol=embed.",
         ),
-        ("model=vgg13", "model=vgg13 is to be trained first: give ckpt=RUN/checkpoints/last.ckpt."),
+        ("model=vgg13", "model=vgg13 is to be trained first: give ckpt=RUN."),
         ("model=torchvision model.name=resnet18 model.weights=random", "data.root must be given"),
     ],
 )

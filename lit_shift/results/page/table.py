@@ -87,9 +87,11 @@ def _text(kind: str, value: Any) -> dict[str, Any]:
 def _cells(row: Mapping[str, Any], measure: str, compared: bool) -> list[dict[str, Any]]:
     """Ours and, where anything is compared, the published value and the difference."""
     ends = ("", "_std", "_published", "_difference")
-    mean, std, published, difference = (100 * row[f"{measure}{end}"] for end in ends)
-    spread = "" if std != std else f" \N{PLUS-MINUS SIGN} {number(std)}"
-    ours = (f"ours {row[f'{measure}_mark']}".strip(), mean, number(mean) + spread)
+    declared = measure_of(measure)
+    mean, std, published, difference = (declared.factor * row[f"{measure}{end}"] for end in ends)
+    written = number if declared.factor > 1 else declared.written
+    spread = "" if std != std else f" \N{PLUS-MINUS SIGN} {written(std)}"
+    ours = (f"ours {row[f'{measure}_mark']}".strip(), mean, written(mean) + spread)
     beside = [("paper", published, number(published)), ("diff", difference, number(difference, sign="+"))]
     return [
         {"kind": f"numeric {kind}", "value": None if value != value else value, "text": text}
