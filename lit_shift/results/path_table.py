@@ -28,7 +28,7 @@ def by_protocol(models: Sequence[Findings]) -> dict[str, list[Measured]]:
 
 
 def paths(models: Sequence[Findings]) -> pd.DataFrame:
-    """Return a row for each protocol and model: measures and the ends of their intervals in file units, NaN if unknown."""
+    """Return a row for each protocol and model: measures and interval ends in file units, NaN if unknown."""
     keys = [key for model in models for key in model.metrics]
     measures = [measure.name for of_top in along_paths(keys).values() for measure in of_top]
     columns = [f"{measure}{end}" for measure in measures for end in ("", *ENDS)]
