@@ -1,7 +1,8 @@
-"""Compare runs before and after a change, number by number: ``python -m benchmarks.same BEFORE AFTER``.
+"""Compare all numbers of runs before and after a change: ``python -m benchmarks.same BEFORE AFTER``.
 
-Both are folders of runs, trained by the same commands on the same machine. Runs are paired by name, without the hash of
-their config. Every number of ``metrics.json`` and ``eval/metrics.json`` must be equal to the last digit.
+BEFORE and AFTER are folders of runs that the same commands trained on the same machine. Runs are paired by name,
+without the hash of their config. Every number of ``metrics.json`` and ``eval/metrics.json`` must be equal to the last
+digit.
 """
 
 import json
@@ -9,11 +10,11 @@ import re
 import sys
 from pathlib import Path
 
-TIMES = re.compile(r"milliseconds|seconds")  # the only numbers that no two runs share
+TIMES = re.compile(r"milliseconds|seconds")  # the only numbers that differ between repetitions
 
 
 def numbers(folder: Path) -> dict[str, float]:
-    """Every number of every run in a folder, by run, file and key."""
+    """Return all numbers of the runs in a folder, except times, by folder and key."""
     found = {}
     for file in sorted(folder.rglob("metrics.json")):
         where = re.sub(r"-[0-9a-f]{8}(?=/|$)", "", str(file.parent.relative_to(folder)))
@@ -22,7 +23,7 @@ def numbers(folder: Path) -> dict[str, float]:
 
 
 def main(before: str, after: str) -> None:
-    """Print how many numbers are equal, and each that is not; exit with code 1 if there is one."""
+    """Print how many numbers are equal and which are not; exit with code 1 if any differ or there are none."""
     old, new = numbers(Path(before)), numbers(Path(after))
     differ = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     for key in differ:

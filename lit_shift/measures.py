@@ -1,8 +1,9 @@
-"""Every measure, declared once: the logs, tables, figures and the page read what they need from here. Needs no torch.
+"""Declarations of all measures, shared by the logs, tables, figures and the page. Needs no torch.
 
-In ``metrics.json`` a measure stands behind where it was measured, ``test/consistency`` or ``embed/mad``; in front of
-what it is of, ``tv/conv1_1`` or ``consistency/pairs``; and in front of how it was asked for, ``accuracy_top5`` or, by a
-vote, ``accuracy_16``. The ends of its 95% interval stand beside it, as ``..._ci95_low`` and ``..._ci95_high``.
+A key in ``metrics.json`` names a measure. A prefix says where it was measured (``test/consistency``, ``embed/mad``), a
+second part names its subject (``tv/conv1_1``, ``consistency/pairs``), and a suffix gives the k of a top-k measure
+(``accuracy_top5``) or the number of votes (``accuracy_16``). The ends of the 95% interval have the same key followed by
+``_ci95_low`` and ``_ci95_high``.
 
 A new measure is a formula in :mod:`lit_shift.functional`, a class in :mod:`lit_shift.metrics` and a line here.
 """
@@ -13,37 +14,38 @@ from dataclasses import dataclass, replace
 from math import floor, inf, isnan, log10, nan
 from typing import Any
 
-# Units. Files hold rates in [0, 1]; people see them in percent. A variation is a variance, wherever it is shown.
+# Display units. Files hold rates in [0, 1] and tables show them in percent. Variation is a variance in both.
 PERCENT, POINTS, VARIANCE, MILLISECONDS = "%", "percentage points", "variance", "ms"
-# Where a measure is taken: over the shifts of each image; along the vertical circular shift; over the frames of every
-# protocol; along the frames of protocols that move in small steps; there, layer by layer.
+# Where a measure is taken: over the shifts of each image, along the vertical circular shift, over the frames of every
+# protocol, along the frames of protocols with small steps, or along those frames in each layer.
 SHIFTS, CIRCULAR, FRAMES, PATHS, LAYERS_ALONG_PATHS = "shifts", "circular", "frames", "paths", "layers along paths"
-# Tables in which it stands: of train.py's runs; Zhang's Table 1; along paths, and the figure of the same; of a network;
-# layer by layer; by votes.
+# Tables that include a measure: training runs, Zhang's Table 1, measures along paths (and their figure), a network's
+# properties, values by layer, test-time augmentation by number of votes.
 RUNS, TABLE1, ALONG, NETWORK, BY_LAYER, VOTES = "runs", "table1", "along", "network", "by layer", "votes"
-# How the ends of an interval are made: of a mean over images, by lit_shift.intervals.of_mean; or not at all.
+# Kinds of interval: for a mean over images, from lit_shift.intervals.of_mean, or none.
 OVER_IMAGES, NONE = "Clopper and Pearson's for a mean over images, by their effective number", ""
 ENDS = ("_ci95_low", "_ci95_high")
-TOPS = (1, 5)  # of which tables along paths have columns in any case
+TOPS = (1, 5)  # values of k that tables along paths always include
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure and how people are told of it.
+    """A measure and its presentation.
 
     Args:
-        name: in keys.
-        label: on axes and in sentences; ``{k}`` stands for the k of the k most probable classes.
-        head: over a column; the name where it is left out.
-        unit: ``PERCENT`` or ``POINTS`` of what is in [0, 1] in files, ``VARIANCE``, ``MILLISECONDS``, or none.
-        range: the smallest and the largest value that there can be, as in files; a variance of a probability is 0.25 at
-            most over all shifts, 0.5 where these are sampled.
-        better: ``higher``, ``lower``, or nothing where neither is.
-        interval: how its 95% interval is made: ``OVER_IMAGES`` or ``NONE``.
-        metric: its class in :mod:`lit_shift.metrics`, where it is measured through one.
-        taken: where it is measured with that class.
-        tables: where it stands.
-        tops: whether it is asked for every k, as ``<name>_top<k>``; ``beyond 1``: of k = 1 as ``<name>`` alone.
+        name: name in keys.
+        label: text on axes and in sentences; ``{k}`` is replaced by the k of a top-k measure.
+        head: column heading; the name by default.
+        unit: display unit: ``PERCENT`` or ``POINTS`` for values that are in [0, 1] in files, ``VARIANCE``,
+            ``MILLISECONDS``, or empty.
+        range: smallest and largest possible value, in file units. The variance of a probability is at most 0.25 over
+            all shifts and 0.5 over sampled shifts.
+        better: ``higher`` or ``lower``; empty if neither is better.
+        interval: kind of 95% interval: ``OVER_IMAGES`` or ``NONE``.
+        metric: name of the class in :mod:`lit_shift.metrics` that computes it, if any.
+        taken: where that class is applied.
+        tables: tables that include the measure.
+        tops: True for a measure taken for several k, as ``<name>_top<k>``; ``beyond 1`` if k = 1 is plain ``<name>``.
     """
 
     name: str
@@ -60,7 +62,7 @@ class Measure:
 
     @property
     def heading(self) -> str:
-        """Short, over a column."""
+        """Short column heading."""
         return self.head or self.name
 
     @property
@@ -70,27 +72,27 @@ class Measure:
 
     @property
     def factor(self) -> int:
-        """By how much people see it multiplied."""
+        """Factor from file units to display units."""
         return 100 if self.unit in (PERCENT, POINTS) else 1
 
     def of_top(self, k: int) -> "Measure":
-        """The same, asked for the k most probable classes."""
+        """Return the same measure for the k most probable classes."""
         name = self.name if self.tops == "beyond 1" and k == 1 else f"{self.name}_top{k}"
         return replace(self, name=name, label=self._label(k), head=self.heading)
 
     def of_tops(self, tops: Iterable[int]) -> "dict[int, Measure]":
-        """By k; itself, by 1, where it is not asked for several."""
+        """Return the measure for each k, or only itself, under 1, if it does not depend on k."""
         return {k: self.of_top(k) for k in tops} if self.tops else {1: self}
 
     def _label(self, k: int) -> str:
         return self.label.format(k=k) if "{k}" in self.label or k == 1 else f"top-{k} {self.label}"
 
     def written(self, value: float, decimals: int | None = None) -> str:
-        """A value for people: ``93.21`` percent, a variance of ``0.00130``, a count of ``10,000``; ``-`` for NaN.
+        """Format a value for display: ``93.21`` (percent), ``0.00130`` (a variance), ``10,000`` (a count), ``-`` (NaN).
 
         Args:
-            value: as in files.
-            decimals: of percentages; four digits where it is left out.
+            value: value in file units.
+            decimals: decimals of percentages; four significant digits by default.
         """
         if isnan(value):
             return "-"
@@ -101,7 +103,10 @@ class Measure:
         return f"{100 * value:.4g}" if decimals is None else f"{100 * value:.{decimals}f}"
 
     def with_interval(self, mean: float, low: float, high: float) -> str:
-        """``15.1 (9.8-20.8)``: three digits of a mean, and as many decimals of its ends; ``-`` where it is unknown."""
+        """Format a mean and its interval in display units, as ``15.1 (9.8-20.8)``; ``-`` if the mean is NaN.
+
+        The mean has three significant digits, and the ends have as many decimals.
+        """
         if isnan(mean):
             return "-"
         mean, low, high = (self.factor * value for value in (mean, low, high))
@@ -121,7 +126,7 @@ def _over_images(
     range: tuple[float, float] | None = None,
     tops: bool | str = False,
 ) -> Measure:
-    """A mean over images, of rates and probabilities in [0, 1]."""
+    """Declare a mean over images; its range is by default [0, 1] in percent, else [0, inf)."""
     range = range or ((0, 1) if unit in (PERCENT, POINTS) else (0, inf))
     return Measure(name, label, head, unit, range, better, OVER_IMAGES, metric, taken, tables, tops)
 
@@ -180,20 +185,22 @@ MEASURES = {measure.name: measure for measure in _DECLARED}
 
 
 def standing(table: str) -> list[Measure]:
-    """The measures of a table, in order."""
+    """Return the measures of a table, in order of declaration."""
     return [measure for measure in MEASURES.values() if table in measure.tables]
 
 
 def taken(where: str) -> list[Measure]:
-    """The measures that are taken somewhere, in order."""
+    """Return the measures taken in a given place, in order of declaration."""
     return [measure for measure in MEASURES.values() if where in measure.taken]
 
 
 def along_paths(keys: Iterable[str] = ()) -> dict[int, list[Measure]]:
-    """The measures of tables along paths, in order, by the k of the k most probable classes, as their labels say.
+    """Return the measures of tables along paths, grouped by k.
+
+    Measures that do not depend on k are under 1.
 
     Args:
-        keys: of what was measured; tells which k there are beside those of :data:`TOPS`.
+        keys: keys of measured values. Any k in them is added to those of :data:`TOPS`.
     """
     tops = sorted({*TOPS, *(int(found[1]) for key in keys if (found := re.search(r"_top(\d+)$", key)))})
     each = [measure.of_tops(tops) for measure in map(_over_frames, standing(ALONG))]
@@ -205,7 +212,7 @@ def _over_frames(measure: Measure) -> Measure:
 
 
 def measure_of(key: str) -> Measure:
-    """The measure that a key of ``metrics.json`` or ``history.csv`` is of; one that is not declared is a number."""
+    """Return the measure named by a key of ``metrics.json`` or ``history.csv``; a plain number if none is declared."""
     for part in key.split("/"):
         name, top = re.fullmatch(r"(.*?)(?:_top(\d+)|_\d+)?(?:_ci95_(?:low|high))?", part).group(1, 2)  # type: ignore[union-attr]
         if name in MEASURES:
@@ -214,6 +221,6 @@ def measure_of(key: str) -> Measure:
 
 
 def interval_in(metrics: Mapping[str, float], key: str) -> tuple[float, float, float]:
-    """A measure and the ends of its interval; NaN for what is not known."""
+    """Return a measure and the ends of its interval, in file units; NaN for missing values."""
     mean, low, high = (metrics.get(f"{key}{end}", nan) for end in ("", *ENDS))
     return mean, low, high

@@ -65,10 +65,10 @@ class MeanOverImages(Metric, ABC):
 
     @abstractmethod
     def measure(self, *args: Any, **kwargs: Any) -> Tensor:
-        """Value of each image, at least 0: (N,), or (N, S) with one value per frame."""
+        """Return a non-negative value for each image: (N,), or (N, S) with one value per frame."""
 
     def largest(self, *args: Any, **kwargs: Any) -> float:
-        """Upper bound of :meth:`measure` for images such as these."""
+        """Return an upper bound of :meth:`measure` for the given arguments."""
         return 1
 
     def update(self, *of_images: Tensor) -> None:
@@ -146,8 +146,8 @@ class FeatureDistance(Metric):
     must come in random order.
 
     Args:
-        height: of the images.
-        width: of the images.
+        height: height of the images, in pixels.
+        width: width of the images, in pixels.
         upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
     """
 
@@ -216,10 +216,10 @@ class Variation(OverShifts):
 
 
 class _OfTopK(MeanOverImages):
-    """Measure of whether the correct class is among the k most probable ones.
+    """Base of the measures that ask if the correct class is among the k most probable ones.
 
     Args:
-        k: at least 1.
+        k: number of classes, at least 1.
     """
 
     def __init__(self, k: int = 1, **kwargs: Any) -> None:
@@ -252,7 +252,7 @@ class Jaggedness(_OfTopK):
 
 
 class JaggednessRate(Jaggedness):
-    """The same as a share of the steps from frame to frame."""
+    """Mean jaggedness as a fraction of the steps between frames."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return super().measure(logits, target) / (logits.shape[1] - 1)
@@ -262,7 +262,7 @@ class JaggednessRate(Jaggedness):
 
 
 class JaggedFraction(_OfTopK):
-    """Fraction of images whose jaggedness is not 0."""
+    """Fraction of images with non-zero jaggedness."""
 
     def measure(self, logits: Tensor, target: Tensor) -> Tensor:
         return functional.jaggedness(logits, target, self.k, reduction="none").clamp(max=1)
@@ -307,7 +307,7 @@ class ElectedAccuracy(MeanOverImages):
     classes (N,).
 
     Args:
-        passes: the P numbers of ballots; ``compute`` has one entry for each.
+        passes: numbers of ballots (P,); ``compute`` returns one entry for each.
     """
 
     def __init__(self, passes: Sequence[int], **kwargs: Any) -> None:
@@ -327,5 +327,5 @@ class ElectedConsistency(ElectedAccuracy):
 
 
 def metric_of(measure: Measure) -> Any:
-    """The class here that a declared measure names."""
+    """Return the class of this module that computes a declared measure."""
     return globals()[measure.metric]

@@ -19,14 +19,15 @@ WANDB = {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_G
 
 
 def add_measured(arguments: Sequence[str]) -> None:
-    """Give ``conf/eval.yaml`` its default ``measured``: the config of the run of ``ckpt=``, or ``classifier.yaml``.
+    """Store the config ``measured`` that ``conf/eval.yaml`` includes: that of ``ckpt=``'s run, or ``classifier.yaml``.
 
     Args:
-        arguments: those of the command, as typed.
+        arguments: arguments of the command, as typed.
 
     Raises:
-        InputError: both or neither of ckpt and model, no such checkpoint, a run without config.yaml, a switch that the
-            training settled, a network that must be trained first, or an option of a protocol without a protocol.
+        InputError: both or neither of ckpt and model are given, the checkpoint does not exist, the run has no
+            config.yaml, a given option was settled by the training, the network must be trained first, or an option of
+            a protocol is given without a protocol.
     """
     options, words = split(arguments)
     given = {override.key_or_group: override for override in parsed(words)}
@@ -36,7 +37,7 @@ def add_measured(arguments: Sequence[str]) -> None:
         config |= _of_run(given)
     elif "model" in given:
         config = {"defaults": ["classifier", protocol]}
-    elif options.shows:  # the help needs neither
+    elif options.shows:  # help needs neither
         config = {}
     else:
         raise InputError("ckpt or model must be given: type ckpt=RUN, or model=resnet50.")
@@ -44,7 +45,7 @@ def add_measured(arguments: Sequence[str]) -> None:
 
 
 def _first_protocol(given: Mapping[str, Override], sweep: bool) -> dict[str, Any]:
-    """Choose the protocol whose options the command may set: the given one, a sweep's first one, or the default."""
+    """Choose the protocol whose options can be set: the given one, the first one of a sweep, or the default."""
     options = [key for key in given if key.startswith("protocol.")]
     if options and "protocol" not in given and ("model" not in given or "tta" in given):
         raise InputError(f"{options[0]} is an option of a protocol: say which, as protocol=embed.")
@@ -63,22 +64,22 @@ def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
     if given["ckpt"].is_sweep_override():
         name = typed("ckpt", given["ckpt"].get_value_string())
         raise InputError(
-            "ckpt takes one run, whose config the others would not have: measure them one by one, or type "
+            "ckpt takes only one run, because runs differ in their configs: measure them one by one, or type "
             f"{name} for a name with a comma in it."
         )
     if "model" in given:
         raise InputError("Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both.")
     run = Run.of(str(given["ckpt"].value())).config()
-    run["class_names"] = run.pop("classes")  # eval.py's classes= is the way of matching the images' classes to these
+    run["class_names"] = run.pop("classes")  # classes= of eval.py says how the images' classes are matched to these
     for key in given:
         if key.split(".")[0] in run.keys() - MAY_CHANGE:
             raise InputError(f"{key} is settled by the training; {', '.join(sorted(MAY_CHANGE))} can be changed.")
     for group in ("data", "logger"):
         if group in given:
-            del run[group]  # or the run's options would be merged with those of the new choice
+            del run[group]  # else Hydra would merge the run's options with those of the new choice
     for option, variable in WANDB.items():
         if variable in os.environ and option in (run.get("logger") or {}):
-            run["logger"][option] = f"${{oc.env:{variable}}}"  # today's environment, not that of the training
+            run["logger"][option] = f"${{oc.env:{variable}}}"  # the current environment, not that of the training
     if "data" in given:
         run["choices"]["data"] = given["data"].value()
     shown = run["callbacks"].get("shown_images", {})

@@ -1,1 +1,1 @@
-"""The commands: compose the config, build, run."""
+"""Commands that compose a config, build its parts and run them."""

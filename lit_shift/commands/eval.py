@@ -1,4 +1,4 @@
-"""Measure a run, or any classifier: ``eval ckpt=RUN``; see ``--help``."""
+"""Measure a run or any classifier: ``eval ckpt=RUN``; see ``--help``."""
 
 import sys
 
@@ -23,14 +23,14 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="eval")
 def measure_once(cfg: DictConfig) -> None:
-    """Measure the classifier of a config."""
+    """Measure the classifier given by a config."""
     with outcomes.one_run() as job:
         job.check_deaths()
         evaluate(settle(cfg))
 
 
 def evaluate(cfg: DictConfig) -> None:
-    """Measure the classifier of a settled config, show the numbers, and write them and the config to ``out``."""
+    """Measure the classifier given by a settled config, print the results and write them and the config to ``out``."""
     from lit_shift.evaluation.build import chosen_protocols
     from lit_shift.evaluation.folder import keep
     from lit_shift.evaluation.measure import along_paths, by_voting, of_run, out_folder, with_weights

@@ -1,4 +1,4 @@
-"""The command ``lit-shift``, as it is installed with the package."""
+"""Entry point of the installed command ``lit-shift``."""
 
 import sys
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def main() -> None:
         print(lit_shift.__version__)
     elif name in COMMANDS:
         command = _command(name)
-        # Processes of a distributed training start this file again.
+        # Distributed training starts its other processes with this file.
         sys.argv = [str(Path(__file__).with_name(f"{name}.py")), *arguments]
         command()
     else:

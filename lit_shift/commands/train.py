@@ -22,7 +22,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def train_once(cfg: DictConfig) -> None:
-    """Train the run of a config, unless it is finished."""
+    """Train the run given by a config, unless it is finished."""
     with outcomes.one_run() as job:
         cfg = settle(cfg)
         run = Run.locate(cfg)
@@ -36,8 +36,8 @@ def train_once(cfg: DictConfig) -> None:
 
 
 def train(cfg: DictConfig, run: Run) -> None:
-    """Train and test the run of a settled config, from its checkpoint if it has one."""
-    # Here, so that --help, a finished run and many mistakes need not wait for torch.
+    """Train and test the run given by a settled config, resuming from its checkpoint if there is one."""
+    # Imported here, so that --help, finished runs and many mistakes need not wait for torch.
     from lit_shift.evaluation.report import finish
     from lit_shift.training.build import build_data, build_module, build_training, device_name
     from lit_shift.training.wandb_logging import logged
@@ -46,7 +46,7 @@ def train(cfg: DictConfig, run: Run) -> None:
     module = build_module(cfg, data)
     trainer = build_training(cfg, run)
     with run.alone(trainer.is_global_zero), logged(trainer, cfg, run.folder):
-        if run.finished:  # by another process, in the meantime
+        if run.finished:  # by another process in the meantime
             return
         if trainer.is_global_zero:
             run.start(cfg, data.classes, data.image_size, device_name(trainer))
@@ -55,7 +55,7 @@ def train(cfg: DictConfig, run: Run) -> None:
         trainer.test(module, data, verbose=False)
         if trainer.is_global_zero:
             finish(trainer, cfg, run)
-        trainer.strategy.barrier()  # the others end when the result is written
+        trainer.strategy.barrier()  # all processes wait until the result is written
 
 
 if __name__ == "__main__":

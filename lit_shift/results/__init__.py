@@ -1,4 +1,4 @@
-"""Finished runs as a DataFrame, tables, figures and one HTML page. Needs no torch."""
+"""DataFrame, tables, figures and an HTML page of finished runs. Needs no torch."""
 
 from lit_shift.results.comparison import agreement, table1
 from lit_shift.results.frame import load

@@ -1,4 +1,4 @@
-"""Runs in the papers' tables, beside the published numbers: ``python -m lit_shift.results runs/``; see ``--help``."""
+"""Compare runs with the published numbers: ``python -m lit_shift.results runs/``; see ``--help``."""
 
 import argparse
 import sys
@@ -22,27 +22,27 @@ SUFFIXES = {".txt": "table", ".csv": "csv", ".md": "markdown", ".tex": "latex", 
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command."""
+    """Run the command with the given arguments, or those of ``sys.argv``."""
     parser = argparse.ArgumentParser(prog="python -m lit_shift.results", description=__doc__.partition(":")[0] + ".")
-    parser.add_argument("runs", nargs="*", default=["runs"], help="folders of runs, or that hold runs [runs]")
+    parser.add_argument("runs", nargs="*", default=["runs"], help="folders of runs, or folders containing runs [runs]")
     parser.add_argument(
         "--format",
         choices=list(SUFFIXES.values()),
-        help="html is one page with the table, every figure and a shift explorer [by the suffix of --out, else table]",
+        help="html is a page with the table, all figures and a shift explorer [from the suffix of --out, else table]",
     )
     parser.add_argument(
-        "--out", type=given, help="file to write [standard output; for html results.html in RUNS, if that is one]"
+        "--out", type=given, help="file to write [standard output; for html, results.html in RUNS if it is one folder]"
     )
     parser.add_argument(
         "--table",
         choices=TABLES,
-        help="table1, of runs, or paths, what protocols measured [table1 where there is a run; in a terminal both]",
+        help="table1 (training runs) or paths (protocols) [table1 if there is a run; both in a terminal]",
     )
     parser.add_argument(
         "--figures",
         type=given,
         metavar="FOLDER",
-        help="also draw every figure, runs overlaid, as PNG; of several data sets each into a folder of its own there",
+        help="also draw all figures as PNG, with runs overlaid; several data sets have a subfolder each",
     )
     options = parser.parse_args(arguments)
     try:
@@ -59,17 +59,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _format_of(out: Path) -> str:
-    """The format that a file's name tells; an InputError where it tells none."""
+    """Return the format for a file's suffix, or raise InputError for an unknown suffix."""
     if out.suffix.lower() not in SUFFIXES:
-        raise InputError(f"--out={out} tells no format: let it end in {', '.join(SUFFIXES)}, or say --format.")
+        raise InputError(f"--out={out} has no known suffix: end it in {', '.join(SUFFIXES)}, or say --format.")
     return SUFFIXES[out.suffix.lower()]
 
 
 def report(paths: Sequence[str], format: str, chosen: str | None, out: Path | None, figures: Path | None) -> None:
-    """Gather the runs and write the tables, or the page, and the figures."""
+    """Write the tables or the page, and the figures, of the runs in some folders."""
     models, unfinished = gather(paths)
     table1 = comparison.table1(frame(models))
-    # The table's order, the baseline first.
+    # Keep the table's order, which has the baseline first.
     in_table = [name for names in table1["runs"] for name in names]
     by_name = {model.name: model for model in models}
     models = [by_name[name] for name in in_table] + [model for model in models if not model.trained]

@@ -1,4 +1,4 @@
-"""Zhang's Table 1 from finished runs: seeds averaged, the published value beside each. Needs no torch."""
+"""Zhang's Table 1 from finished runs, averaged over seeds, beside the published values. Needs no torch."""
 
 from collections import Counter
 from functools import partial
@@ -14,9 +14,9 @@ from lit_shift.results.writer import Cell, Table
 from lit_shift.runs.recipe import PAPERS
 
 MEASURES = tuple(measure.name for measure in standing(TABLE1))
-MARKED = 3  # at the top and at the bottom, as in the paper
+MARKED = 3  # number of best and of worst cells that are marked, as in the paper
 ROW = ["recipe", "pool", "filter", "aug"]
-# Rates in [0, 1] by filter and augmentation.
+# Published rates in [0, 1], by filter and augmentation.
 PUBLISHED = {
     (row["filter"], row["aug"] == "true"): {
         measure: round(float(row[measure]) / 100, 4) for measure in MEASURES if measure in row
@@ -28,27 +28,29 @@ MARKS = "the three best are bold, the three worst italic"
 CAPTION = f"Mean ± standard deviation over n seeds, percent; {MARKS}."
 BESIDE = (
     f"Ours ± standard deviation over n seeds (published, difference), percent; {MARKS}. "
-    "At the foot, Spearman's rank correlation with the published values and the mean absolute difference from them."
+    "Last rows: Spearman's rank correlation with the published values and the mean absolute difference from them."
 )
 DAGGER = "\N{DAGGER}"
 
 
 def table1(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the published comparison of runs, in the paper's order, recipe by recipe.
+    """Return a comparison of runs with the published values, in the paper's order within each recipe.
 
-    A row is a pool, a filter and an augmentation under one recipe. If several runs have identical settings, the most
-    recent is used.
+    Each row combines a pool, a filter and an augmentation under one recipe. If several runs have identical settings,
+    the most recent is used.
 
     Args:
         frame: runs, as :func:`lit_shift.results.load` returns them.
 
     Returns:
-        ``recipe``, ``pool``, ``filter``, ``aug``; ``n`` seeds; ``runs``, their names; ``notes``, what keeps the row
-        from comparing with the published one or with its neighbours; and of ``accuracy``, ``accuracy_random``,
-        ``consistency`` and their ``average``, in [0, 1], the mean over seeds, under the measure's name, ``..._std``,
-        its standard deviation, ``..._published``, ``..._difference``, and ``..._mark``: ``best`` or ``worst`` of those
-        with the same recipe and augmentation. Missing (NaN) where a run lacks the measure, where there is a single
-        seed, or where nothing is published.
+        Columns ``recipe``, ``pool``, ``filter``, ``aug``; ``n``, the number of seeds; ``runs``, their names; and
+        ``notes``, reasons why the row does not compare with the published one or with its neighbours.
+
+        For ``accuracy``, ``accuracy_random``, ``consistency`` and ``average`` (of accuracy and consistency), in [0, 1]:
+        the mean over seeds under the measure's name, the standard deviation as ``..._std``, the published value as
+        ``..._published``, the difference from it as ``..._difference``, and ``..._mark``, ``best`` or ``worst`` among
+        rows of the same recipe and augmentation. A value is NaN if a run lacks the measure, for the standard deviation
+        if there is a single seed, and for the published value and the difference if nothing is published.
     """
     runs = frame[frame["trained"]] if len(frame) else frame
     rows = [_row(dict(zip(ROW, key, strict=True)), members) for key, members in runs.groupby(ROW)] if len(runs) else []
@@ -60,7 +62,7 @@ def table1(frame: pd.DataFrame) -> pd.DataFrame:
         alike = table.groupby(["recipe", "aug"])[measure]
         upward = measure_of(measure).better == "lower"
         place, count = alike.rank(ascending=upward, method="first"), alike.transform("count")
-        best = (place <= MARKED) & (count > MARKED)  # else all would be
+        best = (place <= MARKED) & (count > MARKED)  # a short column would be marked throughout
         worst = (place > count - MARKED) & (count >= 2 * MARKED)
         table[f"{measure}_mark"] = np.select([best, worst], ["best", "worst"], "")
     return table
@@ -98,13 +100,13 @@ def _row(key: dict[str, Any], runs: pd.DataFrame) -> dict[str, Any]:
 
 
 def _compares(runs: pd.DataFrame) -> bool:
-    """Whether the paper has such runs: max pools on CIFAR-10, with whatever filter."""
+    """Return True if the paper reports such runs: max pools on CIFAR-10, with any filter."""
     first = runs.iloc[0]
     return bool(first["cifar10"]) and first["choices.pool"] in ("max", "blur")
 
 
 def rates(frame: pd.DataFrame, measure: str) -> pd.Series:
-    """A measure of runs, in [0, 1]; ``average`` is the mean of accuracy and consistency, as in the paper."""
+    """Return a measure of each run, in [0, 1]; ``average`` is the mean of accuracy and consistency, as in the paper."""
     if measure == "average":
         return (rates(frame, "accuracy") + rates(frame, "consistency")) / 2
     values = frame.get(f"test/{measure}", pd.Series(np.nan, frame.index))
@@ -112,7 +114,7 @@ def rates(frame: pd.DataFrame, measure: str) -> pd.Series:
 
 
 class Agreement(NamedTuple):
-    """How a measure compares with the published one over the rows of a recipe.
+    """Agreement of a measure with the published one over the rows of a recipe.
 
     ``rank_correlation`` is Spearman's, NaN for fewer than three rows.
     """
@@ -123,7 +125,7 @@ class Agreement(NamedTuple):
 
 
 def agreement(rows: pd.DataFrame, measure: str) -> Agreement | None:
-    """How a measure agrees with the published, over rows of one recipe; None where nothing can be compared."""
+    """Return a measure's agreement with the published one over rows of one recipe; None if no row is published."""
     pairs = rows[[measure, f"{measure}_published"]].dropna()
     if pairs.empty:
         return None
@@ -132,19 +134,19 @@ def agreement(rows: pd.DataFrame, measure: str) -> Agreement | None:
 
 
 def any_published(rows: pd.DataFrame) -> bool:
-    """Whether anything was published beside any of some rows."""
+    """Return True if any of the rows has a published value."""
     return bool(rows[[f"{measure}_published" for measure in MEASURES]].notna().any(axis=None))
 
 
 def for_csv(table: pd.DataFrame) -> pd.DataFrame:
-    """What a CSV holds of it: published values only if any row has one."""
+    """Return the columns for a CSV file; published values only if any row has one."""
     kept = STATISTICS if any_published(table) else STATISTICS[:2]
     columns = [f"{measure}{end}" for measure in MEASURES for end in kept]
     return table[["pool", "filter", "aug", "n", *columns, "recipe", "notes"]]
 
 
 def tables(table: pd.DataFrame) -> list[Table]:
-    """A table for each recipe, with its notes and, at the foot, its agreement with the paper."""
+    """Return a table for each recipe, with its notes and, in the last rows, its agreement with the paper."""
     found = []
     for recipe, rows in table.groupby("recipe"):
         cells = [[*_lead(row), *(cell(row, measure) for measure in MEASURES)] for row in rows.to_dict("records")]
@@ -157,13 +159,13 @@ def tables(table: pd.DataFrame) -> list[Table]:
 
 
 def _lead(row: dict[str, Any]) -> list[str]:
-    """What a line starts with: pool, filter, augmentation, number of seeds."""
+    """Leading cells of a row: pool, filter, augmentation, number of seeds."""
     name = f"{row['pool']} {DAGGER}" if row["notes"] else row["pool"]
     return [name, row["filter"], "yes" if row["aug"] else "no", str(row["n"])]
 
 
 def cell(row: dict[str, Any], measure: str) -> Cell:
-    """``93.2 ± 0.1``, and beside it the published value and the difference, ``93.3, -0.1``, where there are such."""
+    """Format a measure as ``93.2 ± 0.1``, beside the published value and the difference, ``93.3, -0.1``, if known."""
     mean, std, published, difference, mark = (row[f"{measure}{end}"] for end in (*STATISTICS, "_difference", "_mark"))
     if np.isnan(mean):
         return Cell("-")
@@ -174,7 +176,7 @@ def cell(row: dict[str, Any], measure: str) -> Cell:
 
 
 def notes(rows: pd.DataFrame) -> list[str]:
-    """What is to be known of rows of one recipe, a line each."""
+    """Return the notes on rows of one recipe, each with the rows that it concerns."""
     who: dict[str, list[str]] = {}
     for row in rows.to_dict("records"):
         for note in row["notes"]:
@@ -185,7 +187,7 @@ def notes(rows: pd.DataFrame) -> list[str]:
 
 
 def _foot(rows: pd.DataFrame) -> list[list[str]]:
-    """Rank correlation and mean absolute difference, where anything can be compared with the paper."""
+    """Rows of rank correlation and mean absolute difference; none if nothing compares with the paper."""
     found = [agreement(rows, measure) for measure in MEASURES]
     if not any(found):
         return []

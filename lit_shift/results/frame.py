@@ -1,4 +1,4 @@
-"""Finished runs as a DataFrame. Needs no torch."""
+"""DataFrame of finished runs. Needs no torch."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -14,33 +14,34 @@ from lit_shift.runs.run import Run
 
 
 def load(*paths: str | Path) -> pd.DataFrame:
-    """Return the finished runs in folders, a row each, in the order in which they ended.
+    """Return the finished runs in folders, one row per run, in the order in which they ended.
 
     Columns:
 
-    - ``name``, ``folder`` and ``ended``, when;
-    - ``trained``: whether it is a run of train.py, rather than a measurement by eval.py;
-    - of runs ``recipe``, what was trained in words; ``pool``, whose options tell pools of one's own apart; ``filter``,
-      ``delta`` of plain max pooling and ``-`` where there is none; ``cifar10``, whether the papers' numbers compare;
+    - ``name``, ``folder`` and ``ended``, the time at which it ended;
+    - ``trained``: True for a run of train.py, False for a measurement by eval.py;
+    - for runs of train.py: ``recipe``, a description of the training; ``pool``, with the options that distinguish
+      user-defined pools of the same name; ``filter``, ``delta`` for plain max pooling and ``-`` for a pool without one;
+      ``cifar10``, True if the images are CIFAR-10's, for which the papers' numbers are comparable;
     - every measure under its key in ``metrics.json``, such as ``test/consistency`` and, for the ends of its 95%
       interval, ``test/consistency_ci95_low`` and ``test/consistency_ci95_high``; see :mod:`lit_shift.measures`;
     - every option of the config, such as ``aug``, ``seed`` and ``optimizer.lr``.
 
-    What a run lacks is missing (NaN).
+    Values that a run lacks are NaN.
 
     Args:
-        paths: folders of runs, or folders that hold such at whatever depth.
+        paths: folders of runs, or folders that contain runs at any depth.
 
     Raises:
-        InputError: a path that does not exist or holds no run, or no finished run at all.
+        InputError: a path does not exist or contains no run, or no run is finished.
     """
     return frame(gather(paths)[0])
 
 
 def frame(models: Sequence[Findings]) -> pd.DataFrame:
-    """The same of what is loaded."""
+    """Return the DataFrame of :func:`load` for runs that are already loaded."""
     rows = [_row(model) for model in models]
-    # Pools of one's own that share a name and a recipe are told apart by what they do not share.
+    # User-defined pools with the same name and recipe are distinguished by the options in which they differ.
     namesakes = defaultdict(list)
     for row, model in zip(rows, models, strict=True):
         if model.trained:
@@ -56,7 +57,7 @@ def frame(models: Sequence[Findings]) -> pd.DataFrame:
 
 
 def filter_of(config: Mapping[str, Any]) -> str:
-    """The low-pass filter of a run's pool: ``delta`` of plain max pooling, ``-`` where its config names none."""
+    """Return the low-pass filter of a run's pool: ``delta`` for plain max pooling, ``-`` if its config names none."""
     return {"max": "delta", "avg": "rect6"}.get(config["choices"]["pool"]) or config["pool"].get("filter", "-")
 
 
@@ -72,7 +73,7 @@ def _row(model: Findings) -> dict[str, Any]:
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """A config's options by names such as ``trainer.max_epochs``."""
+    """Return a config's options by dotted names such as ``trainer.max_epochs``."""
     options: dict[str, Any] = {}
     for key, value in config.items():
         name = f"{prefix}{key}"

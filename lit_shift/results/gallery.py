@@ -1,4 +1,4 @@
-"""Every figure of the papers for one model or several, from what was found of them. Needs no torch."""
+"""The papers' figures for one or several models, drawn from their findings. Needs no torch."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,17 +28,22 @@ MOST_IMAGES = 8
 
 
 def draw(models: Sequence[Findings]) -> dict[str, Figure]:
-    """Figures by name, those for which anything was found.
+    """Return the figures for which there are data, by name.
 
     Raises:
-        InputError: models of other image sizes, or measured on other test images; see :func:`by_images`.
+        InputError: models have different image sizes or were measured on different test images; see
+            :func:`by_images`.
     """
     check_comparable(models)
     return {name: figure for name, figure in _drawn(models, drawings(models).items()) if figure}
 
 
 def save(models: Sequence[Findings], folder: Path) -> None:
-    """Draw every figure into ``<folder>/<name>.png``, in place of those there; raises what :func:`draw` does."""
+    """Draw every figure into ``<folder>/<name>.png`` and remove outdated ones.
+
+    Raises:
+        InputError: see :func:`draw`.
+    """
     check_comparable(models)
     console = Console(stderr=True)
     makers = track(
@@ -60,21 +65,21 @@ def _drawn(models: Sequence[Findings], makers: Iterable[tuple[str, Drawing]]) ->
 
 
 def remove(models: Sequence[Findings], folder: Path) -> None:
-    """Every figure of the models that may be in a folder."""
+    """Remove all figures of the models from a folder."""
     for name in drawings(models):
         (folder / f"{name}.png").unlink(missing_ok=True)
 
 
 def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
-    """How to draw every figure that there may be of the models, by name."""
+    """Return the functions that draw the models' figures, by the name of the figure."""
     return FIGURES | path_gallery.drawings(models)
 
 
 def by_images(models: Iterable[Findings]) -> dict[str, list[Findings]]:
-    """Models by the test images that they were measured on, under a name that is fit for a folder.
+    """Group models by the test images on which they were measured, under names suitable for folders.
 
-    Images are the same where those that two models keep are, by labels and pixels; of models that keep none in common,
-    where their data are the same by name, folder and size.
+    Two models have the same test images if the labels and pixels of the images that both have saved agree. If they have
+    saved no image in common, their data must agree in name, folder and size.
     """
     groups: list[list[Findings]] = []
     for model in models:
@@ -94,10 +99,10 @@ def by_images(models: Iterable[Findings]) -> dict[str, list[Findings]]:
 
 
 def check_comparable(models: Sequence[Findings]) -> None:
-    """That models can share pictures.
+    """Check that models can share figures.
 
     Raises:
-        InputError: images of other sizes, or other test images; names two models.
+        InputError: two models have different image sizes or test images. The message names them.
     """
     for one, other in combinations(models, 2):
         if what := _difference(one, other):
@@ -109,33 +114,33 @@ def _same_images(one: Findings, other: Findings) -> bool:
 
 
 def _difference(one: Findings, other: Findings) -> str | None:
-    """In what the test images of two models differ, as far as they keep these."""
+    """Return the difference between two models' saved test images, in words; None if there is none."""
     if all("pixels" in model.arrays for model in (one, other)):
         if one.arrays["pixels"].shape[2:] != other.arrays["pixels"].shape[2:]:
             return "images of other sizes"
         if any((show([one], place)[0] != show([other], place)[0]).any() for place in _common(one, other)):
             return "other test images"
     labels = (model.arrays.get("labels", np.array([])).tolist() for model in (one, other))
-    if any(a != b for a, b in zip(*labels, strict=False)):  # one may have seen fewer images
+    if any(a != b for a, b in zip(*labels, strict=False)):  # one model may have seen fewer images
         return "other test images"
     return None
 
 
 def _common(one: Findings, other: Findings) -> set[int]:
-    """The test images that both keep."""
+    """Indices of the test images that both models have saved."""
     first, second = (set(model.arrays.get("shown", np.array([])).tolist()) for model in (one, other))
     return first & second
 
 
 def _data(model: Findings) -> tuple[str, str, str]:
-    """Name, folder and size of a model's data, as far as these tell images."""
+    """Name, folder and image size of a model's data; CIFAR-10 is the same in every folder."""
     data = model.config.get("data", {})
     folder = "" if data.get("_target_") == CIFAR10 else data.get("root", "")
     return model.config["choices"]["data"], str(folder), str(data.get("size", ""))
 
 
 def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
-    """The models in the plane of accuracy and consistency, those of CIFAR-10 among the paper's."""
+    """Draw consistency against accuracy, with the published values if a model is for CIFAR-10."""
     points = [
         Point(filter, family(filter), taps(filter), aug, rates["accuracy"], rates["consistency"], published=True)
         for (filter, aug), rates in comparison.PUBLISHED.items()
@@ -150,7 +155,7 @@ def accuracy_consistency(models: Sequence[Findings]) -> Figure | None:
 
 
 def layer_distances(model: Findings, to: str = "equivariance") -> dict[str, LayerDistance]:
-    """The distances of each measured layer to ``equivariance`` or ``invariance``, in the network's order."""
+    """Return the distances of each measured layer from ``equivariance`` or ``invariance``, in the network's order."""
     layers = [key.removeprefix(f"{to}/") for key in model.arrays if key.startswith(f"{to}/")]
     return {
         layer: LayerDistance(
@@ -163,24 +168,24 @@ def layer_distances(model: Findings, to: str = "equivariance") -> dict[str, Laye
 
 
 def filter_tv_course(model: Findings) -> dict[str, np.ndarray]:
-    """``epoch`` and each layer's total variation, at the epochs at which it was measured."""
+    """Return ``epoch`` and each layer's total variation, one entry for each epoch at which it was measured."""
     rows = [row for row in model.history if any(key.startswith("tv/") for key in row)]
     keys = [key for key in (rows[0] if rows else ()) if key == "epoch" or key.startswith("tv/")]
     return {key.removeprefix("tv/"): np.array([row[key] for row in rows]) for key in keys}
 
 
 def chosen_images(models: Sequence[Findings], most: int = MOST_IMAGES) -> list[int]:
-    """Test images for stability curves: each model's choice in turn."""
+    """Return the indices of test images for stability curves, taking each model's choices in turn."""
     choices = [model.arrays["chosen"].tolist() for model in models if {"chosen", "diagonal"} <= model.arrays.keys()]
     turns = [place for turn in zip_longest(*choices) for place in turn if place is not None]
     return list(dict.fromkeys(turns))[:most]
 
 
 def stability(models: Sequence[Findings], images: Sequence[int]) -> Figure:
-    """Probability of the correct class along a diagonal shift of some test images, models overlaid.
+    """Draw the probability of the correct class along a diagonal shift of some test images, with models overlaid.
 
     Raises:
-        InputError: an image that no model keeps.
+        InputError: no model has saved one of the images.
     """
     shown = [show(models, place) for place in images]
     classes = models[0].config["classes"]
@@ -193,7 +198,11 @@ def stability(models: Sequence[Findings], images: Sequence[int]) -> Figure:
 
 
 def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
-    """A test image, (3, H, W) uint8, and its label; an InputError where no model keeps it."""
+    """Return a test image, (3, H, W) uint8, and its label.
+
+    Raises:
+        InputError: no model has saved the image.
+    """
     for model in models:
         shown = model.arrays.get("shown", np.array([])).tolist()
         if place in shown:
@@ -203,7 +212,7 @@ def show(models: Sequence[Findings], place: int) -> tuple[np.ndarray, int]:
 
 
 def _of_each(find: Callable[[Findings], Any], draw: Callable[[dict[str, Any]], Figure]) -> Drawing:
-    """A figure that shows what is found of each model by its name; models of which nothing is found are left out."""
+    """Return a function that draws the data found for each model and leaves out models without data."""
 
     def drawing(models: Sequence[Findings]) -> Figure | None:
         found = {model.name: data for model in models if len(data := find(model))}

@@ -14,16 +14,16 @@ from lit_shift.utils.files import given, hidden, read_text
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
-    """Finished runs in the order in which they ended, and the name and state of each other one.
+    """Return the finished runs in the order in which they ended, and the name and state of each unfinished one.
 
-    What eval.py has measured along paths counts as a finished run too, where it is of a classifier from elsewhere, of a
-    vote, or of a run in a folder other than its ``eval``, which belongs to the run.
+    Measurements by eval.py along paths count as finished runs if they are of an external classifier, of a vote, or of a
+    run but outside its ``eval`` folder, which is part of the run.
 
     Args:
-        paths: folders of them, or folders that hold such at whatever depth.
+        paths: folders of runs, or folders that contain runs at any depth.
 
     Raises:
-        InputError: a path that does not exist or holds no run, or no finished run at all.
+        InputError: a path does not exist or contains no run, or no run is finished.
     """
     folders = [folder for path in paths for folder in _runs_in(given(path))]
     folders = sorted({folder.resolve() for folder in folders}, key=lambda folder: (Run(folder).ended, folder))
@@ -50,7 +50,7 @@ def _too_old(folder: Path) -> bool:
 
 
 def _runs_in(path: Path) -> list[Path]:
-    """The run folders at or below a path: those that hold a config and the environment that it was run in."""
+    """Return the folders at or below a path that contain a run's config and its environment."""
     if path.is_file():
         raise InputError(f"{path} is a file: type the folder of a run, or one that holds runs.")
     if not path.is_dir():
@@ -59,7 +59,7 @@ def _runs_in(path: Path) -> list[Path]:
         file for file in path.rglob("environment.json") if not any(map(hidden, file.relative_to(path).parts))
     )
     found = [file.parent for file in noted if (file.parent / "config.yaml").exists()]
-    # A whole one is beside a partial one.
+    # A partial measurement has a complete one beside it.
     found = [folder for folder in found if not folder.name.endswith("-partial") or folder == path]
     if not found:
         raise InputError(f"{path} holds no run: a run's folder has a config.yaml and an environment.json.")
@@ -75,7 +75,7 @@ def _state(folder: Path) -> str:
 
 
 def _names(folders: Sequence[Path]) -> dict[Path, str]:
-    """The shortest form of the folders' names that tells them apart; a measurement in a run's folder bears that's."""
+    """Return the shortest unique names of folders. A measurement inside a run's folder is named after the run, too."""
     full = {
         folder: f"{folder.parent.name}-{folder.name}" if (folder.parent / "config.yaml").exists() else folder.name
         for folder in folders
@@ -84,7 +84,7 @@ def _names(folders: Sequence[Path]) -> dict[Path, str]:
     short, of_data = (
         {folder: re.sub(hashed, kept, name) for folder, name in full.items()} for kept in (r"\2", r"\1\2")
     )
-    for names in (short, of_data, full):  # without data and hash, and without hash
+    for names in (short, of_data, full):  # without data and hash, without hash, complete
         if len(set(names.values())) == len(folders):
             return names
     return {folder: str(folder) for folder in folders}

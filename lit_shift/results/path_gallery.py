@@ -1,4 +1,4 @@
-"""The figures of Azulay & Weiss for one model or several, from what was found of them. Needs no torch."""
+"""Azulay & Weiss's figures for one or several models, drawn from their findings. Needs no torch."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,22 +10,22 @@ from lit_shift import figures
 from lit_shift.measures import along_paths, interval_in
 from lit_shift.runs.findings import Findings
 
-# From models to a figure, or to None where nothing was found that it could show.
+# A function that draws models, or returns None if they have no data for the figure.
 Drawing = Callable[[Sequence[Findings]], Figure | None]
 
 
 def interval(model: Findings, key: str) -> figures.Interval:
-    """A measure and the ends of its interval; NaN for one that is not known."""
+    """Return a measure and the ends of its interval, NaN for missing values."""
     return figures.Interval(*interval_in(model.metrics, key))
 
 
 def by_answer(model: Findings, protocol: str) -> bool:
-    """Whether the correct class is what the model answers for the whole image, as nobody knows the label."""
+    """Return True if the answer on the whole image stands in for the correct class, because there are no labels."""
     return f"{protocol}/agreement" in model.metrics
 
 
 def correct_class(models: Sequence[Findings], *protocols: str) -> str:
-    """What the correct class is to be called where these models' is spoken of, under some or all of the protocols."""
+    """Return the term for the correct class, or its stand-in, of models under some protocols (by default all)."""
     names = (
         "answer on the whole image" if by_answer(model, protocol) else "correct class"
         for model in models
@@ -35,7 +35,7 @@ def correct_class(models: Sequence[Findings], *protocols: str) -> str:
 
 
 def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
-    """Every figure that there may be of the models, by name: those over protocols, then those of each."""
+    """Return the functions that draw the models' figures, by name: first those over protocols, then those of each."""
     names = list(dict.fromkeys(name for model in models for name in model.protocols))
     drawn: dict[str, Drawing] = {"jaggedness": jaggedness, "sums": sums}
     drawn |= {"cost": partial(cost, rate="accuracy"), "cost_agreement": partial(cost, rate="agreement")}
@@ -51,9 +51,9 @@ def drawings(models: Sequence[Findings]) -> dict[str, Drawing]:
 
 
 def jaggedness(models: Sequence[Findings]) -> Figure | None:
-    """Their Fig. 2B and 7-9: how often and how much answers change, model by model and protocol by protocol.
+    """Draw Fig. 2B and 7-9: frequency and size of changes of the answer, by model and protocol.
 
-    Changes are counted where all paths are as long, else they are given per step.
+    Changes are counts if all paths have the same length, else rates per step.
     """
     titles = _titles(models)
     compared = comparable([(model, protocol) for model in models for protocol in model.protocols])
@@ -73,7 +73,10 @@ def jaggedness(models: Sequence[Findings]) -> Figure | None:
 
 
 def comparable(measured: Sequence[tuple[Findings, str]]) -> list[str]:
-    """Measures along paths in which models and protocols can be compared: no counts along paths of unlike lengths."""
+    """Return the names of the measures that are comparable across models and protocols.
+
+    If paths differ in length, these are rates per step in place of counts.
+    """
     ordered = [(model, protocol) for model, protocol in measured if f"{protocol}/mad" in model.metrics]
     lengths = {len(model.arrays[f"{protocol}/positions"]) for model, protocol in ordered}
     left_out = "jaggedness_top" if len(lengths) > 1 else "jaggedness_rate"
@@ -82,7 +85,7 @@ def comparable(measured: Sequence[tuple[Findings, str]]) -> list[str]:
 
 
 def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:
-    """What each model's protocol is called: by its options too, where models were measured with different ones."""
+    """Return the title of each (model, protocol), with the protocol's options if models differ in them."""
     options = {
         (model.name, protocol): str(model.arrays[f"{protocol}/options"])
         for model in models
@@ -98,7 +101,7 @@ def _titles(models: Sequence[Findings]) -> dict[tuple[str, str], str]:
 
 
 def sums(models: Sequence[Findings]) -> Figure | None:
-    """Their Fig. 4 and 11-13: the sums of the last layer's maps of an image along each path."""
+    """Draw Fig. 4 and 11-13: sums of the last layer's feature maps of an image along each path."""
     found: dict[str, dict[str, figures.SumCurves]] = {}
     for model in models:
         for protocol in model.protocols:
@@ -110,7 +113,7 @@ def sums(models: Sequence[Findings]) -> Figure | None:
 
 
 def cost(models: Sequence[Findings], rate: str) -> Figure | None:
-    """Section 5: what test-time augmentation gains and costs; the rate is accuracy or agreement."""
+    """Draw the gain and cost of test-time augmentation (section 5); the rate is accuracy or agreement."""
     found = {
         model.name: {
             "passes": model.arrays["tta/passes"],
@@ -124,7 +127,7 @@ def cost(models: Sequence[Findings], rate: str) -> Figure | None:
 
 
 def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | None:
-    """Their Fig. 2A: the probability of the correct class along the path, a row for each image."""
+    """Draw Fig. 2A: probability of the correct class along the path, one row per image."""
     found = {
         model.name: figures.Probabilities(
             model.arrays[f"{protocol}/positions"], model.arrays[f"{protocol}/probability"], _along(model, protocol)
@@ -135,7 +138,7 @@ def correct_probability(models: Sequence[Findings], protocol: str) -> Figure | N
 
 
 def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
-    """Their Fig. 10: non-shiftability by depth."""
+    """Draw Fig. 10: non-shiftability by depth."""
     found = {
         model.name: figures.NonShiftabilityByDepth(
             layers(model, protocol),
@@ -150,7 +153,7 @@ def nonshiftability(models: Sequence[Findings], protocol: str) -> Figure | None:
 
 
 def layers(model: Findings, protocol: str) -> list[figures.LayerNonShiftability]:
-    """The layers that were looked into, in the network's order."""
+    """Return the measured layers, in the network's order."""
     names, depths, pools, intervals = (
         model.arrays[f"{protocol}/{name}"].tolist() for name in ("layers", "depths", "pools", "nonshiftability")
     )
@@ -161,12 +164,12 @@ def layers(model: Findings, protocol: str) -> list[figures.LayerNonShiftability]
 
 
 def tolerance(model: Findings, protocol: str) -> float:
-    """By more than which share of its mean over the path the sum of a feature map that changes or departs does so."""
+    """Return the tolerance of changes and departures, as a fraction of the mean of a map's sum over the path."""
     return float(model.arrays[f"{protocol}/tolerance"])
 
 
 def rate_by_size(models: Sequence[Findings], protocol: str, rate: str) -> Figure | None:
-    """Their Fig. 6: accuracy, or agreement with the answer on the whole image, as a function of size."""
+    """Draw Fig. 6: accuracy, or agreement with the answer on the whole image, as a function of size."""
     found = {
         model.name: figures.SizeAccuracy(
             model.arrays[f"{protocol}/positions"],
@@ -180,7 +183,7 @@ def rate_by_size(models: Sequence[Findings], protocol: str, rate: str) -> Figure
 
 
 def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None:
-    """Their Fig. 1: frames of an image, and the probability of its correct class below."""
+    """Draw Fig. 1: frames of an image above the probability of its correct class."""
     known = [model for model in _moving(models, protocol) if place in model.arrays[f"{protocol}/shown"]]
     if not known:
         return None
@@ -188,7 +191,7 @@ def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None
     curves = {}
     for model in known:
         on_path = np.array_equal(model.arrays[f"{protocol}/positions"], positions)
-        if on_path and np.array_equal(_frames(model, protocol, place), frames):  # else it is another image
+        if on_path and np.array_equal(_frames(model, protocol, place), frames):  # else the image is a different one
             number = model.arrays[f"{protocol}/shown"].tolist().index(place)
             curves[model.name] = model.arrays[f"{protocol}/curve"][number]
     return figures.film(
@@ -199,7 +202,7 @@ def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None
         _along(known[0], protocol),
         f"{protocol}: test image {place}",
         correct_class([model for model in known if model.name in curves], protocol),
-        ordered=f"{protocol}/mad" in known[0].metrics,  # which is measured where frames come in small steps
+        ordered=f"{protocol}/mad" in known[0].metrics,  # mad is measured only where frames come in small steps
     )
 
 
@@ -208,7 +211,7 @@ def _frames(model: Findings, protocol: str, place: int) -> np.ndarray:
 
 
 def feature_maps(models: Sequence[Findings], protocol: str, of: str) -> Figure | None:
-    """Their Fig. 3: for some layers of one model, the map that responds most to an image, frame by frame."""
+    """Draw Fig. 3: for some layers of one model, the map that responds most to an image, in each frame."""
     (model,) = (model for model in models if model.name == of)
     prefix = f"{protocol}/maps/"
     maps = {key.removeprefix(prefix): values[0] for key, values in model.arrays.items() if key.startswith(prefix)}
@@ -219,7 +222,7 @@ def feature_maps(models: Sequence[Findings], protocol: str, of: str) -> Figure |
 
 
 def _moving(models: Sequence[Findings], protocol: str) -> list[Findings]:
-    """The models measured at several frames; along a single one there is no path to draw."""
+    """Return the models measured at several frames. A path of a single frame has no curve to draw."""
     return [model for model in models if len(model.arrays.get(f"{protocol}/positions", ())) > 1]
 
 

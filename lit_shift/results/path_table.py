@@ -1,4 +1,4 @@
-"""Classifiers along paths as a DataFrame and as tables. Needs no torch."""
+"""DataFrame and tables of classifiers measured along paths. Needs no torch."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -17,7 +17,7 @@ Measured = tuple[Findings, str]  # a model, and a protocol under which it was me
 
 
 def by_protocol(models: Sequence[Findings]) -> dict[str, list[Measured]]:
-    """Models measured under the same protocol with the same options, by its name and options in words."""
+    """Group models by protocol and options, under the protocol's name and its options in words."""
     found: dict[str, list[Measured]] = {}
     for model in models:
         for protocol in model.protocols:
@@ -28,7 +28,7 @@ def by_protocol(models: Sequence[Findings]) -> dict[str, list[Measured]]:
 
 
 def paths(models: Sequence[Findings]) -> pd.DataFrame:
-    """A row for each protocol and model, measures in [0, 1] with the ends of their intervals; NaN where unknown."""
+    """Return a row for each protocol and model: measures and interval ends in file units, NaN if unknown."""
     keys = [key for model in models for key in model.metrics]
     measures = [measure.name for of_top in along_paths(keys).values() for measure in of_top]
     columns = [f"{measure}{end}" for measure in measures for end in ("", *ENDS)]
@@ -43,7 +43,7 @@ def paths(models: Sequence[Findings]) -> pd.DataFrame:
 
 
 def tables(models: Sequence[Findings]) -> list[Table]:
-    """A table for each k of the k most probable classes, with a row for each protocol and model."""
+    """Return a table for each k of the top-k measures, with a row for each protocol and model."""
     groups = by_protocol(models)
     compared = {title: comparable(members) for title, members in groups.items()}
     names = Counter(members[0][1] for members in groups.values())
@@ -55,7 +55,7 @@ def tables(models: Sequence[Findings]) -> list[Table]:
         for title, members in groups.items():
             breaks.append(len(rows))
             for number, (model, protocol) in enumerate(members):
-                # Its options are told below, unless only they tell it apart.
+                # The notes give the options, so the row has them only where they distinguish it.
                 name = protocol if names[protocol] == 1 else title
                 lead: list[Cell | str] = ["" if number else name, _name(model, protocol)]
                 rows.append([*lead, *(_written(model, protocol, each, compared[title]) for each in measures)])
@@ -65,12 +65,12 @@ def tables(models: Sequence[Findings]) -> list[Table]:
             shown = frame[["protocol", "model", *(measure.heading for measure in known)]]
             found.append(Table(shown, f"Along paths, top {k}", caption(known, models), notes, words=2, breaks=breaks))
     for table in found[:-1]:
-        table.notes = ()  # said once
+        table.notes = ()  # only the last table has the notes
     return found
 
 
 def _name(model: Findings, protocol: str) -> Cell:
-    """A model's name, and beside it of which images and how many."""
+    """Cell of a model's name, beside the data set and the number of images."""
     part = "" if model.metrics[f"{protocol}/complete"] else ", incomplete"
     return Cell(model.name, f"{model.config['choices']['data']}, n={model.metrics[f'{protocol}/n']:,.0f}{part}")
 
@@ -82,6 +82,6 @@ def _written(model: Findings, protocol: str, measure: Measure, compared: Collect
 
 
 def caption(measures: Sequence[Measure], models: Sequence[Findings]) -> str:
-    """What the columns are, by whatever stands for the correct class."""
+    """Return a caption that explains the columns, in terms of the correct class or its stand-in."""
     told = [measure.axis if FRAMES in measure.taken else f"{measure.heading}: {measure.axis}" for measure in measures]
     return f"Mean over images (95% interval). {'; '.join(told)}.".replace("correct class", correct_class(models))

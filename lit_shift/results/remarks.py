@@ -1,4 +1,4 @@
-"""What a reader of findings along paths must know to read their numbers right. Needs no torch."""
+"""Warnings about findings along paths that are easy to misread. Needs no torch."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ NEARLY_ALL = 0.9
 
 
 def remarks(models: Sequence[Findings]) -> list[str]:
-    """A sentence on each model whose answers hardly vary, which alone makes it stable."""
+    """Return a sentence on each model whose answers hardly vary and which is stable for that reason alone."""
     found: dict[str, None] = {}
     for model in models:
         for protocol in model.protocols:
@@ -21,7 +21,7 @@ def remarks(models: Sequence[Findings]) -> list[str]:
 
 
 def _hardly_vary(model: Findings, protocol: str) -> str:
-    """Said where whole images of several classes nearly all get one answer; empty otherwise."""
+    """Return the remark if nearly all whole images get one answer and are not known to be of one class; else ''."""
     answers, labels = model.arrays[f"{protocol}/answers"], model.arrays[f"{protocol}/labels"]
     if len(answers) < ENOUGH_IMAGES:
         return ""
@@ -31,11 +31,11 @@ def _hardly_vary(model: Findings, protocol: str) -> str:
         return ""
     return (
         f"{model.name} answers {model.config['classes'][answer]} for {100 * share:.0f}% of {len(answers)} whole "
-        "images. What answers all alike hardly changes its mind: low jaggedness is no good news here."
+        "images. A nearly constant answer hardly changes: low jaggedness is no good news here."
     )
 
 
 def _commonest(classes: np.ndarray) -> tuple[int, float]:
-    """The class that is there most often, and its share."""
+    """Return the most common class and its share."""
     values, counts = np.unique(classes, return_counts=True)
     return int(values[counts.argmax()]), counts.max() / len(classes)

@@ -1,4 +1,4 @@
-"""What eval.py has found, as tables for the terminal. Needs no torch."""
+"""Terminal tables of the results of eval.py. Needs no torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,21 +11,21 @@ from lit_shift.results.writer import Cell, Table, terminal
 
 COUNTS = {"n": "images", "skipped": "skipped", "steps": "frames"}
 LAYERS = (
-    "Mean cosine distance over shifts, of the shifted features (equivariance) or the features (invariance) to the "
-    "features of the shifted image; tv: total variation of the filters"
+    "Mean cosine distance over shifts from the features of the shifted image to the shifted features (equivariance) or "
+    "the unshifted ones (invariance); tv: total variation of the filters"
 )
 
 
 def measures(metrics: Mapping[str, float]) -> Group:
-    """Tables of what was measured.
+    """Return tables of measured values.
 
-    Of the network itself, on the test set, along paths, layer by layer, and consistency as others read it.
+    They cover the network itself, the test set, paths, votes, layers, and other readings of consistency.
     """
     return terminal(list(tables(metrics)))
 
 
 def tables(metrics: Mapping[str, float]) -> Iterator[Table]:
-    """The same, as what the writer writes; those that hold anything."""
+    """Yield the non-empty tables of :func:`measures`."""
     for made in (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings):
         for table in made(metrics):
             if len(table.frame):
@@ -33,13 +33,13 @@ def tables(metrics: Mapping[str, float]) -> Iterator[Table]:
 
 
 def _network(metrics: Mapping[str, float]) -> Iterator[Table]:
-    """Azulay & Weiss's Table 1, and what they say of subsampling."""
+    """Yield Azulay & Weiss's Table 1 with the network's subsampling."""
     rows = []
     for measure in standing(declared.NETWORK):
         for key, each in ((f"network/{top.name}", top) for top in measure.of_tops((1, 5)).values()):
             if key in metrics:
                 rows.append([each.label, "  ".join(filter(None, (each.written(metrics[key]), _ends(metrics, key))))])
-    caption = "Of the network, and of its answers on whole images; rates in percent."
+    caption = "The network, and its answers on whole images; rates in percent."
     yield Table(pd.DataFrame(rows, columns=["network", ""]), caption=caption)
 
 
@@ -56,12 +56,12 @@ def _ends(metrics: Mapping[str, float], key: str) -> str:
 
 
 def protocols(metrics: Mapping[str, float]) -> list[str]:
-    """The protocols under which anything was measured."""
+    """Return the names of the protocols with measured values."""
     return [key.removesuffix("/steps") for key in metrics if key.endswith("/steps")]
 
 
 def _paths(metrics: Mapping[str, float]) -> Iterator[Table]:
-    """A row for each protocol: how many images, then the measures, those of each k apart."""
+    """Yield tables with a row for each protocol: numbers of images, then the measures for each k."""
     names = protocols(metrics)
     counts = [
         [name, *(f"{metrics.get(f'{name}/{count}', 0):,.0f}" for count in COUNTS), _complete(metrics, name)]
@@ -76,7 +76,7 @@ def _paths(metrics: Mapping[str, float]) -> Iterator[Table]:
         ]
         frame = pd.DataFrame(rows, columns=[f"top {k}", *(each.heading for each in shown)])
         if shown:
-            yield Table(frame, caption="Mean over images (95% interval). Percent, but for jaggedness.")
+            yield Table(frame, caption="Mean over images (95% interval). Percent, except for jaggedness.")
 
 
 def _complete(metrics: Mapping[str, float], protocol: str) -> str:
@@ -84,7 +84,7 @@ def _complete(metrics: Mapping[str, float], protocol: str) -> str:
 
 
 def _votes(metrics: Mapping[str, float]) -> Iterator[Table]:
-    """A row for each number of passes of test-time augmentation."""
+    """Yield a table with a row for each number of passes of test-time augmentation."""
     shown = [
         measure
         for measure in standing(declared.VOTES)
@@ -95,7 +95,7 @@ def _votes(metrics: Mapping[str, float]) -> Iterator[Table]:
         [str(number), *(each.with_interval(*interval_in(metrics, f"tta/{each.name}_{number}")) for each in shown)]
         for number in numbers
     ]
-    caption = "Under random shifts, percent (95% interval over images); milliseconds for an image."
+    caption = "Under random shifts, percent (95% interval over images); milliseconds per image."
     heads = ["passes", *(measure.heading for measure in shown)]
     yield Table(pd.DataFrame(rows, columns=heads), "Test-time augmentation", caption)
 
@@ -106,7 +106,7 @@ def _layers(metrics: Mapping[str, float]) -> Iterator[Table]:
 
 
 def _nonshiftability(metrics: Mapping[str, float]) -> Iterator[Table]:
-    """A column for each protocol: steps where all paths are as long, else their share."""
+    """Yield a table with a column for each protocol: steps if all paths have the same length, else their share."""
     measure = MEASURES["nonshiftability"]
     steps = {
         name: metrics[f"{name}/steps"] - 1
@@ -121,7 +121,7 @@ def _nonshiftability(metrics: Mapping[str, float]) -> Iterator[Table]:
 
 
 def _by_layer(metrics: Mapping[str, float], columns: Mapping[str, float]) -> pd.DataFrame:
-    """A row for each layer, a column for each prefix of keys, multiplied by what is given for it."""
+    """Return a row for each layer and a column for each key prefix, scaled by the factor given for that prefix."""
     found: dict[str, dict[str, float]] = {column: {} for column in columns}
     for key, value in metrics.items():
         prefix, _, layer = key.rpartition("/")
@@ -141,7 +141,7 @@ def _by_layer(metrics: Mapping[str, float], columns: Mapping[str, float]) -> pd.
 
 
 def in_order(*orders: Sequence[str] | Mapping[str, object]) -> list[str]:
-    """All names, in the network's order, of which each argument has some."""
+    """Merge lists of layers, each in the network's order, into one in that order."""
     merged: list[str] = []
     for order in orders:
         place = len(merged)

@@ -1,4 +1,4 @@
-"""A table as text: for a terminal, in Markdown or in LaTeX; and a frame as CSV. Needs no torch."""
+"""Text of tables for a terminal, in Markdown or in LaTeX, and of frames in CSV. Needs no torch."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 STYLES = {"best": "bold", "worst": "italic"}
-# The marks of the best and the worst cells, and what must not be read as a command.
+# Markup of the best and worst cells, and escapes of characters with a special meaning.
 MARKDOWN = {"best": "**{}**", "worst": "*{}*"}
 LATEX = {"best": r"\textbf{{{}}}", "worst": r"\textit{{{}}}"}
 IN_MARKDOWN = {character: f"\\{character}" for character in "\\`*_|<"}
@@ -21,7 +21,7 @@ IN_LATEX |= {character: f"${character}$" for character in "|<>"}
 
 
 class Cell(NamedTuple):
-    """A text, a lighter one beside it, and ``best`` or ``worst`` where it is marked as such."""
+    """Cell of a table: its text, a secondary text beside it, and the mark ``best`` or ``worst``, if any."""
 
     text: str
     beside: str = ""
@@ -30,15 +30,15 @@ class Cell(NamedTuple):
 
 @dataclass
 class Table:
-    """What is written.
+    """A table to be written.
 
     Args:
-        frame: a column for each heading, of texts and :class:`Cell`.
-        title: over it.
-        caption: under it, what the cells mean.
-        notes: sentences under that, a line each.
-        words: so many columns, the first, are of words, and flush left; the others are of numbers.
-        breaks: rows before which a terminal has a rule.
+        frame: texts and :class:`Cell`, one column per heading.
+        title: text above the table.
+        caption: explanation of the cells, below the table.
+        notes: sentences below the caption, one per line.
+        words: number of leading columns that hold words and are left-aligned; the others hold numbers.
+        breaks: indices of the rows before which a terminal draws a rule.
     """
 
     frame: pd.DataFrame
@@ -50,14 +50,14 @@ class Table:
 
 
 def terminal(tables: Sequence[Table]) -> Group:
-    """The tables one below the other, in as many columns as there are."""
+    """Return the tables for a terminal, one below the other."""
     parts: list[RichTable | Text] = []
     for table in tables:
         shown = RichTable(title=table.title or None, caption=table.caption or None, box=SIMPLE_HEAD)
         shown.collapse_padding, shown.pad_edge = True, False
         for place, name in enumerate(table.frame):
             numbers = place >= table.words
-            # Numbers are kept whole, words are broken where a line is short.
+            # Words may be broken in a narrow terminal; numbers may not.
             least = max((len(word) for cell in table.frame[name] for word in _parts(cell).text.split()), default=0)
             shown.add_column(
                 name, justify="right" if numbers else "left", min_width=least if numbers else None, overflow="fold"
@@ -76,7 +76,7 @@ def _styled(cell: Cell | str) -> Text:
 
 
 def markdown(tables: Sequence[Table]) -> str:
-    """The tables as Markdown."""
+    """Return the tables in Markdown."""
     texts = []
     for table in tables:
         title, caption, *notes = (_escaped(text, IN_MARKDOWN) for text in (table.title, table.caption, *table.notes))
@@ -86,7 +86,7 @@ def markdown(tables: Sequence[Table]) -> str:
 
 
 def latex(tables: Sequence[Table]) -> str:
-    """The tables as LaTeX, which needs no package."""
+    """Return the tables in LaTeX that needs no package."""
     texts = []
     for table in tables:
         sentences = [
@@ -117,7 +117,7 @@ def _escaped(text: str, escapes: dict[str, str]) -> str:
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV: rates in [0, 1], an empty cell where there is no value, lists joined by semicolons."""
+    """Return a frame as CSV: rates in [0, 1], empty cells for missing values, lists joined by semicolons."""
     return frame.map(_plain).to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 

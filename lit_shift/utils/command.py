@@ -1,4 +1,4 @@
-"""Command lines in Hydra's grammar: parse words, quote values. Needs no torch."""
+"""Parsing and quoting of command lines in Hydra's grammar. Needs no torch."""
 
 import argparse
 import re
@@ -14,14 +14,14 @@ from hydra.errors import HydraException
 
 from lit_shift.utils.errors import InputError
 
-# Options of Hydra's that take a value, and their short forms.
+# Hydra's options that take a value, and their short forms.
 WITH_VALUE = {"--config-dir": "-cd", "--config-path": "-cp", "--config-name": "-cn", "--package": "-p", "--cfg": "-c"}
 FORM = "Arguments are of the form name=value, without spaces, and lists quoted, as 'a=[b,c]'"
 
 
 def called(name: str) -> str:
-    """Text that calls a command: ``lit-shift train``, or ``python train.py`` in a checkout."""
-    if Path(sys.argv[0]).parent.name == "commands":  # where lit_shift.commands.main points it
+    """Return the text that calls a command: ``lit-shift train``, or ``python train.py`` in a checkout."""
+    if Path(sys.argv[0]).parent.name == "commands":  # set by lit_shift.commands.main
         return f"lit-shift {name}"
     return f"python {name}.py" if name in ("train", "eval") else f"python -m lit_shift.{name}"
 
@@ -30,8 +30,8 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Split a command's arguments into Hydra's own options and the words ``name=value``.
 
     Returns:
-        The options: ``config_dir`` (a path or None), ``multirun``, and ``shows``, true of a command that only prints,
-        such as ``--help``; and the words.
+        The options: ``config_dir`` (a path or None), ``multirun``, and ``shows``, True if the command only prints, as
+        with ``--help``; and the words.
 
     Raises:
         InputError: a word with a dash before it.

@@ -30,7 +30,7 @@ def test_what_an_older_version_has_measured_is_left_out_in_a_sentence(capsys, tm
 
 
 HALVES = [0, 1] * 10
-SENTENCE = "net answers dog for {} whole images. What answers all alike hardly changes its mind: "
+SENTENCE = "net answers dog for {} whole images. A nearly constant answer hardly changes: "
 SENTENCE += "low jaggedness is no good news here."
 
 

@@ -1,1 +1,1 @@
-"""One HTML page of finished runs."""
+"""HTML page of finished runs."""

@@ -1,4 +1,4 @@
-"""An image on its way along a path: its frames, what models answer, and what their feature maps do. Needs no torch."""
+"""Frames of an image along a path, with the models' answers and feature maps. Needs no torch."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,15 +13,15 @@ from lit_shift.results.page.table import number
 from lit_shift.results.path_gallery import correct_class, tolerance
 from lit_shift.runs.findings import Findings
 
-MOST_FILMED = 40  # images, times models; but one image in any case
-MOST_MAPS = 16  # of which the sums are shown
+MOST_FILMED = 40  # images times models; at least one image is shown
+MOST_MAPS = 16  # feature maps whose sums are shown
 FRAME_SIDE, MAP_SIDE = 128, 32
 
 
 def films(group: Group, pens: Pens) -> tuple[list[dict[str, Any]], int]:
-    """Each shown image with its frames, those first that answers change most on, and how many are left out.
+    """Return the films of images, in decreasing order of changes of the answers, and the number of images left out.
 
-    Models share a film where they saw the same frames along the same path.
+    Models share a film if they have seen the same frames along the same path.
     """
     pictured = Counter(place for model in group.models for place in _pictured(group, model))
     shown = {place for place, _ in pictured.most_common(max(1, MOST_FILMED // len(group.models)))}
@@ -39,7 +39,7 @@ def films(group: Group, pens: Pens) -> tuple[list[dict[str, Any]], int]:
 
 
 def _pictured(group: Group, model: Findings) -> list[int]:
-    """The images that are shown moving; on a path of one frame nothing moves."""
+    """Indices of the images with a film; a path of a single frame has none."""
     moving = len(group.of(model, "positions")) > 1 and f"{group.protocol}/frames" in model.arrays
     return group.of(model, "shown").tolist() if moving else []
 
@@ -51,7 +51,7 @@ def _film(place: int, group: Group, members: Sequence[tuple[Findings, int]], pen
     gap = 0.96 * min(np.ptp(ends) / 6, *np.diff(at))
     frames = [picture(frame, FRAME_SIDE) for frame in group.of(first, "frames")[kept]]
     curves = {model.name: group.of(model, "curve")[n] for model, n in members}
-    # Neighbours that are no small step apart are not joined.
+    # Points are joined only if they are a small step apart.
     how: dict[str, Any] = {
         "hovertemplate": "%{y:.1f} %",
         "mode": "lines" if f"{group.protocol}/mad" in first.metrics else "markers",
@@ -74,7 +74,7 @@ def _film(place: int, group: Group, members: Sequence[tuple[Findings, int]], pen
 
 
 def _sums(group: Group, members: Sequence[tuple[Findings, int]], pens: Pens) -> list[dict[str, Any]]:
-    """For each model the sums of the feature maps that respond most, all on the same axis."""
+    """Plot, for each model, the sums of the most responsive feature maps. All plots share the range of their axis."""
     found = {}
     for model, kept in members:
         if f"{group.protocol}/sums" in model.arrays:
@@ -101,7 +101,7 @@ def _sums(group: Group, members: Sequence[tuple[Findings, int]], pens: Pens) -> 
 
 
 def _maps(group: Group, model: Findings, kept: int) -> list[dict[str, Any]]:
-    """In some layers the map that responds most, frame by frame, and its sums relative to their mean."""
+    """Return, for some layers, the most responsive map in each frame and its sums relative to their mean."""
     prefix, made = f"{group.protocol}/maps/", []
     for key in [key for key in model.arrays if key.startswith(prefix)]:
         maps = np.nan_to_num(model.arrays[key][kept].astype(float), posinf=0, neginf=0)
@@ -113,6 +113,6 @@ def _maps(group: Group, model: Findings, kept: int) -> list[dict[str, Any]]:
 
 
 def _relative(sums: np.ndarray) -> np.ndarray:
-    """Relative to their mean along the first axis, NaN where that is 0."""
+    """Divide sums (S, ...) by their mean along the first axis; NaN where the mean is 0."""
     mean = sums.mean(0)
     return sums / np.where(mean == 0, np.nan, mean)

@@ -1,4 +1,4 @@
-"""Models that were measured under the same protocol, whose plots stand together. Needs no torch."""
+"""Groups of models that share plots because they were measured under the same protocol. Needs no torch."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,41 +9,41 @@ import numpy as np
 from lit_shift.results.path_table import by_protocol
 from lit_shift.runs.findings import Findings, without_old
 
-MOST_STEPS = 1024  # of a path; a longer one is thinned out
+MOST_STEPS = 1024  # positions shown of a path; a longer one is thinned out
 
 
 class Group(NamedTuple):
-    """Models measured under a protocol with the same options, and what the protocol is called where others differ."""
+    """Models measured under a protocol with the same options, and the protocol's title."""
 
     protocol: str
     title: str
     models: list[Findings]
 
     def of(self, model: Findings, array: str) -> Any:
-        """An array of a model's under this protocol."""
+        """Return an array of a model under this protocol."""
         return model.arrays[f"{self.protocol}/{array}"]
 
     @property
     def along(self) -> str:
-        """What positions along the path are."""
+        """Meaning of the positions along the path."""
         return str(self.of(self.models[0], "along"))
 
     def deep(self, model: Findings) -> bool:
-        """Whether layers of the model were looked into."""
+        """Return True if layers of the model were measured."""
         return f"{self.protocol}/layers" in model.arrays
 
     def steps(self, model: Findings) -> np.ndarray:
-        """The indices of the positions that are shown."""
+        """Return the indices of the positions that are shown."""
         return thinned(len(self.of(model, "positions")), MOST_STEPS)
 
 
 def thinned(count: int, most: int) -> np.ndarray:
-    """The indices of all of ``count`` things, or of ``most`` of them, evenly spread."""
+    """Return the indices of ``count`` items, or of ``most`` evenly spaced ones if there are more."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def grouped(models: Sequence[Findings]) -> list[Group]:
-    """Those measured under each protocol, with all that its plots need."""
+    """Group models by protocol and options; models without the arrays that the plots need are left out."""
     measured, groups = by_protocol(models), []
     options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in measured.items()}
     for id, members in measured.items():
@@ -59,7 +59,7 @@ def grouped(models: Sequence[Findings]) -> list[Group]:
 
 
 def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:
-    """The protocol's name, and of its options those that tell it from others of that name."""
+    """Return the protocol's name and the options that distinguish it from others of the same name."""
     name, _ = options[id]
     parts = {key: re.split(r", (?=\w+=)", text) for key, (of, text) in options.items() if of == name}
     own = [part for part in parts[id] if part and any(part not in others for others in parts.values())]

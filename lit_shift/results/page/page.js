@@ -2,9 +2,9 @@
 
 const templates = JSON.parse(document.getElementById("templates").textContent);
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const NARROW = 700; // a plot of fewer pixels has its narrow layout
+const NARROW = 700; // plots narrower than this, in pixels, use their narrow layout
 const MAX_BARS = 12;
-// Of plotly's own buttons one uploads the figure's data to its maker: nothing leaves this page.
+// One of plotly's default buttons uploads the figure's data to plotly; nothing may leave this page.
 const BAR = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
   modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
@@ -12,11 +12,11 @@ const main = document.querySelector("main");
 const byId = (id) => document.getElementById(id);
 const all = (selector, root = main) => [...root.querySelectorAll(selector)];
 const json = (element) => JSON.parse(element.textContent);
-const figures = new WeakMap(); // by the element that shows it
+const figures = new WeakMap(); // by the element that shows the figure
 let ticked = new Set(); // names of the models that are drawn
 let explorer = null;
 
-// ---- What is drawn: models are ticked in the tables, all else is chosen
+// ---- Selection: models are ticked in the tables, everything else is chosen in menus
 
 const names = (box) => {
   const every = JSON.parse(box.dataset.names);
@@ -24,7 +24,7 @@ const names = (box) => {
 };
 const chosen = (name) => main.querySelector(`select[data-choice=${name}], [data-choice=${name}]:checked`)?.value;
 
-/** Shows what is ticked and chosen. An element tells by its data what it is shown with. */
+/** Shows the elements that belong to the ticked models and the chosen items, as given by their data attributes. */
 function show() {
   const boxes = all("[data-names]");
   ticked = new Set(boxes.filter((box) => box.checked).flatMap(names));
@@ -42,7 +42,7 @@ function show() {
   explorer?.show();
 }
 
-/** Says which of the ticked models a part does not show; where it shows none, its plots are hidden. */
+/** Lists the ticked models that a part does not show, and hides its plots if it shows none. */
 function say(part) {
   const [has, among] = [new Set(JSON.parse(part.dataset.has)), JSON.parse(part.dataset.among)];
   const asked = [...ticked].filter((name) => !among || among.includes(name));
@@ -55,7 +55,7 @@ function say(part) {
   part.append(Object.assign(document.createElement("p"), { className: "say", textContent: text }));
 }
 
-/** Draws a plot with the traces of what is ticked. */
+/** Draws a plot with the traces of the ticked models. */
 function draw(host) {
   if (!figures.has(host)) figures.set(host, json(host.querySelector("script")));
   const { data, layout, narrow, fade } = figures.get(host);
@@ -72,7 +72,7 @@ function draw(host) {
 
 // ---- The table
 
-/** Whether a run's row is in the table as it is filtered. */
+/** Returns true if the filtered table shows the row of a run. */
 const listed = (name) => all("#table [data-names]").some((box) =>
   !box.closest("tr").hidden && JSON.parse(box.dataset.names).includes(name));
 
@@ -86,7 +86,7 @@ function filterTable() {
   draw(main.querySelector("#plane .plot"));
 }
 
-/** Best first, or A to Z; then the other way round; then the order in which the rows came. */
+/** Sorts by a column: highest first, or A to Z; on the next click in reverse; then in the original order. */
 function sortBy(head, place, rows) {
   const first = head.classList.contains("numeric") ? "descending" : "ascending";
   const second = first === "ascending" ? "descending" : "ascending";
@@ -97,7 +97,7 @@ function sortBy(head, place, rows) {
   const collator = new Intl.Collator("en", { numeric: true });
   const order = (a, b) => {
     const [x, y] = [value(a), value(b)];
-    if (!x || !y) return !x - !y; // what is missing comes last either way
+    if (!x || !y) return !x - !y; // missing values come last in either order
     const before = head.classList.contains("numeric") ? x - y : collator.compare(x, y);
     return next === "ascending" ? before : -before;
   };
@@ -137,11 +137,11 @@ async function explore() {
     .map((radio) => [radio.value, radio.nextElementSibling]));
   const panels = all(".panel").map((root) => ({ root, answers: json(root.querySelector("script")) }));
   const part = (panel, name) => panel.root.querySelector(`.${name}`);
-  /** Where a shift stands on a map, which has the unshifted image at its centre. */
+  /** Returns the position of a shift on a map, which has the unshifted image at its centre. */
   const place = (at, n) => mod(at + (n >> 1), n);
-  let [shift, frame, place0] = [[0, 0], 0, null]; // in 0 .. H - 1 and 0 .. W - 1; asked for; of the image
+  let [shift, frame, place0] = [[0, 0], 0, null]; // shift in [0, H - 1] x [0, W - 1], pending frame request, index of the image
 
-  /** The classes that get a bar: all; of many, the correct one and the likeliest over all shifts. */
+  /** Returns the classes with a bar: all, or of many the correct one and the most probable ones over all shifts. */
   function barClasses(shown) {
     const every = classes.map((_, k) => k);
     if (every.length <= MAX_BARS) return every;
@@ -176,10 +176,10 @@ async function explore() {
 
   function showShift() {
     frame = 0;
-    if (!canvas.isConnected) return; // another data set has taken its place
+    if (!canvas.isConnected) return; // another data set has replaced it
     const [[h, w], context] = [shift, canvas.getContext("2d")];
-    context.clearRect(0, 0, W, H); // for images that are transparent in places
-    // Shift_{h,w}(X)[i, j] = X[(i - h) mod H, (j - w) mod W]: the image four times wraps round.
+    context.clearRect(0, 0, W, H); // for partly transparent images
+    // Shift_{h,w}(X)[i, j] = X[(i - h) mod H, (j - w) mod W]: four copies of the image wrap it round.
     for (const y of [h, h - H]) for (const x of [w, w - W]) context.drawImage(pictures[place0], x, y, W, H);
     const signed = (at, n) => {
       const centred = place(at, n) - (n >> 1);
@@ -207,7 +207,7 @@ async function explore() {
     schedule();
   }
 
-  /** On dragging: `move` gets where the pointer is. */
+  /** Calls `move` with the position of the pointer while the target is dragged. */
   function onDrag(target, start, move) {
     target.addEventListener("pointerdown", (event) => {
       start(event);
@@ -234,14 +234,14 @@ async function explore() {
   canvas.addEventListener("keydown", (event) => {
     const step = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }[event.key];
     if (!step) return;
-    event.preventDefault(); // else the page scrolls
+    event.preventDefault(); // keep the page from scrolling
     moveTo(shift[0] + step[0], shift[1] + step[1]);
   });
   byId("home").addEventListener("click", () => moveTo(0, 0));
   await Promise.all(Object.values(pictures).map((picture) => picture.decode()));
 
   return {
-    /** The chosen image, and the panels of the ticked runs. */
+    /** Shows the chosen image and the panels of the ticked runs. */
     show() {
       place0 = chosen("image");
       for (const panel of panels) {
@@ -268,7 +268,7 @@ async function open() {
   if (byId("table")) buildTable();
   const first = main.firstElementChild;
   const made = byId("images") && (await explore());
-  if (main.firstElementChild !== first) return; // another data set was asked for meanwhile
+  if (main.firstElementChild !== first) return; // another data set has been chosen in the meantime
   explorer = made;
   show();
   document.documentElement.dataset.ready = "";
@@ -285,7 +285,7 @@ byId("set").addEventListener("change", open);
 dark.addEventListener("change", show);
 let before = window.innerWidth;
 window.addEventListener("resize", () => {
-  if (window.innerWidth !== before) requestAnimationFrame(show); // a phone's address bar comes and goes
+  if (window.innerWidth !== before) requestAnimationFrame(show); // a phone's address bar changes only the height
   before = window.innerWidth;
 });
 open();

@@ -1,6 +1,6 @@
-"""What the page shows of measurements along paths. Needs no torch.
+"""The page's part on measurements along paths. Needs no torch.
 
-Many images are thinned out evenly, as long paths are, so that a page of many models stays small beside its script.
+Many images and long paths are thinned out evenly, so that the data of many models stay small compared to the script.
 """
 
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from lit_shift.results.path_gallery import by_answer, comparable, correct_class,
 from lit_shift.results.remarks import remarks
 from lit_shift.runs.findings import Findings
 
-MOST_ROWS, MOST_CELLS = 256, 24_000  # of a heat map
-MOST_LINES = 64  # images of which non-shiftability is shown
+MOST_ROWS, MOST_CELLS = 256, 24_000  # in a heat map
+MOST_LINES = 64  # images whose non-shiftability is shown
 
 
 def content(models: Sequence[Findings], pens: Pens) -> dict[str, Any]:
-    """Plots of measures and, for each protocol with its options, of what happens along the path.
+    """Return the plots of measures and, for each protocol with its options, the plots along the path.
 
-    ``titles`` has for each model those of the protocols under which it was measured.
+    ``titles`` has, for each model, the titles of the protocols under which it was measured.
     """
     groups = grouped(models)
     return {
@@ -41,10 +41,10 @@ def content(models: Sequence[Findings], pens: Pens) -> dict[str, Any]:
 
 
 def _bars(groups: Sequence[Group], pens: Pens) -> list[dict[str, Any]]:
-    """For each measure a plot: bars by protocol with their intervals, and words where there is no value."""
+    """Plot each measure as bars by protocol, with intervals; a missing value is labelled as such."""
     made = []
     measures = comparable([(model, group.protocol) for group in groups for model in group.models])
-    for key in sorted(measures, key=lambda name: name.startswith(("accuracy", "agreement"))):  # these last
+    for key in sorted(measures, key=lambda name: name.startswith(("accuracy", "agreement"))):  # last
         able = {
             group.title: {m.name: m for m in group.models if f"{group.protocol}/{key}" in m.metrics} for group in groups
         }
@@ -82,7 +82,7 @@ def _bar(name: str, key: str, among: Sequence[Group], pens: Pens) -> go.Bar:
         name=words(name),
         meta=[name],
         x=[words(title) for title in found],
-        y=np.nan_to_num(mean),  # without height where there is no value, as the text says
+        y=np.nan_to_num(mean),  # a missing value has a bar of no height and a label
         text=labels,
         textposition="outside",
         textfont_size=10,
@@ -99,7 +99,7 @@ def _rate(group: Group, model: Findings) -> str:
 
 
 def _sizes(group: Group, pens: Pens) -> dict[str, Any]:
-    """Accuracy, or agreement, by size, thin for the top 5."""
+    """Plot accuracy, or agreement, by size, with a thin line for the top 5."""
     traces = []
     for k, width, more in ((1, 2.0, ""), (5, 1.0, ", top 5")):
         for model in group.models:
@@ -138,7 +138,7 @@ def _protocol(group: Group, pens: Pens) -> dict[str, Any]:
 
 
 def _heat(group: Group, model: Findings) -> dict[str, Any]:
-    """A row for each image, sorted by their sum, the largest at the top."""
+    """Plot probabilities with one row per image, sorted by the sum of the row, the largest at the top."""
     probability, positions, steps = group.of(model, "probability"), group.of(model, "positions"), group.steps(model)
     order = np.argsort(-np.nansum(probability, axis=1), kind="stable")
     rows = order[thinned(len(order), min(MOST_ROWS, MOST_CELLS // len(steps)))]
@@ -154,7 +154,7 @@ def _heat(group: Group, model: Findings) -> dict[str, Any]:
         meta=[model.name],
         x=positions[steps],
         y=[str(place) for place in group.of(model, "places")[rows].tolist()],
-        z=shown.astype(np.float32 if np.isnan(shown).any() else np.uint8),  # a byte each, where all are known
+        z=shown.astype(np.float32 if np.isnan(shown).any() else np.uint8),  # one byte each if all are known
         zmin=0,
         zmax=100,
         colorscale=colour_scale(PROBABILITY_MAP),
@@ -169,9 +169,9 @@ def _heat(group: Group, model: Findings) -> dict[str, Any]:
 
 
 def _depth(group: Group, pens: Pens) -> dict[str, Any] | None:
-    """Non-shiftability by depth: by layer where all have the same, else by the share of convolutions passed.
+    """Plot non-shiftability by layer if all models have the same layers, else by the fraction of convolutions passed.
 
-    Steps are counted where all paths are as long, else it is their share.
+    Values are numbers of steps if all paths have the same length, else fractions of the steps.
     """
     models = [model for model in group.models if group.deep(model)]
     if not models:

@@ -12,7 +12,7 @@ from lit_shift.figures.style import PROBABILITY_MAP
 
 
 def picture(pixels: np.ndarray, most: float = math.inf) -> str:
-    """An image (3, H, W) uint8 as a data URL: PNG, or a smaller JPEG where a side has more than ``most`` pixels."""
+    """Encode an image, (3, H, W) uint8, as a data URL: PNG, or a reduced JPEG if a side exceeds ``most`` pixels."""
     image = Image.fromarray(pixels.transpose(1, 2, 0))
     if max(image.size) <= most:
         return _url(image, "png")
@@ -21,7 +21,7 @@ def picture(pixels: np.ndarray, most: float = math.inf) -> str:
 
 
 def filmstrip(maps: np.ndarray, most: int) -> str:
-    """Maps (T, h, w), beside each other, coloured from 0 to their largest value; a side has at most ``most`` pixels."""
+    """Draw maps (T, h, w) side by side, coloured from 0 to their maximum; a side has at most ``most`` pixels."""
     height, width = (max(1, round(side * min(1, most / max(maps.shape[1:])))) for side in maps.shape[1:])
     small = [Image.fromarray(map.astype(np.float32)).resize((width, height), Image.Resampling.BOX) for map in maps]
     values = np.concatenate([np.asarray(map) for map in small], axis=1).clip(0)

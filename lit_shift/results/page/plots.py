@@ -1,7 +1,7 @@
-"""The page's plots: plotly traces and layouts in the colours of the matplotlib figures. Needs no torch.
+"""Plotly traces and layouts for the page, in the colours of the matplotlib figures. Needs no torch.
 
-A trace carries in ``meta`` the names of the models that it shows. The page's script shows it while one of them is
-ticked, and always where it carries none.
+The ``meta`` of a trace lists the models that it shows. The page's script shows the trace while one of them is ticked,
+and always if it lists none.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ from matplotlib.colors import to_hex
 from lit_shift.figures.style import DASHES, styled
 from lit_shift.runs.findings import Findings
 
-# Of the page and of its plots, in both colour schemes.
+# Colours of the page and of its plots, for both colour schemes.
 THEMES = {
     "light": {"paper": "#ffffff", "ink": "#1d2126", "muted": "#626b76", "rule": "#b9c0c8", "grid": "#e8ebee"},
     "dark": {"paper": "#15181c", "ink": "#e4e7ea", "muted": "#9aa4af", "rule": "#4b535d", "grid": "#292e35"},
 }
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberation Sans", Arial, sans-serif'
-NEUTRAL = "#808890"  # can be seen on light and on dark paper
-PATTERNS = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x"}  # of bars, in place of a line's dash
-Pens = dict[str, dict[str, str]]  # colour and dash by the model's name
+NEUTRAL = "#808890"  # visible on light and dark backgrounds
+PATTERNS = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x"}  # patterns of bars, by the dash of a line
+Pens = dict[str, dict[str, str]]  # colour and dash, by the model's name
 LEGEND: dict[str, Any] = {
     "orientation": "h",
     "x": 0,
@@ -36,7 +36,7 @@ LEGEND: dict[str, Any] = {
 
 
 def pens(models: Sequence[Findings]) -> Pens:
-    """Each model's colour and dash, by name: those that the figures give it."""
+    """Return each model's colour and dash, by name, as in the figures."""
     return {
         name: {"color": style["color"], "dash": DASHES[style["linestyle"]]}
         for name, _, style in styled({model.name: model for model in models})
@@ -44,7 +44,7 @@ def pens(models: Sequence[Findings]) -> Pens:
 
 
 def templates() -> dict[str, Any]:
-    """Plotly's template for each of the page's themes."""
+    """Return Plotly's template for each of the page's themes."""
     made = {}
     for name, theme in THEMES.items():
         axis: dict[str, Any] = {
@@ -68,9 +68,13 @@ def templates() -> dict[str, Any]:
 
 
 def plot(traces: Sequence[Any], height: int = 360, narrow: Any = None, **layout: Any) -> dict[str, Any]:
-    """A plot for the template; ``narrow`` is what its layout has instead on a narrow screen.
+    """Return a plot for the template, with the names of the models that it shows as ``has``.
 
-    ``has`` are the names of the models that it shows.
+    Args:
+        traces: traces of the plot.
+        height: height in pixels.
+        narrow: replacements in the layout for narrow screens.
+        **layout: further properties of the layout.
     """
     base = go.Layout(height=height, margin={"l": 56, "r": 12, "t": 12, "b": 48}, hovermode="closest", legend=LEGEND)
     made = go.Figure(traces, base.update(layout)).to_dict()
@@ -79,18 +83,18 @@ def plot(traces: Sequence[Any], height: int = 360, narrow: Any = None, **layout:
 
 
 def words(text: str) -> str:
-    """Text for plotly, which reads tags in what it writes."""
+    """Escape a text for plotly, which interprets HTML tags."""
     return escape(text, quote=False)
 
 
 def line(name: str, x: Any, y: Any, pens: Pens, width: float = 2, **more: Any) -> go.Scatter:
-    """A model's line."""
+    """Return a model's line."""
     more = {"mode": "lines", "name": words(name)} | more
     return go.Scatter(x=x, y=y, meta=[name], line=pens[name] | {"width": width}, **more)
 
 
 def band(name: str, x: Sequence[Any], intervals: np.ndarray, pens: Pens) -> go.Scatter:
-    """The 95% intervals (S, 3) around a line: mean, lower and upper end at each x, left out where they are NaN."""
+    """Return the band of 95% intervals (S, 3), mean and ends at each x. Points with NaN are left out."""
     known = np.flatnonzero(~np.isnan(intervals).any(1))
     ends = np.concatenate([intervals[known, 2], intervals[known[::-1], 1]])
     trace = line(name, [x[i] for i in (*known, *known[::-1])], ends, pens, 0, showlegend=False, hoverinfo="skip")
@@ -98,7 +102,7 @@ def band(name: str, x: Sequence[Any], intervals: np.ndarray, pens: Pens) -> go.S
 
 
 def filmed(pictures: Sequence[str], places: Sequence[float], width: float, of: str) -> dict[str, Any]:
-    """The layout of a curve of the probability ``of`` a class, below pictures so wide, each above its place."""
+    """Return the layout of a curve of the probability of class ``of``, below pictures centred at given places."""
     images = [
         {"source": source, "x": place, "y": 1, "sizex": width, "sizey": 0.24, "sizing": "contain"}
         | {"xref": "x", "yref": "paper", "xanchor": "center", "yanchor": "top"}
@@ -109,15 +113,15 @@ def filmed(pictures: Sequence[str], places: Sequence[float], width: float, of: s
 
 
 def colour_scale(colour_map: str, steps: int = 17) -> list[list[Any]]:
-    """A colour map of matplotlib's for plotly."""
+    """Return a matplotlib colour map in plotly's form."""
     return [[float(at), to_hex(colormaps[colour_map](at))] for at in np.linspace(0, 1, steps)]
 
 
 def gradient(colour_map: str) -> str:
-    """The same for CSS."""
+    """Return a matplotlib colour map as a CSS gradient."""
     return f"linear-gradient(90deg, {', '.join(colour for _, colour in colour_scale(colour_map))})"
 
 
 def percent(values: Any) -> np.ndarray:
-    """Rates as percentages, in single precision to keep the page small."""
+    """Convert rates to percent, in single precision to keep the page small."""
     return (100 * np.asarray(values, float)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What the page shows of some models: of each data set its table, its plots and its shift explorer. Needs no torch."""
+"""Content of the page: table, plots and shift explorer of each data set. Needs no torch."""
 
 import base64
 from collections import Counter
@@ -15,19 +15,19 @@ from lit_shift.results.page.table import alone, number, table
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10
 
-# Few classes have these colours, many go around the colour wheel.
+# Colours for a few classes; many classes have colours from a colour wheel.
 CLASS_COLOURS = ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"]
 CLASS_COLOURS += ["#bab0ac"]
 
 
 def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
-    """The argument of :func:`lit_shift.results.page.render.render`.
+    """Return the argument of :func:`lit_shift.results.page.render.render`.
 
-    ``sets`` has an entry for each data set, measured on its own test images; sets share no figure.
+    ``sets`` has an entry for each set of test images. Different sets share no figure.
 
     Args:
-        models: what is drawn: runs, and classifiers from elsewhere.
-        rows: the table, made of the runs.
+        models: models to be drawn, both runs and external classifiers.
+        rows: table of the runs, from :func:`lit_shift.results.comparison.table1`.
         unfinished: name and state of each run that is in no row.
     """
     kinds = {"run": sum(model.trained for model in models), "classifier": sum(not model.trained for model in models)}
@@ -42,7 +42,7 @@ def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence
 def _set(
     name: str, models: Sequence[Findings], all_rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]
 ) -> dict[str, Any]:
-    """What is shown of models that were measured on the same test images."""
+    """Return the content for models that were measured on the same test images."""
     pens = plots.pens(models)
     by_name = {model.name: model for model in models}
     rows = all_rows.loc[[names[0] in by_name for names in all_rows["runs"]]]
@@ -75,18 +75,18 @@ def _set(
 
 
 def _kept(run: Findings) -> list[int]:
-    """The images that a run can show at every shift; a class is a byte in the page."""
+    """Return the images with answers at every shift. The page stores a class as a byte, so 256 classes are the most."""
     return run.arrays["shown"].tolist() if "shown" in run.arrays and len(run.config["classes"]) <= 256 else []
 
 
 def _images(runs: Sequence[Findings]) -> list[int]:
-    """The images that runs keep, first those that most do."""
+    """Return the images saved by the runs, in decreasing order of the number of runs that saved them."""
     count = Counter(place for run in runs for place in _kept(run))
     return sorted(count, key=lambda place: (-count[place], place))
 
 
 def _explorer(runs: Sequence[Findings], places: Sequence[int]) -> dict[str, Any]:
-    """The images, and each run's answers at all shifts."""
+    """Return the images of the explorer and each run's answers at all shifts."""
     orbits = {run.name: dict(zip(_kept(run), run.arrays.get("probabilities", ()), strict=False)) for run in runs}
     places = [place for place in places if any(place in kept for kept in orbits.values())]
     images = {place: gallery.show(runs, place) for place in places}
@@ -105,11 +105,11 @@ def _explorer(runs: Sequence[Findings], places: Sequence[int]) -> dict[str, Any]
 
 
 def _wheel(count: int) -> list[str]:
-    """Colours in steps of the golden angle, so that neighbours differ."""
+    """Return colours in steps of the golden angle, so that successive ones differ."""
     return [f"hsl({k * 137.5 % 360:g} {55 + k % 2 * 20}% {45 + k % 3 * 10}%)" for k in range(count)]
 
 
 def _answers(probabilities: np.ndarray) -> dict[str, str]:
-    """Probabilities (H, W, K) and the likeliest class (H, W), a byte each, in base64."""
+    """Encode probabilities (H, W, K) and the most probable classes (H, W) in base64, one byte per value."""
     levels = {"probabilities": np.rint(255 * np.nan_to_num(probabilities)), "predictions": probabilities.argmax(-1)}
     return {key: base64.b64encode(values.astype(np.uint8).tobytes()).decode() for key, values in levels.items()}

@@ -1,4 +1,4 @@
-"""Table 1 and the classifiers measured alone, as text for the page's tables. Needs no torch."""
+"""Text of the page's tables: Table 1, and classifiers that are in no row of it. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,13 +10,13 @@ from lit_shift.measures import measure_of
 from lit_shift.results.comparison import MEASURES, agreement, any_published
 from lit_shift.runs.findings import Findings
 
-FEW = 4  # models can be told apart at a glance
+FEW = 4  # number of models that are easily distinguished in a figure
 LEAD, COLUMNS = ("pool", "filter", "aug", "n"), ("ours", "paper", "diff")
 MISSING = "\N{EN DASH}"
 
 
 def number(value: float | None, digits: int = 1, sign: str = "") -> str:
-    """A number with so many digits after the point; with ``sign="+"`` one that is not 0 has its sign."""
+    """Format a number with a given number of decimals; ``sign="+"`` adds the sign of a non-zero number."""
     if value is None or value != value:
         return MISSING
     text = f"{value:,.{digits}f}"
@@ -26,13 +26,13 @@ def number(value: float | None, digits: int = 1, sign: str = "") -> str:
 
 
 def table(rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]], drawn: Mapping[str, int]) -> dict[str, Any]:
-    """What the page's table shows.
+    """Return the content of the page's table.
 
     Args:
-        rows: of runs of one data set, from :func:`lit_shift.results.comparison.table1`.
+        rows: rows of runs of one data set, from :func:`lit_shift.results.comparison.table1`.
         unfinished: name and state of each run that is in no row.
-        drawn: in how many figures each run is, by its name. Of a row's seeds the one in most is drawn first, and the
-            rows with most are ticked to begin with.
+        drawn: number of figures that show each run, by its name. The seed with the highest number comes first in a
+            row, and the rows with the highest numbers are initially ticked.
     """
     several, compared, records = rows["recipe"].nunique() > 1, any_published(rows), rows.to_dict("records")
     most = [max(drawn[name] for name in row["runs"]) for row in records]
@@ -75,7 +75,7 @@ def table(rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]], drawn: Mapp
 
 
 def name_of(row: Mapping[str, Any], several_recipes: bool) -> str:
-    """A row in words."""
+    """Return a description of a row."""
     parts = [row["pool"], row["filter"], "with shift augmentation" if row["aug"] else ""]
     return " ".join(part for part in [*parts, f"({row['recipe']})" if several_recipes else ""] if part)
 
@@ -85,7 +85,7 @@ def _text(kind: str, value: Any) -> dict[str, Any]:
 
 
 def _cells(row: Mapping[str, Any], measure: str, compared: bool) -> list[dict[str, Any]]:
-    """Ours and, where anything is compared, the published value and the difference."""
+    """Return cells for our value and, if values are compared, the published one and the difference."""
     ends = ("", "_std", "_published", "_difference")
     declared = measure_of(measure)
     mean, std, published, difference = (declared.factor * row[f"{measure}{end}"] for end in ends)
@@ -100,7 +100,7 @@ def _cells(row: Mapping[str, Any], measure: str, compared: bool) -> list[dict[st
 
 
 def _foot(rows: pd.DataFrame, where: str) -> list[dict[str, Any]]:
-    """How each measure agrees with the published one."""
+    """Return lines with the agreement of each measure with the published one."""
     found = [agreement(rows, measure) for measure in MEASURES]
     count = max(each.rows for each in found if each)
     which = f"{count} row{'s' * (count != 1)}{where}"
@@ -114,7 +114,7 @@ def _foot(rows: pd.DataFrame, where: str) -> list[dict[str, Any]]:
 
 
 def alone(models: Sequence[Findings], titles: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:
-    """Classifiers that are in no row, each with the titles of the protocols under which it was measured."""
+    """List classifiers that are in no row, with the titles of the protocols under which they were measured."""
     shown = []
     for place, model in enumerate(models):
         counts = [len(model.arrays[f"{protocol}/places"]) for protocol in model.protocols]

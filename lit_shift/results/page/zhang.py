@@ -1,4 +1,4 @@
-"""The page's plots of Zhang's measures. Needs no torch."""
+"""Plots of Zhang's measures for the page. Needs no torch."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,14 +27,14 @@ from lit_shift.results.page.plots import NEUTRAL, Pens, colour_scale, filmed, li
 from lit_shift.results.page.table import name_of
 from lit_shift.runs.findings import Findings, without_old
 
-COLUMNS, NARROW_COLUMNS = 9, 4  # of a run's heat maps
+COLUMNS, NARROW_COLUMNS = 9, 4  # columns of heat maps, on wide and narrow screens
 THUMBNAILS, THUMBNAIL_SIDE = 8, 64
 
 
 def plane(rows: pd.DataFrame, compared: bool) -> dict[str, Any]:
-    """Consistency against accuracy: a point for each row, and grey ones that were published.
+    """Plot consistency against accuracy: one point per row, and the published values in grey.
 
-    One panel without shift augmentation, one with it; below each other on a narrow screen.
+    There is one panel without shift augmentation and one with it, one below the other on a narrow screen.
     """
     several = rows["recipe"].nunique() > 1
     panels: list[dict[str, str]] = [{}, {"xaxis": "x2", "yaxis": "y2"}]
@@ -91,7 +91,7 @@ def _symbol(count: int) -> str:
 
 
 def equivariance(runs: Sequence[Findings]) -> list[dict[str, Any]]:
-    """For each run its heat maps, a layer each, the unshifted image at the centre."""
+    """Plot each run's heat maps, one per layer, with the unshifted image at the centre."""
     made = []
     for run in runs:
         distances: dict[str, LayerDistance] = {}
@@ -123,7 +123,7 @@ def _map(name: str, place: int, layer: str, distance: LayerDistance) -> go.Heatm
 
 
 def _grid(distances: dict[str, LayerDistance], columns: int) -> dict[str, Any]:
-    """The layout of maps in lines of so many, with ticks at the left and at the bottom alone."""
+    """Return the layout of maps in a given number of columns, with ticks only at the left and the bottom."""
     lines = -(-len(distances) // columns)
     height = 150 * lines + 30
     made = make_subplots(
@@ -136,7 +136,7 @@ def _grid(distances: dict[str, LayerDistance], columns: int) -> dict[str, Any]:
     )
     made.update_annotations(font_size=10, yshift=-2)
     axis = {"ticks": "", "showticklabels": False, "showgrid": False, "fixedrange": True, "constrain": "domain"}
-    made.update_xaxes(axis).update_yaxes(axis, autorange="reversed")  # a shift downwards is downwards
+    made.update_xaxes(axis).update_yaxes(axis, autorange="reversed")  # a downward shift points downwards
     for place, distance in enumerate(distances.values()):
         here = {"row": place // columns + 1, "col": place % columns + 1}
         made.update_yaxes(scaleanchor=f"x{place + 1}", **here)
@@ -152,13 +152,13 @@ def _grid(distances: dict[str, LayerDistance], columns: int) -> dict[str, Any]:
 
 
 def variation(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
-    """Histograms over images."""
+    """Plot histograms of the variation over images."""
     traces = []
     for run in [run for run in runs if "variation" in run.arrays]:
         counts = variation_counts(run.arrays["variation"]).tolist()
         mean = run.metrics.get("test/variation")
         mean = float(np.nanmean(run.arrays["variation"])) if mean is None else mean
-        # The last step needs a right end, too.
+        # The last step needs a right end.
         trace = line(run.name, VARIATION_EDGES, [*counts, counts[-1]], pens, 1.5, hovertemplate="%{y} images")
         name = f"{words(run.name)} (mean {MEASURES['variation'].written(mean)})"
         traces.append(trace.update(name=name, line_shape="hv"))
@@ -169,7 +169,7 @@ def variation(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
 
 
 def tv(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
-    """Total variation of the filters, layer by layer."""
+    """Plot the total variation of the filters by layer."""
     found = {run.name: tv for run in runs if (tv := run.under("tv"))}
     how: dict[str, Any] = {"mode": "lines+markers", "hovertemplate": "%{x}: %{y:.3f}"}
     traces = [line(name, [*map(words, tv)], [*tv.values()], pens, **how) for name, tv in found.items()]
@@ -177,7 +177,7 @@ def tv(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
 
 
 def course(runs: Sequence[Findings], pens: Pens) -> list[dict[str, Any]]:
-    """The same over training: a plot for each layer, all on the same axis."""
+    """Plot the total variation over training for each layer. All plots share their axes."""
     courses = {run.name: course for run in runs if (course := gallery.filter_tv_course(run))}
     layers = dict.fromkeys(layer for course in courses.values() for layer in course if layer != "epoch")
     values = [value for course in courses.values() for layer in course if layer != "epoch" for value in course[layer]]
@@ -195,7 +195,7 @@ def course(runs: Sequence[Findings], pens: Pens) -> list[dict[str, Any]]:
 
 
 def stability(runs: Sequence[Findings], places: Sequence[int], pens: Pens) -> list[dict[str, Any]]:
-    """For each image the probability of its class along the diagonal, below the image so shifted."""
+    """Plot the probability of each image's class along the diagonal shift, below the shifted images."""
     made = []
     for place in places:
         able = [run for run in runs if place < len(run.arrays.get("diagonal", ()))]
