@@ -64,7 +64,7 @@ def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
     if given["ckpt"].is_sweep_override():
         name = typed("ckpt", given["ckpt"].get_value_string())
         raise InputError(
-            "ckpt takes only one run, because runs differ in their configs: measure them one by one, or type "
+            "ckpt takes one run, because runs differ in their configs: measure them one by one, or type "
             f"{name} for a name with a comma in it."
         )
     if "model" in given:
