@@ -13,12 +13,12 @@ import torch
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.utils import instantiate
-from lit_shift.measures import MEASURES
 from omegaconf import OmegaConf
 
 from lit_shift.bias import __main__ as bias_command
 from lit_shift.cli.eval_config import add_measured
 from lit_shift.data.view import View
+from lit_shift.measures import MEASURES
 from lit_shift.models import VGG13
 from lit_shift.orbit import orbit_logits
 from lit_shift.results import __main__ as results_command

@@ -1,16 +1,14 @@
 """Find finished runs in folders."""
 
-import json
 import re
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from lit_shift.runs.findings import Findings, read_history
-from lit_shift.runs.records import read_config
+from lit_shift.runs.records import TOO_OLD, read_config, too_old
 from lit_shift.runs.run import Run
 from lit_shift.utils.errors import InputError
-from lit_shift.utils.files import given, hidden, read_text
+from lit_shift.utils.files import given, hidden
 
 
 def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str, str]]]:
@@ -30,8 +28,8 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
     names = _names(folders)
     finished, unfinished = [], []
     for folder in folders:
-        if _too_old(folder):
-            unfinished.append((names[folder], "written by version 0.1, which this one does not read: run it again"))
+        if too_old(folder):
+            unfinished.append((names[folder], f"{TOO_OLD}: run it again"))
         elif (folder / "metrics.json").exists():
             model = Findings.load(folder, names[folder])
             finished.append(model if model.trained else model.along_paths())
@@ -42,11 +40,6 @@ def gather(paths: Sequence[str | Path]) -> tuple[list[Findings], list[tuple[str,
         states = "; ".join(f"{name} is {state}" for name, state in unfinished)
         raise InputError(f"There is no finished run yet: {states}.")
     return finished, unfinished
-
-
-def _too_old(folder: Path) -> bool:
-    wrote = json.loads(read_text(folder / "environment.json")).get("versions", {}).get("lit-shift", "")
-    return wrote.startswith("0.1.") and not version("lit-shift").startswith("0.1.")
 
 
 def _runs_in(path: Path) -> list[Path]:

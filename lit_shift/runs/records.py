@@ -24,6 +24,7 @@ from lit_shift.utils.files import atomic_text, read_text
 
 NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
 PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
+TOO_OLD = "written by version 0.1, which this one does not read"
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -73,6 +74,12 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
 def write_environment(folder: Path) -> None:
     """Record in the folder of a measurement which versions made it, where and when."""
     atomic_text(folder / "environment.json", json.dumps(environment() | {"finished": now()}, indent=2) + "\n")
+
+
+def too_old(folder: Path) -> bool:
+    """True if version 0.1 wrote a folder. Its configs name classes where they no longer are."""
+    file = folder / "environment.json"
+    return file.exists() and json.loads(read_text(file)).get("versions", {}).get("lit-shift", "").startswith("0.1.")
 
 
 def environment() -> dict[str, object]:

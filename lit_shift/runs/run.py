@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.runs.config import digest, identity, images_of, label
-from lit_shift.runs.records import environment, now, read_config, read_metrics, write_metrics
+from lit_shift.runs.records import TOO_OLD, environment, now, read_config, read_metrics, too_old, write_metrics
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_text, given, make_folder
 
@@ -70,9 +70,11 @@ class Run:
         """Read the run's config.
 
         Raises:
-            InputError: there is none.
+            InputError: there is none, or version 0.1 wrote it.
         """
         config = read_config(self.folder / "config.yaml")
+        if too_old(self.folder):
+            raise InputError(f"{self.folder} was {TOO_OLD}: train it again.")
         if missing := NEEDED_OF_A_RUN - config.keys():
             raise InputError(
                 f"{self.folder / 'config.yaml'} has no {', '.join(sorted(missing))}: it is not the config of a run, or "

@@ -9,6 +9,7 @@ import pytest
 
 from lit_shift.results import load, table1
 from lit_shift.results.__main__ import main
+from lit_shift.runs.run import Run
 from lit_shift.utils.errors import InputError
 from tests.conftest import ROOT
 from tests.findings import findings
@@ -70,18 +71,17 @@ def test_classifiers_from_elsewhere_are_rows_too_but_none_of_table_1(runs):
     assert len(table1(frame)) == 2
 
 
-def test_folders_of_version_0_1_are_named_and_left_out(runs, monkeypatch, capsys):
+def test_folders_of_version_0_1_are_named_and_left_out(runs, capsys):
     old = runs / "cifar10-max-noaug-s0-5a1b2c3d"
     (old / "environment.json").write_text(json.dumps({"versions": {"lit-shift": "0.1.0"}}))
-    monkeypatch.setattr("lit_shift.results.gather.version", lambda package: "0.1.3")
-    assert len(load(runs)) == 3
-    monkeypatch.setattr("lit_shift.results.gather.version", lambda package: "0.2.0")
     assert len(load(runs)) == 2
     main([str(runs)])
     sentence = "max-noaug-s0 is not in the table: written by version 0.1, which this one does not read: run it again."
     assert sentence in capsys.readouterr().err
     with pytest.raises(InputError, match=r"version 0\.1"):
         load(old)
+    with pytest.raises(InputError, match=r"was written by version 0\.1, which this one does not read: train it again"):
+        Run(old).config()
 
 
 def test_results_start_without_torch():
