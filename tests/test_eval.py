@@ -214,7 +214,6 @@ def test_mistakes(run, trained, tmp_path):
     assert "ckpt or model must be given" in mistake(run)
     assert "There is no checkpoint" in mistake(run, checkpoint(trained).replace("last", "lost"))
     assert "There is no checkpoint 'no/such/run.ckpt'" in mistake(run, "ckpt=no/such/run.ckpt")
-    assert f"type ckpt={trained}/checkpoints/last.ckpt" in mistake(run, f"ckpt={trained}")
     for settled in ("filter=rect3", "padding=zeros", "pool=max", "model.width=8", "+experiment=quickstart"):
         mistake(run, checkpoint(trained), settled)
     assert "filter is settled by the training" in mistake(run, checkpoint(trained), "filter=rect3")

@@ -1,7 +1,7 @@
 """The papers' figures for one or several models, drawn from their findings. Needs no torch."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import combinations, zip_longest
 from math import isfinite, nan
@@ -19,7 +19,7 @@ from lit_shift.filters import family, taps
 from lit_shift.results import comparison, path_gallery
 from lit_shift.results.frame import filter_of
 from lit_shift.results.path_gallery import Drawing
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import CIFAR10, of_cifar10
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_write
@@ -35,7 +35,7 @@ def draw(models: Sequence[Findings]) -> dict[str, Figure]:
             :func:`by_images`.
     """
     check_comparable(models)
-    return {name: figure for name, figure in _drawn(models, drawings(models).items()) if figure}
+    return {name: figure for name, make in drawings(models).items() if (figure := make(models))}
 
 
 def save(models: Sequence[Findings], folder: Path) -> None:
@@ -49,19 +49,11 @@ def save(models: Sequence[Findings], folder: Path) -> None:
     makers = track(
         drawings(models).items(), "drawing", console=console, disable=not console.is_terminal, transient=True
     )
-    for name, figure in _drawn(models, makers):
-        if figure:
+    for name, make in makers:
+        if figure := make(models):
             atomic_write(folder / f"{name}.png", partial(figure.savefig, format="png", dpi=150))
         else:
             (folder / f"{name}.png").unlink(missing_ok=True)
-
-
-def _drawn(models: Sequence[Findings], makers: Iterable[tuple[str, Drawing]]) -> Iterator[tuple[str, Figure | None]]:
-    for name, make in makers:
-        figure = None
-        with without_old():
-            figure = make(models)
-        yield name, figure
 
 
 def remove(models: Sequence[Findings], folder: Path) -> None:

@@ -9,7 +9,7 @@ from lit_shift.measures import ENDS, FRAMES, Measure, along_paths, interval_in
 from lit_shift.results.path_gallery import comparable, correct_class
 from lit_shift.results.remarks import remarks
 from lit_shift.results.writer import Cell, Table
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.findings import Findings
 
 LEAD = ["model", "data", "images", "complete", "protocol"]
 UNKNOWN = "-"
@@ -21,9 +21,8 @@ def by_protocol(models: Sequence[Findings]) -> dict[str, list[Measured]]:
     found: dict[str, list[Measured]] = {}
     for model in models:
         for protocol in model.protocols:
-            with without_old():
-                options = str(model.arrays[f"{protocol}/options"])
-                found.setdefault(f"{protocol} ({options})" if options else protocol, []).append((model, protocol))
+            options = str(model.arrays[f"{protocol}/options"])
+            found.setdefault(f"{protocol} ({options})" if options else protocol, []).append((model, protocol))
     return found
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.findings import Findings
 
 ENOUGH_IMAGES = 20
 NEARLY_ALL = 0.9
@@ -12,11 +12,7 @@ NEARLY_ALL = 0.9
 
 def remarks(models: Sequence[Findings]) -> list[str]:
     """Return a sentence on each model whose answers hardly vary and which is stable for that reason alone."""
-    found: dict[str, None] = {}
-    for model in models:
-        for protocol in model.protocols:
-            with without_old():
-                found[_hardly_vary(model, protocol)] = None
+    found = dict.fromkeys(_hardly_vary(model, protocol) for model in models for protocol in model.protocols)
     return [sentence for sentence in found if sentence]
 
 

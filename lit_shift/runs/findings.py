@@ -2,10 +2,8 @@
 
 import csv
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,45 +12,11 @@ from zipfile import BadZipFile
 import numpy as np
 
 from lit_shift.runs.records import read_config, read_metrics
-from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_write, read_text
 
 ARRAYS = "arrays.npz"
 BY_LAYER = ("nonshiftability", "departures")  # measured under protocols
-
-
-class OldArrays(InputError):
-    """Arrays written by an older version, without one that is needed."""
-
-    def __init__(self, where: Path | str, name: str) -> None:
-        super().__init__(f"{where} was measured by an older version, which left no {name}: measure it again.")
-        self.where = where
-
-
-class Arrays(dict[str, np.ndarray]):
-    """Arrays of a folder by name. Asking for a missing one raises :class:`OldArrays`."""
-
-    def __init__(self, where: Path | str, arrays: Mapping[str, np.ndarray]) -> None:
-        super().__init__(arrays)
-        self.where = where
-
-    def __missing__(self, name: str) -> np.ndarray:
-        raise OldArrays(self.where, name)
-
-
-@contextmanager
-def without_old() -> Iterator[None]:
-    """Skip what needs arrays that an older version has not written, and say so once per folder."""
-    try:
-        yield
-    except OldArrays as error:
-        _tell(error.where)
-
-
-@cache
-def _tell(where: Path | str) -> None:
-    say(f"{where} was measured by an older version: measure it again. Figures that need arrays it lacks are left out.")
 
 
 @dataclass(frozen=True)
@@ -70,9 +34,6 @@ class Findings:
     history: list[dict[str, float]]
     arrays: Mapping[str, np.ndarray]
     folder: Path | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "arrays", Arrays(self.folder or self.name, self.arrays))
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Findings":

@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -85,25 +83,6 @@ def test_models_are_grouped_by_their_test_images():
     }
     for group in gallery.by_images(models).values():
         assert "accuracy_consistency" in gallery.draw(group)
-
-
-@pytest.mark.parametrize(
-    ("lacking", "left"),
-    [
-        ("resolution/pool1_ds", {"equivariance", "invariance"}),
-        ("shown_labels", {"stability"}),
-        ("pixels", {"stability"}),
-    ],
-)
-def test_a_figure_of_arrays_of_an_older_version_is_left_out_in_a_sentence(capsys, tmp_path, lacking, left):
-    old = arrays(0)
-    del old[lacking]
-    run = replace(findings("old", arrays=old), folder=tmp_path / lacking.replace("/", "-"))
-    gallery.save([run], tmp_path / "figures")
-    names = {file.stem for file in (tmp_path / "figures").iterdir()}
-    every = {"accuracy_consistency", "equivariance", "invariance", "variation", "filter_tv", "stability"}
-    assert names == every - left
-    assert f"{run.folder} was measured by an older version: measure it again." in capsys.readouterr().err
 
 
 def test_runs_of_other_sizes_or_other_images_share_no_picture(models):

@@ -3,7 +3,6 @@
 import csv
 import io
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,13 +19,6 @@ from tests.results.page.test_paths import ELSEWHERE, model, under
 def answering(answers, labels):
     metrics, arrays = under(images=len(answers))
     return model("net", (metrics, arrays | {"embed/answers": np.array(answers), "embed/labels": np.array(labels)}))
-
-
-def test_what_an_older_version_has_measured_is_left_out_in_a_sentence(capsys, tmp_path):
-    found = replace(answering([1] * 20, [0, 1] * 10), folder=tmp_path)
-    del found.arrays["embed/answers"]
-    assert remarks([found]) == []
-    assert "was measured by an older version" in capsys.readouterr().err
 
 
 HALVES = [0, 1] * 10

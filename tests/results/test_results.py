@@ -1,6 +1,5 @@
 """``python -m lit_shift.results`` on folders as training leaves them."""
 
-import base64
 import csv
 import io
 import json
@@ -16,8 +15,6 @@ from lit_shift.results.page.runs import content
 from lit_shift.runs.findings import ARRAYS, Findings, load_arrays, save_arrays
 from lit_shift.utils.errors import InputError
 from tests.findings import arrays, build, findings
-from tests.results.page.test_paths import model as classifier
-from tests.results.page.test_paths import under
 
 
 def save(folder, run, finished=True):
@@ -154,15 +151,12 @@ def test_runs_of_several_data_sets_make_one_page_and_share_no_picture(runs, caps
         run = findings(pool=pool, data="digits", arrays=arrays(2) | digits)
         save(runs / f"digits-{name}-noaug-s0-4a1b2c3d", run)
     main([str(runs), "--format", "html", "--figures", str(tmp_path / "figures")])
-    text = (runs / "results.html").read_text().split('id="content">')[1].split("</script>")[0]
-    sets = {each["name"]: each for each in json.loads(text)["sets"]}
-    assert {name: [run["id"] for run in each["runs"]] for name, each in sets.items()} == {
-        "cifar10": ["cifar10-max-noaug-s0", "cifar10-blur-tri5-noaug-s0"],
-        "digits": ["digits-max-noaug-s0", "digits-blur-tri5-noaug-s0"],
-    }
-    for name, each in sets.items():
-        assert [row["protocol"].partition(",")[0] for row in each["rows"]] == [name] * 2
-        assert bool(each["published"]) == bool(each["foot"]) == (name == "cifar10")
+    models, _ = gather([runs])
+    made = {each["name"]: each for each in content(models, build(models), [])["sets"]}
+    for name in ("cifar10", "digits"):
+        rows = made[name]["table"]["rows"]
+        assert [row["runs"] for row in rows] == [[f"{name}-max-noaug-s0"], [f"{name}-blur-tri5-noaug-s0"]]
+        assert bool(made[name]["table"]["foot"]) == (name == "cifar10")
         assert (tmp_path / "figures" / name / "stability.png").exists()
     assert f"written: {tmp_path / 'figures' / 'digits'}" in capsys.readouterr().err
 
@@ -197,42 +191,3 @@ def test_page_file_holds_the_runs(runs, capsys):
     assert "blur-tri5-noaug-s1" in text
     assert "plotly" in text
     assert f"written: {runs / 'results.html'}" in capsys.readouterr().err.replace("\n", "")
-
-
-@pytest.mark.parametrize("lacking", ["options", "along", "curve", "places", "nonshiftability", "frame_positions"])
-def test_a_page_leaves_out_what_an_older_version_has_not_written(capsys, lacking):
-    old = classifier(f"old of {lacking}", under(seed=1), under("circular"))
-    new = classifier("new", under(seed=2))
-    del old.arrays[f"embed/{lacking}"]
-    (made,) = content([old, new], build([]), [])["sets"]
-    found = made["paths"]["models"]
-    assert len(found["new"]["embed (fill=black)"]["films"]) == 1
-    assert "circular (fill=black)" in found[old.name]
-    assert f"{old.name} was measured by an older version" in capsys.readouterr().err
-
-
-def test_content_of_the_page_is_what_was_found():
-    models = [findings("max", pool="max", arrays=arrays(0, shown=(2, 1))), findings("tri5", arrays=arrays(1))]
-    page = content(models, build(models), [("other", "unfinished: epoch 1 of 2")])
-    assert page["unfinished"] == [{"run": "other", "note": "unfinished: epoch 1 of 2"}]
-    (made,) = page["sets"]
-    assert [image["index"] for image in made["images"]] == [1, 2, 4]  # what both show comes first
-    assert made["images"][0]["label"] == 1
-    assert made["size"] == [32, 32]
-    assert len(made["published"]) == 38
-    for run, model in zip(made["runs"], models, strict=True):
-        shown = model.arrays["shown"].tolist()
-        assert run["probabilities"].keys() == {str(place) for place in shown}
-        for place, probabilities in zip(shown, model.arrays["probabilities"], strict=True):
-            bytes_ = np.frombuffer(base64.b64decode(run["probabilities"][str(place)]), np.uint8)
-            assert np.abs(bytes_.reshape(32, 32, 3) / 255 - probabilities).max() <= 0.5 / 255 + 1e-6
-            classes = np.frombuffer(base64.b64decode(run["predictions"][str(place)]), np.uint8)
-            assert np.array_equal(classes.reshape(32, 32), probabilities.argmax(-1))
-            np.testing.assert_allclose(run["stability"][str(place)], model.arrays["diagonal"][place], atol=1e-4)
-        assert sum(run["variations"]["counts"]) == 6
-        assert [layer["layer"] for layer in run["equivariance"]] == ["pixels", "pool1_ds"]
-        np.testing.assert_allclose(run["equivariance"][1]["map"], model.arrays["equivariance/pool1_ds"], atol=1e-5)
-    file = io.BytesIO(base64.b64decode(made["images"][2]["png"].partition(",")[2]))
-    expected = models[1].arrays["pixels"][1].transpose(1, 2, 0)
-    with Image.open(file) as image:
-        assert np.array_equal(np.asarray(image), expected)

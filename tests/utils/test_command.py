@@ -87,7 +87,7 @@ def test_a_message_about_a_checkpoint_says_a_word_that_works(run):
 
 @pytest.mark.parametrize("named", ["", "checkpoints", "checkpoints/last.ckpt"])
 def test_a_run_is_named_by_its_folder_too(run, named):
-    add_measured([typed("ckpt", run.folder / named)])
+    add_measured(shlex.split(typed("ckpt", run.folder / named)))
     assert checkpoint_at(run.folder / named) == run.checkpoint
     assert Run.of(run.folder / named).folder == run.folder
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lit_shift.results.path_table import by_protocol
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.findings import Findings
 
 MOST_STEPS = 1024  # positions shown of a path; a longer one is thinned out
 
@@ -43,19 +43,12 @@ def thinned(count: int, most: int) -> np.ndarray:
 
 
 def grouped(models: Sequence[Findings]) -> list[Group]:
-    """Group models by protocol and options; models without the arrays that the plots need are left out."""
-    measured, groups = by_protocol(models), []
+    """Group models by protocol and options."""
+    measured = by_protocol(models)
     options = {id: (name, str(model.arrays[f"{name}/options"])) for id, [(model, name), *_] in measured.items()}
-    for id, members in measured.items():
-        group = Group(options[id][0], _title(id, options), [])
-        for model, _ in members:
-            with without_old():
-                for array in ("along", "places", "shown", *(["tolerance"] if group.deep(model) else [])):
-                    group.of(model, array)
-                group.models.append(model)
-        if group.models:
-            groups.append(group)
-    return groups
+    return [
+        Group(options[id][0], _title(id, options), [model for model, _ in members]) for id, members in measured.items()
+    ]
 
 
 def _title(id: str, options: Mapping[str, tuple[str, str]]) -> str:

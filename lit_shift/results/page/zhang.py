@@ -25,7 +25,7 @@ from lit_shift.results.comparison import PUBLISHED
 from lit_shift.results.page.pictures import picture
 from lit_shift.results.page.plots import NEUTRAL, Pens, colour_scale, filmed, line, percent, plot, words
 from lit_shift.results.page.table import name_of
-from lit_shift.runs.findings import Findings, without_old
+from lit_shift.runs.findings import Findings
 
 COLUMNS, NARROW_COLUMNS = 9, 4  # columns of heat maps, on wide and narrow screens
 THUMBNAILS, THUMBNAIL_SIDE = 8, 64
@@ -94,10 +94,7 @@ def equivariance(runs: Sequence[Findings]) -> list[dict[str, Any]]:
     """Plot each run's heat maps, one per layer, with the unshifted image at the centre."""
     made = []
     for run in runs:
-        distances: dict[str, LayerDistance] = {}
-        with without_old():
-            distances = gallery.layer_distances(run)
-        if distances:
+        if distances := gallery.layer_distances(run):
             maps = [_map(run.name, i, layer, distance) for i, (layer, distance) in enumerate(distances.items(), 1)]
             wide, narrow = (_grid(distances, columns) for columns in (COLUMNS, NARROW_COLUMNS))
             made.append({"name": run.name, **plot(maps, narrow=narrow, **wide)})
