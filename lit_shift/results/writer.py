@@ -57,10 +57,13 @@ def terminal(tables: Sequence[Table]) -> Group:
         shown.collapse_padding, shown.pad_edge = True, False
         for place, name in enumerate(table.frame):
             numbers = place >= table.words
-            # Words may be broken in a narrow terminal; numbers may not.
+            # In a narrow terminal words of more than 16 letters may be broken, numbers may not.
             least = max((len(word) for cell in table.frame[name] for word in _parts(cell).text.split()), default=0)
             shown.add_column(
-                name, justify="right" if numbers else "left", min_width=least if numbers else None, overflow="fold"
+                name,
+                justify="right" if numbers else "left",
+                min_width=least if numbers else min(least, 16),
+                overflow="fold",
             )
         for number, row in enumerate(table.frame.itertuples(index=False)):
             if number in table.breaks:
