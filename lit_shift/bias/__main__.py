@@ -44,7 +44,7 @@ from lit_shift.cli.explain import plain_errors
 from lit_shift.figures.style import Array
 from lit_shift.utils.command import parsed
 from lit_shift.utils.console import say, show
-from lit_shift.utils.errors import InputError, at_least, unknown
+from lit_shift.utils.errors import InputError, at_least, mistyped, unknown
 from lit_shift.utils.files import atomic_text, atomic_write, given, make_folder
 
 THRESHOLD = 1e-10  # from the paper
@@ -202,7 +202,7 @@ def parse(words: Sequence[str]) -> Options:
     try:
         options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), typed))
     except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
+        raise mistyped(Options, str(error.full_key), typed[str(error.full_key)]) from error
     options.boxes, options.out = given(options.boxes), given(options.out)
     if at_least(2, "bins", options.bins) > MOST_BINS:
         raise InputError(f"bins={options.bins} must be {MOST_BINS} or less.")

@@ -102,7 +102,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
     if match := re.match(r"Could not override '(hydra[.]\S+)'", text):
         return f"There is no option {match[1]}."  # Hydra suggests adding it, but nothing would read it
     if isinstance(error, OverrideParseException):
-        return str(misspelt(str(error.override), sys.argv, text))
+        return str(misspelt(str(error.override), sys.argv))
     if match := re.match(r"Ambiguous value for argument '(.*)' 1\.", text):
         key, _, value = match[1].partition("=")
         return (
@@ -146,6 +146,8 @@ def _explain_key(key: str, config_name: str) -> str:
     """Sentence for a config key that does not exist, with the most similar key of the same part of the config."""
     if key == "sweep":
         return "A sweep is an addition to the config: type -m +sweep=NAME."
+    if key == "runs":  # of train.py
+        return "eval.py writes its results to out=FOLDER."
     options, words = split(sys.argv[1:])
     groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
     overrides = parsed(words)

@@ -12,8 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_shift.filters import FILTERS
 from lit_shift.runs.checks import check_files, check_values, path
-from lit_shift.utils.errors import InputError
+from lit_shift.utils.errors import InputError, mistyped, unknown
 
 PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
@@ -85,6 +86,8 @@ def settle(cfg: DictConfig) -> DictConfig:
     cfg = OmegaConf.merge(cfg, switches(cfg))  # type: ignore[assignment]
     if cfg.get("filter") is not None:
         pool = cfg.choices.pool
+        if cfg.filter not in FILTERS:
+            raise unknown("filter", cfg.filter, FILTERS)
         if "filter" not in cfg.pool:
             raise InputError(
                 f"pool={pool} takes no filter. Type pool=blur filter={cfg.filter} for max pooling with that "
@@ -113,7 +116,7 @@ def switches(cfg: DictConfig) -> DictConfig:
     try:
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
     except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
+        raise mistyped(Switches, str(error.full_key), cfg[str(error.full_key)]) from error
     if "seed" in names and not 0 <= typed.seed < 2**32:
         raise InputError(f"seed={typed.seed} is not a seed: seeds start at 0 and end below 2^32.")
     if "runs" in names and not typed.runs:

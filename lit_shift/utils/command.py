@@ -63,7 +63,7 @@ def parsed(words: Sequence[str]) -> list[Override]:
         try:
             overrides.append(parser.parse_override(word))
         except HydraException as error:
-            raise misspelt(word, words, str(error)) from error
+            raise misspelt(word, words) from error
     return overrides
 
 
@@ -95,13 +95,12 @@ def typed(key: str, value: str | Path) -> str:
     return shlex.quote(plain if as_it_is else f"{key}={QuotedString(str(value), Quote.double).with_quotes()}")
 
 
-def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
+def misspelt(word: str, words: Sequence[str]) -> InputError:
     """Return the error for a word that does not follow the grammar.
 
     Args:
         word: as typed.
         words: the whole command. A shell may have split this word from the previous one at a space.
-        reason: Hydra's message.
     """
     if word.startswith("-"):
         return InputError(f"{word}: a switch has no dash, type {shlex.quote(word.lstrip('-'))}")
@@ -118,7 +117,7 @@ def misspelt(word: str, words: Sequence[str], reason: str) -> InputError:
             f"{word!r} is not of the form name=value. If it belongs to the word before it, type "
             f"{typed(key, f'{value} {word}')}"
         )
-    return InputError(f"{FORM} ({reason.splitlines()[0]}).")
+    return InputError(f"{FORM}.")
 
 
 def _is_key(key: str) -> bool:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 
 
@@ -54,3 +55,10 @@ def number(name: str, value: float, least: float = -math.inf) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not value >= least:
         raise InputError(f"{name}={value} must be a number{'' if least == -math.inf else f', {least:g} or more'}.")
     return value
+
+
+def mistyped(schema: type, name: str, value: object) -> InputError:
+    """Return the error for a value of another type than a dataclass's field."""
+    (kind,) = (field.type for field in fields(schema) if field.name == name)
+    words = "true or false" if kind is bool else "a whole number" if kind in (int, int | None) else "a single value"
+    return InputError(f"{name}={value} must be {words}.")
