@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -201,8 +201,10 @@ def parse(words: Sequence[str]) -> Options:
         raise InputError("boxes must be given: type boxes=PATH.")
     try:
         options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), typed))
-    except OmegaConfBaseException as error:
+    except ValidationError as error:
         raise mistyped(Options, str(error.full_key), typed[str(error.full_key)]) from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     options.boxes, options.out = given(options.boxes), given(options.out)
     if at_least(2, "bins", options.bins) > MOST_BINS:
         raise InputError(f"bins={options.bins} must be {MOST_BINS} or less.")

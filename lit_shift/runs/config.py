@@ -10,7 +10,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lit_shift.filters import FILTERS
 from lit_shift.runs.checks import check_files, check_values, path
@@ -115,8 +115,10 @@ def switches(cfg: DictConfig) -> DictConfig:
             path(name, cfg[name])
     try:
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
-    except OmegaConfBaseException as error:
+    except ValidationError as error:
         raise mistyped(Switches, str(error.full_key), cfg[str(error.full_key)]) from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     if "seed" in names and not 0 <= typed.seed < 2**32:
         raise InputError(f"seed={typed.seed} is not a seed: seeds start at 0 and end below 2^32.")
     if "runs" in names and not typed.runs:
