@@ -31,7 +31,6 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -44,7 +43,7 @@ from lit_shift.cli.explain import plain_errors
 from lit_shift.figures.style import Array
 from lit_shift.utils.command import parsed
 from lit_shift.utils.console import say, show
-from lit_shift.utils.errors import InputError, at_least, mistyped, unknown
+from lit_shift.utils.errors import InputError, at_least, typed_as, unknown
 from lit_shift.utils.files import atomic_text, atomic_write, given, make_folder
 
 THRESHOLD = 1e-10  # from the paper
@@ -199,12 +198,8 @@ def parse(words: Sequence[str]) -> Options:
         typed[override.key_or_group] = override.value()
     if "boxes" not in typed:
         raise InputError("boxes must be given: type boxes=PATH.")
-    try:
+    with typed_as(Options, typed):
         options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), typed))
-    except ValidationError as error:
-        raise mistyped(Options, str(error.full_key), typed[str(error.full_key)]) from error
-    except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     options.boxes, options.out = given(options.boxes), given(options.out)
     if at_least(2, "bins", options.bins) > MOST_BINS:
         raise InputError(f"bins={options.bins} must be {MOST_BINS} or less.")

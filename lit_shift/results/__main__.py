@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -73,13 +74,13 @@ def report(paths: Sequence[str], format: str, chosen: str | None, out: Path | No
     in_table = [name for names in table1["runs"] for name in names]
     by_name = {model.name: model for model in models}
     models = [by_name[name] for name in in_table] + [model for model in models if not model.trained]
-    tables = {"table1": comparison.tables(table1), "paths": path_table.tables(models)}
+    tables = {"table1": partial(comparison.tables, table1), "paths": partial(path_table.tables, models)}
     first = chosen or ("table1" if len(table1) else "paths")
     if format == "html":
         out = out or (given(paths[0]) if len(paths) == 1 else Path()) / "results.html"
         atomic_text(out, render.render(runs.content(models, table1, unfinished)))
     elif format == "table":
-        shown = writer.terminal([table for name in ([chosen] if chosen else TABLES) for table in tables[name]])
+        shown = writer.terminal([table for name in ([chosen] if chosen else TABLES) for table in tables[name]()])
         if out:
             drawn = StringIO()
             Console(file=drawn, width=120).print(shown)
@@ -87,8 +88,8 @@ def report(paths: Sequence[str], format: str, chosen: str | None, out: Path | No
         else:
             show(shown)
     else:
-        frames = {"table1": comparison.for_csv(table1), "paths": path_table.paths(models)}
-        text = writer.csv(frames[first]) if format == "csv" else TEXTS[format](tables[first])
+        frames = {"table1": partial(comparison.for_csv, table1), "paths": partial(path_table.paths, models)}
+        text = writer.csv(frames[first]()) if format == "csv" else TEXTS[format](tables[first]())
         if out:
             atomic_text(out, text)
         else:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lit_shift.results.gather import gather
+from lit_shift.runs.config import flat
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10, own_pool, recipe
 from lit_shift.runs.run import Run
@@ -70,12 +71,3 @@ def _row(model: Findings) -> dict[str, Any]:
         row |= {"recipe": recipe(config), "pool": config["choices"]["pool"], "filter": filter_of(config)}
         row["cifar10"] = of_cifar10(config)
     return row | dict(model.metrics) | {key: value for key, value in flat(config).items() if key not in row}
-
-
-def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a config's options by dotted names such as ``trainer.max_epochs``."""
-    options: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        options |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
-    return options

@@ -10,11 +10,10 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from lit_shift.filters import FILTERS
 from lit_shift.runs.checks import check_files, check_values, path
-from lit_shift.utils.errors import InputError, mistyped, unknown
+from lit_shift.utils.errors import InputError, typed_as, unknown
 
 PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
@@ -113,12 +112,8 @@ def switches(cfg: DictConfig) -> DictConfig:
     for name in ("runs", "ckpt", "out"):
         if name in names:
             path(name, cfg[name])
-    try:
+    with typed_as(Switches, cfg):
         typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
-    except ValidationError as error:
-        raise mistyped(Switches, str(error.full_key), cfg[str(error.full_key)]) from error
-    except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
     if "seed" in names and not 0 <= typed.seed < 2**32:
         raise InputError(f"seed={typed.seed} is not a seed: seeds start at 0 and end below 2^32.")
     if "runs" in names and not typed.runs:
@@ -176,3 +171,12 @@ def identity(cfg: DictConfig) -> str:
 def digest(content: Mapping[str, Any]) -> str:
     """Eight hexadecimal digits of a content's hash."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a config's options by dotted names such as ``trainer.max_epochs``."""
+    options: dict[str, Any] = {}
+    for key, value in config.items():
+        name = f"{prefix}{key}"
+        options |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return options

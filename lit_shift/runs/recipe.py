@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_shift.runs.config import CONF, NOT_IDENTITY, composed
+from lit_shift.runs.config import CONF, NOT_IDENTITY, composed, flat
 
 PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
 CIFAR10 = "lit_shift.data.CIFAR10"  # wherever its files are
@@ -111,15 +111,10 @@ def _composed(*choices: str) -> DictConfig:
     return composed("train", [*choices])
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten the settings that matter, with names such as ``trainer.max_epochs``."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if name in (*_ROW, *_NO_MATTER) or (name == "data.root" and config["_target_"] == CIFAR10):
-            continue
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{name}.")
-        else:
-            flat[name] = value
-    return flat
+    no_matter = [*_ROW, *_NO_MATTER]
+    if config.get("data", {}).get("_target_") == CIFAR10:
+        no_matter.append("data.root")
+    beginnings = tuple(f"{name}." for name in no_matter)
+    return {name: value for name, value in flat(config).items() if not f"{name}.".startswith(beginnings)}

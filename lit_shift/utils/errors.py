@@ -1,9 +1,13 @@
 """User errors, each explained in one sentence."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 
 class InputError(ValueError):
@@ -57,8 +61,15 @@ def number(name: str, value: float, least: float = -math.inf) -> float:
     return value
 
 
-def mistyped(schema: type, name: str, value: object) -> InputError:
-    """Return the error for a value of another type than a dataclass's field."""
-    (kind,) = (field.type for field in fields(schema) if field.name == name)
-    words = "true or false" if kind is bool else "a whole number" if kind in (int, int | None) else "a single value"
-    return InputError(f"{name}={value} must be {words}.")
+@contextmanager
+def typed_as(schema: type, values: Mapping[str, object] | DictConfig) -> Iterator[None]:
+    """Re-raise OmegaConf's errors about values for the fields of a dataclass as an InputError."""
+    try:
+        yield
+    except ValidationError as error:
+        name = str(error.full_key)
+        (kind,) = (field.type for field in fields(schema) if field.name == name)
+        words = "true or false" if kind is bool else "a whole number" if kind in (int, int | None) else "a single value"
+        raise InputError(f"{name}={values[name]} must be {words}.") from error
+    except OmegaConfBaseException as error:
+        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
