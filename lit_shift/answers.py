@@ -19,7 +19,7 @@ def answered(skip_bad: bool, *answers: Tensor) -> Tensor:
     if bad and not skip_bad:
         raise InputError(
             f"The network's outputs for {bad} of {len(good)} images are not finite: check its weights, or measure "
-            "it with eval.py and skip_bad=true, which leaves such images out of every measure and counts them."
+            "it with skip_bad=true, which leaves such images out of every measure and counts them."
         )
     return good
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import scipy
 
-from lit_shift.utils.errors import unknown
+from lit_shift.utils.errors import one_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,7 @@ def lowpass(name: str) -> "Tensor":
 
     Source: Zhang, section 3 and Table 1.
     """
-    if name not in FILTERS:
-        raise unknown("filter", name, FILTERS)
+    one_of(FILTERS, "filter", name)
     import torch  # here, so that tables can use filter names without torch
 
     weights = torch.as_tensor(FAMILIES[family(name)](taps(name)), dtype=torch.float64)

@@ -1,19 +1,13 @@
 """Borders of maps: the one padding rule that convolutions, pools and blurs share."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_shift.choices import PADDINGS, Padding
-from lit_shift.utils.errors import unknown
-
-
-def check_padding(padding: str) -> None:
-    """Raise a ValueError that lists the choices if ``padding`` is not one of :data:`PADDINGS`."""
-    if padding not in PADDINGS:
-        raise unknown("padding", padding, PADDINGS)
+Padding = Literal["circular", "zeros", "reflect"]
+PADDINGS: tuple[Padding, ...] = ("circular", "zeros", "reflect")
 
 
 def source(positions: Tensor, size: int, padding: Padding) -> Tensor:

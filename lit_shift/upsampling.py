@@ -1,16 +1,12 @@
 """Upsampling of a subsampled map to the image's resolution; the method is left open in Zhang's section 4.2.1."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from lit_shift.choices import UPSAMPLINGS, Upsampling
-from lit_shift.utils.errors import unknown
-
-
-def check_upsampling(upsampling: str) -> None:
-    """Raise a ValueError that lists the choices if ``upsampling`` is not one of :data:`UPSAMPLINGS`."""
-    if upsampling not in UPSAMPLINGS:
-        raise unknown("upsampling", upsampling, UPSAMPLINGS)
+Upsampling = Literal["fourier", "bilinear", "nearest"]
+UPSAMPLINGS: tuple[Upsampling, ...] = ("fourier", "bilinear", "nearest")
 
 
 def upsampling_matrix(size: int, stride: int, upsampling: Upsampling) -> Tensor:

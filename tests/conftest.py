@@ -102,7 +102,9 @@ def train_tiny(folder: Path, images: Path, *arguments: str) -> Path:
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     [
-        "lit_shift.evaluation.measure",
+        "lit_shift.evaluation.all_shifts",
+        "lit_shift.evaluation.along_paths",
+        "lit_shift.evaluation.by_votes",
         "lit_shift.consistency_variants",
         "lit_shift.cli.explain",
         "lit_shift.cli.eval_config",

@@ -30,7 +30,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -43,7 +42,7 @@ from lit_shift.cli.explain import plain_errors
 from lit_shift.figures.style import Array
 from lit_shift.utils.command import parsed
 from lit_shift.utils.console import say, show
-from lit_shift.utils.errors import InputError, at_least, typed_as, unknown
+from lit_shift.utils.errors import InputError, at_least, true_or_false, unknown
 from lit_shift.utils.files import atomic_text, atomic_write, given, make_folder
 
 THRESHOLD = 1e-10  # from the paper
@@ -198,9 +197,9 @@ def parse(words: Sequence[str]) -> Options:
         typed[override.key_or_group] = override.value()
     if "boxes" not in typed:
         raise InputError("boxes must be given: type boxes=PATH.")
-    with typed_as(Options, typed):
-        options: Any = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Options), typed))
-    options.boxes, options.out = given(options.boxes), given(options.out)
+    options = Options(**typed)
+    options.boxes, options.out = given(options.boxes, "boxes"), given(options.out, "out")
+    true_or_false("skip_bad", options.skip_bad)
     if at_least(2, "bins", options.bins) > MOST_BINS:
         raise InputError(f"bins={options.bins} must be {MOST_BINS} or less.")
     return options

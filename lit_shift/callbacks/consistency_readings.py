@@ -14,7 +14,7 @@ from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import at_least_or_all
+from lit_shift.utils.errors import at_least, at_least_or_all
 
 
 class ConsistencyReadings(Callback):
@@ -29,7 +29,7 @@ class ConsistencyReadings(Callback):
 
     def __init__(self, images: int | str, seed: int) -> None:
         self.images = at_least_or_all(2, "images", images)
-        self.seed = seed
+        self.seed = at_least(0, "seed", seed)
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if interrupted(trainer):

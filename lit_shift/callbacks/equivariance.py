@@ -13,9 +13,9 @@ from lit_shift.orbit import layer_names, layer_phases
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
-from lit_shift.upsampling import Upsampling, check_upsampling
+from lit_shift.upsampling import UPSAMPLINGS, Upsampling
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import at_least, at_least_or_all
+from lit_shift.utils.errors import at_least, at_least_or_all, one_of, true_or_false
 
 
 class Equivariance(Callback):
@@ -23,10 +23,10 @@ class Equivariance(Callback):
 
     ``equivariance/<layer>`` compares shifted features with the features of the shifted image, ``invariance/<layer>``
     the features of the image with those of the shifted image. Both are means over images and all shifts, taken every
-    ``every_n_epochs`` of training and at the end. The end leaves in ``arrays``, for each layer, the means at every
-    shift under the same names (H, W), the mean distance between different images as ``between_images/<layer>``, and
-    (height, width) of the layer's map as ``resolution/<layer>``. Networks that do not commute with shifts (a boundary
-    that is not circular) are not measured.
+    ``every_n_epochs`` of training and at the end. The end leaves in the module's ``arrays``, for each layer, the means
+    at every shift under the same names (H, W), the mean distance between different images as
+    ``between_images/<layer>``, and (height, width) of the layer's map as ``resolution/<layer>``. Networks that do not
+    commute with shifts (a boundary that is not circular) are not measured.
 
     Args:
         every_n_epochs: how often during training.
@@ -40,13 +40,11 @@ class Equivariance(Callback):
     def __init__(
         self, every_n_epochs: int, images: int | str, seed: int, every_layer: bool, upsampling: Upsampling = "fourier"
     ) -> None:
-        check_upsampling(upsampling)
-        self.upsampling = upsampling
+        self.upsampling: Upsampling = one_of(UPSAMPLINGS, "upsampling", upsampling)
         self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
         self.images = at_least_or_all(2, "images", images)
-        self.seed = seed
-        self.every_layer = every_layer
-        self.arrays: dict[str, np.ndarray] = {}
+        self.seed = at_least(0, "seed", seed)
+        self.every_layer = true_or_false("every_layer", every_layer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if (trainer.current_epoch + 1) % self.every_n_epochs == 0:
@@ -82,7 +80,7 @@ class Equivariance(Callback):
             for kind in ("equivariance", "invariance"):
                 by_shift = getattr(found, kind)
                 module.log(f"{kind}/{name}", by_shift.mean())
-                self.arrays[f"{kind}/{name}"] = by_shift.cpu().numpy()
-            self.arrays[f"between_images/{name}"] = found.between_images.cpu().numpy()
-            self.arrays[f"resolution/{name}"] = np.array(resolutions[name])
+                module.arrays[f"{kind}/{name}"] = by_shift.cpu().numpy()
+            module.arrays[f"between_images/{name}"] = found.between_images.cpu().numpy()
+            module.arrays[f"resolution/{name}"] = np.array(resolutions[name])
         return True

@@ -35,8 +35,8 @@ class ShiftMeasures(Callback):
     image, and ``exact``, 1 if these are all.
 
     At the end it also logs those along the vertical circular path, ``test/jaggedness`` (of the top 1) and
-    ``test/mad``, with their intervals, and leaves in ``arrays``, by test image: ``labels``, ``variation`` and
-    ``diagonal``, the probability of the correct class at shifts (d, d).
+    ``test/mad``, with their intervals, and leaves in the module's ``arrays``, by test image: ``labels``, ``variation``
+    and ``diagonal``, the probability of the correct class at shifts (d, d).
 
     Images whose outputs are not finite raise an error. If the module has ``skip_bad``, they are left out and counted as
     ``test/bad``, and are NaN in the arrays.
@@ -52,8 +52,7 @@ class ShiftMeasures(Callback):
         self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
         self.images = at_least(2, "images", images)
         self.shifts = at_least(2, "shifts", shifts)
-        self.seed = seed
-        self.arrays: dict[str, np.ndarray] = {}
+        self.seed = at_least(0, "seed", seed)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if (trainer.current_epoch + 1) % self.every_n_epochs:
@@ -101,8 +100,8 @@ class ShiftMeasures(Callback):
             pl_module.log("test/bad", float(len(pl_module.bad)))
         for name, metric in self.along_path.items():
             pl_module.log_dict(metric.compute().logged(f"test/{name}"))
-        self.arrays = {name: metric.compute() for name, metric in self.per_image.items()}
-        counts = variation_counts(self.arrays["variation"])
+        pl_module.arrays |= {name: metric.compute() for name, metric in self.per_image.items()}
+        counts = variation_counts(pl_module.arrays["variation"])
         log_histogram(trainer, "test/variation_log10", counts, np.log10(VARIATION_EDGES))  # W&B's axes are linear
 
     def _start(self, module: LitClassifier, images: Images) -> None:

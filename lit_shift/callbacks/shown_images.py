@@ -9,7 +9,6 @@ from torch import Tensor
 
 from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
-from lit_shift.callbacks.shift_measures import ShiftMeasures
 from lit_shift.shifts import seeded
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
@@ -25,9 +24,12 @@ class ShownImages(Callback):
     """Class probabilities at every shift of a few test images.
 
     These are the chosen images or, if none is chosen, those whose correct class varies most over the shifts, and a
-    seeded sample that is the same for every model. Leaves in ``arrays``: ``chosen`` (P,) and ``shown`` (M,), indices
-    into the test set; and for the shown images ``shown_labels`` (M,), ``pixels`` (M, 3, H, W) uint8 and
-    ``probabilities`` (M, H, W, K) float32.
+    seeded sample that is the same for every model. How much an image varies is known from ShiftMeasures, which must
+    come before this.
+
+    Leaves in the module's ``arrays``: ``chosen`` (P,) and ``shown`` (M,), indices into the test set; and for the shown
+    images ``shown_labels`` (M,), ``pixels`` (M, 3, H, W) uint8, ``probabilities`` (M, H, W, K) float32 and, if they
+    come from files, ``shown_names`` (M,).
 
     Args:
         images: the chosen indices.
@@ -40,8 +42,7 @@ class ShownImages(Callback):
         self.images = places(images)
         self.least_stable = at_least(0, "least_stable", least_stable)
         self.sample = at_least(0, "sample", sample)
-        self.seed = seed
-        self.arrays: dict[str, np.ndarray] = {}
+        self.seed = at_least(0, "seed", seed)
 
     def on_test_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         check_places(self.images, len(trainer.datamodule.test.labels))  # type: ignore[attr-defined]
@@ -51,7 +52,7 @@ class ShownImages(Callback):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
         test, probe = data.test, Probe(pl_module, data.test.pixels)
-        variation = next((c.arrays["variation"] for c in trainer.callbacks if isinstance(c, ShiftMeasures)), None)  # type: ignore[attr-defined]
+        variation = pl_module.arrays.get("variation")
         measured = len(test.labels) if variation is None else len(variation)  # fewer if the test was interrupted
         chosen = [place for place in self.images if place < measured]
         if not self.images and variation is not None:
@@ -72,10 +73,12 @@ class ShownImages(Callback):
         if interrupted(trainer) or not probabilities:
             return
         shown = list(probabilities)
-        self.arrays = {
+        pl_module.arrays |= {
             "chosen": np.array([place for place in chosen if place in probabilities], dtype=np.int64),
             "shown": np.array(shown),
             "shown_labels": test.labels[shown].numpy(),
             "pixels": test.pixels[shown].numpy(),
             "probabilities": torch.cat(list(probabilities.values())).numpy(),
         }
+        if data.names:
+            pl_module.arrays["shown_names"] = np.array([data.names[place] for place in shown])

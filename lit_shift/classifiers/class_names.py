@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from torchvision.models import ResNet50_Weights
 
 from lit_shift.data.image_files import some
-from lit_shift.utils.errors import InputError, unknown
+from lit_shift.utils.errors import InputError, one_of
 from lit_shift.utils.files import given, read_text
 
 IMAGENET: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
 INSTALL_TIMM = "install it with 'uv sync --extra timm' or \"pip install 'lit-shift[timm]'\""
-NAME_THEM = "say model.classes=FILE, a file with one class name per line, in the order of the outputs"
+NAME_THEM = "say names=FILE, a file with one class name per line, in the order of the outputs"
 WAYS = ("by_name", "by_order")
 
 
@@ -29,7 +29,7 @@ def read_names(classes: str | Sequence[str] | None) -> list[str] | None:
     try:
         return [line.strip() for line in read_text(file).splitlines() if line.strip()]
     except OSError as error:
-        raise InputError(f"model.classes={file} cannot be read as text ({error}).") from error
+        raise InputError(f"classes={file} cannot be read as text ({error}).") from error
 
 
 def class_names(names: list[str] | None, outputs: int) -> list[str]:
@@ -41,7 +41,7 @@ def class_names(names: list[str] | None, outputs: int) -> list[str]:
     if names is None:
         return IMAGENET if outputs == len(IMAGENET) else [f"output {i}" for i in range(outputs)]
     if len(names) != outputs:
-        raise InputError(f"model.classes has {len(names)} names, but the network has {outputs} outputs.")
+        raise InputError(f"The file of classes has {len(names)} names, but the network has {outputs} outputs.")
     return names
 
 
@@ -67,8 +67,7 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
     Raises:
         InputError: none of these applies, or two of them disagree.
     """
-    if way not in WAYS:
-        raise unknown("classes", way, WAYS)
+    one_of(WAYS, "way", way)
     named = [_named(folder, classes) for folder in folders]
     by_name = [place for place in named if place is not None]
     if len(by_name) == len(folders):
@@ -85,7 +84,7 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
     if as_many and only_numbers and order != sorted(folders, key=int):
         raise InputError(
             f"Are the outputs in the numerical order of the folders, or in the order of their names, "
-            f"{', '.join(order[:3])} ...? For the latter say classes=by_order, else {NAME_THEM}."
+            f"{', '.join(order[:3])} ...? For the latter say way=by_order, else {NAME_THEM}."
         )
     if only_numbers and max(numbers) < len(classes):
         return numbers
@@ -94,7 +93,7 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
     if as_many:
         raise InputError(
             f"The images have other classes ({some(order)}) than the network ({some(classes)}). If they are the same "
-            f"in this order, say classes=by_order, else {NAME_THEM}."
+            f"in this order, say way=by_order, else {NAME_THEM}."
         )
     raise InputError(
         f"{_strangers(folders, named)}, and {len(folders)} folders cannot be matched to {len(classes)} classes by "

@@ -5,11 +5,14 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
-from lit_shift.choices import SHIFTED_BY, VOTES
 from lit_shift.classifiers.classifier import Classifier, Key
 from lit_shift.functional import finite
+from lit_shift.padding import Padding
 from lit_shift.shifts import draw_offsets, seeded, shift
-from lit_shift.utils.errors import at_least, unknown
+from lit_shift.utils.errors import at_least, one_of
+
+SHIFTED_BY: dict[str, Padding] = {"shift": "circular", "crop": "zeros"}  # how copies are shifted: their padding
+VOTES = ("mean", "majority")
 
 
 class TestTimeAugmentation(Classifier):
@@ -34,14 +37,10 @@ class TestTimeAugmentation(Classifier):
         super().__init__(
             classifier.net, classifier.mean.tolist(), classifier.std.tolist(), classifier.classes, classifier.view
         )
-        self.k = at_least(1, "tta", k)
-        if by not in SHIFTED_BY:
-            raise unknown("tta_by", by, SHIFTED_BY)
-        if vote not in VOTES:
-            raise unknown("tta_vote", vote, VOTES)
-        self.by = by
-        self.vote = vote
-        self.seed = at_least(0, "tta_seed", seed)
+        self.k = at_least(1, "k", k)
+        self.by = one_of(SHIFTED_BY, "by", by)
+        self.vote = one_of(VOTES, "vote", vote)
+        self.seed = at_least(0, "seed", seed)
 
     def answer(self, images: Tensor, keys: Sequence[Key]) -> Tensor:
         """Images (N, 3, H, W) -> (N, K): the logarithm of mean probabilities or of vote shares."""

@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
 from torchvision import models
 
-from lit_shift.choices import INTERPOLATIONS
 from lit_shift.classifiers.class_names import INSTALL_TIMM, class_names, read_names
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.image_files import some
-from lit_shift.data.view import View
+from lit_shift.data.view import INTERPOLATIONS, View
 from lit_shift.utils import torch_files
-from lit_shift.utils.errors import InputError, at_least, unknown
+from lit_shift.utils.errors import InputError, at_least, one_of, unknown
 from lit_shift.utils.files import given
 
 Classes = str | Sequence[str] | None
@@ -92,7 +91,7 @@ def from_timm(name: str, weights: str, classes: Classes = None) -> Classifier:
     names = read_names(classes)
     if weights == "DEFAULT":
         if not timm.is_model_pretrained(name):
-            raise InputError(f"timm publishes no weights of {name}: say model.weights=FILE or model.weights=random.")
+            raise InputError(f"timm publishes no weights of {name}: say weights=FILE or weights=random.")
         try:
             net = timm.create_model(name, pretrained=True)
         except OSError as error:
@@ -140,7 +139,7 @@ def from_python(
     made = _function(target)()
     net = made.net if isinstance(made, Classifier) else made
     if not isinstance(net, nn.Module):
-        raise InputError(f"model.target={target} returns a {type(net).__name__}, not a torch.nn.Module.")
+        raise InputError(f"target={target} returns a {type(net).__name__}, not a torch.nn.Module.")
     if weights is not None:
         file = given(weights)
         state = _read(file)
@@ -150,29 +149,26 @@ def from_python(
         return made
     for key, values in (("mean", mean), ("std", std)):
         if not isinstance(values, Sequence) or len(values) != 3:
-            raise InputError(f"model.{key}={values} must be three numbers, one for each channel.")
-    if interpolation not in INTERPOLATIONS:
-        raise unknown("interpolation", interpolation, INTERPOLATIONS)
-    at_least(1, "model.size", size)
+            raise InputError(f"{key}={values} must be three numbers, one for each channel.")
+    one_of(INTERPOLATIONS, "interpolation", interpolation)
+    at_least(1, "size", size)
     if resize is not None:
-        at_least(1, "model.resize", resize)
+        at_least(1, "resize", resize)
     return _classifier(net, mean, std, View(size, size, resize, interpolation), read_names(classes))
 
 
 def _function(target: str) -> Callable[[], Any]:
     if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
-        raise InputError(f"model.target={target} must be of the form module:function.")
+        raise InputError(f"target={target} must be of the form module:function.")
     module, _, name = target.partition(":")
     try:
         function = getattr(import_module(module), name, None)
     except ModuleNotFoundError as error:
         if not f"{module}.".startswith(f"{error.name}."):  # the user's module imports another one that is missing
             raise
-        raise InputError(
-            f"model.target={target}: there is no module {module!r} in {os.getcwd()}, nor installed."
-        ) from error
+        raise InputError(f"target={target}: there is no module {module!r} in {os.getcwd()}, nor installed.") from error
     if not callable(function):
-        raise InputError(f"model.target={target}: module {module!r} has no function {name!r}.")
+        raise InputError(f"target={target}: module {module!r} has no function {name!r}.")
     return function
 
 
@@ -185,7 +181,7 @@ def _check_name(kind: str, name: str, names: Sequence[str]) -> None:
 def _not_downloaded(name: str, error: Exception, url: str) -> InputError:
     return InputError(
         f"The weights of {name} could not be downloaded ({error.__cause__ or error}): fetch them from {url} on another "
-        "machine and say model.weights=FILE."
+        "machine and say weights=FILE."
     )
 
 

@@ -1,6 +1,7 @@
 """Records of a sweep's runs, one file each, read by the process that has started the sweep. Needs no torch."""
 
 import json
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lit_shift.runs.run import Run
+from lit_shift.utils.command import called
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_text, hidden
 
@@ -25,7 +27,7 @@ class Job:
     ``name`` identifies it within its command; ``record`` is the file that other processes read, or empty; ``began`` and
     ``ended`` are in seconds since 1970; ``state`` is one of those above; ``folder`` is the run's, once known;
     ``reason`` is the error of a failed run; ``deaths`` counts the previous processes in a row that ended without a
-    message or a new checkpoint; ``words`` are those of its command.
+    message or a new checkpoint; ``words`` are those of its command, and ``script`` is its name, ``train`` or ``eval``.
     """
 
     name: str
@@ -37,11 +39,12 @@ class Job:
     reason: str = ""
     deaths: int = 0
     words: list[str] = field(default_factory=list)
+    script: str = ""
 
     @classmethod
-    def of(cls, words: Sequence[str], record: str) -> "Job":
+    def of(cls, script: str, words: Sequence[str], record: str) -> "Job":
         """Create a job that begins, possibly because a launcher restarts it."""
-        job = cls(",".join(words), record, time.time(), words=list(words))
+        job = cls(",".join(sorted(words)), record, time.time(), words=list(words), script=script)
         if record and Path(record).exists():
             before = cls.read(Path(record))
             job.folder, checkpoint = before.folder, Run(Path(before.folder)).checkpoint
@@ -61,6 +64,11 @@ class Job:
                 f"Its process has died {DEATHS} times in a row without getting any further: is there enough memory for "
                 "so many runs at once?"
             )
+
+    @property
+    def command(self) -> str:
+        """Command that would run this job alone, even if it is one of a sweep's."""
+        return f"{called(self.script)} {shlex.join(self.words)}"
 
     @property
     def title(self) -> str:

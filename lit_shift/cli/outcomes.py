@@ -52,7 +52,7 @@ class Outcomes:
             ) from error
         if hydra.runtime.cwd not in sys.path:
             sys.path.insert(0, hydra.runtime.cwd)  # for pools and networks of the user's own
-        job = Job.of(sorted(hydra.overrides.task), record)
+        job = Job.of(hydra.job.name, hydra.overrides.task, record)
         self.jobs.append(job)
         try:
             job.note()
@@ -115,7 +115,7 @@ def _look_again(job: Job) -> None:
     run = Run(Path(job.folder))
     if run.finished:
         try:
-            run.found()
+            run.result()
             job.state = THERE
         except InputError as error:
             job.state, job.reason = FAILED, str(error)

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,8 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.cli.explain import report
 from lit_shift.cli.live import LiveView
 from lit_shift.filters import FILTERS
-from lit_shift.runs.config import Switches, switches
 from lit_shift.utils.command import called, each, parsed
-from lit_shift.utils.errors import InputError, unknown
+from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
 from lit_shift.utils.files import given
 
 # Sweeps may start within the same second. All processes of a sweep share the value, since Hydra copies its cache.
@@ -93,12 +91,14 @@ def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
         )
     if len(values.get("sweep", ())) > 1:
         raise InputError("A sweep over sweeps is none: give each +sweep=NAME a command of its own.")
-    for key in values.keys() & {field.name for field in fields(Switches)}:
-        for value in values[key]:
-            switches(OmegaConf.create({key: value}))
+    for key in values:
+        if isinstance(OmegaConf.select(config, key), bool):  # the value without the sweep
+            for value in values[key]:
+                true_or_false(key, value)
+    for seed in values.get("seed", ()):
+        at_least(0, "seed", seed)
     for name in values.get("filter", ()):
-        if name not in (*FILTERS, None):
-            raise unknown("filter", name, FILTERS)
+        one_of((*FILTERS, None), "filter", name)
     if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
         _check_ray(config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote)
 

@@ -20,7 +20,7 @@ def runs(folders: Iterable[Path]) -> Table:
     """Table with a row for each finished run."""
     measures, rows = standing(RUNS), []
     for folder in folders:
-        config, metrics = Run(folder).found()
+        config, metrics = Run(folder).result()
         choices, epochs = config["choices"], config["trainer"]["max_epochs"]
         row = {
             "data": f"{choices['data']}, {choices['model']}, {epochs} epoch{'s' * (epochs != 1)}",

@@ -26,28 +26,27 @@ def measure_once(cfg: DictConfig) -> None:
     """Measure the classifier given by a config."""
     with outcomes.one_run() as job:
         job.check_deaths()
-        evaluate(settle(cfg))
+        evaluate(settle(cfg), job.command)
 
 
-def evaluate(cfg: DictConfig) -> None:
+def evaluate(cfg: DictConfig, command: str) -> None:
     """Measure the classifier given by a settled config, print the results and write them and the config to ``out``."""
-    from lit_shift.evaluation.build import chosen_protocols
-    from lit_shift.evaluation.folder import keep
-    from lit_shift.evaluation.measure import along_paths, by_voting, of_run, out_folder, with_weights
+    from lit_shift.evaluation import all_shifts, along_paths, by_votes
+    from lit_shift.evaluation.folder import keep, out_folder, with_weights
     from lit_shift.evaluation.path_module import tell_failures
+    from lit_shift.results import terminal
     from lit_shift.results.remarks import remarks
-    from lit_shift.results.terminal import measures
     from lit_shift.training.signals import interrupted, leave_if_interrupted
 
-    cfg, out, protocols = with_weights(cfg), out_folder(cfg), chosen_protocols(cfg)
-    measure = along_paths if protocols else of_run if cfg.tta is None else by_voting
+    cfg, out, protocols = with_weights(cfg), out_folder(cfg), along_paths.chosen_protocols(cfg)
+    way = along_paths if protocols else all_shifts if cfg.tta is None else by_votes
     with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):
-        trainer, findings = measure(cfg, out)
+        trainer, findings = way.measure(cfg, out)
         if trainer.is_global_zero:
-            show(measures(findings.metrics))
+            show(terminal.measures(findings.metrics))
             for remark in remarks([findings]):
                 say(remark)
-            keep(findings, out, stopped_by=interrupted(trainer))
+            keep(findings, out, command, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
         tell_failures(trainer)
 

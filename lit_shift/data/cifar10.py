@@ -23,7 +23,7 @@ class CIFAR10(ImageDataModule):
 
     def __init__(self, root: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = given(root)
+        self.root = given(root, "root")
 
     def prepare_data(self) -> None:
         """Download, check and extract the archive unless this has been done.

@@ -109,6 +109,11 @@ def size_of(file: Path) -> tuple[int, int] | None:
         return None
 
 
+def short_name(file: Path) -> str:
+    """Name of an image file to show to people: its folder, which is often its class, and its own name."""
+    return f"{file.parent.name}/{file.name}"
+
+
 def unreadable(name: str) -> InputError:
     """Return the error for an unreadable image, unless such images are skipped."""
     return InputError(f"{name} cannot be read as an image; skip_bad=true leaves such images out.")

@@ -13,7 +13,7 @@ from platformdirs import user_cache_path
 from rich.console import Console
 from rich.progress import track
 
-from lit_shift.data.image_files import DECODING, contents, decode, no_images, some
+from lit_shift.data.image_files import DECODING, contents, decode, no_images, short_name, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.utils import torch_files
@@ -35,8 +35,8 @@ class ImageFolder(ImageDataModule):
 
     def __init__(self, root: str, size: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.root = given(root)
-        self.size = None if size is None else at_least(1, "data.size", size)
+        self.root = given(root, "root")
+        self.size = None if size is None else at_least(1, "size", size)
 
     def read(self) -> Dataset:
         """Return images and classes, from the cache if it is up to date.
@@ -62,6 +62,7 @@ class ImageFolder(ImageDataModule):
             label for split in (train, test) for label, found in enumerate(split.by_class.values()) for _ in found
         ]
 
+        names = [short_name(file) for file in files[1]]
         fingerprint = self._fingerprint(files[0] + files[1], classes)
         name = ".lit_shift_cache.pt"
         per_user = user_cache_path("lit_shift") / hashlib.sha256(bytes(self.root.resolve())).hexdigest()[:16]
@@ -69,17 +70,19 @@ class ImageFolder(ImageDataModule):
             with suppress(InputError):  # no cache, or a broken one
                 stored = torch_files.read(cache)
                 if stored["fingerprint"] == fingerprint:
-                    return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes)
+                    return Dataset(Images(*stored["train"]), Images(*stored["test"]), classes, names)
         decoded = dict(zip(("train", "test"), self._decode(files, labels), strict=True))
         content = {"fingerprint": fingerprint} | {split: tuple(part) for split, part in decoded.items()}
-        try:
-            torch_files.write(self.root / name, content)
-        except OSError:  # for instance a read-only data folder
+        for cache in (self.root / name, per_user / name):
             try:
-                torch_files.write(per_user / name, content)
-            except OSError as error:
-                say(f"The decoded images cannot be cached ({error}); the next run will decode them again.")
-        return Dataset(decoded["train"], decoded["test"], classes)
+                torch_files.write(cache, content)
+                say(f"The decoded images are cached in {cache} ({cache.stat().st_size / 1e6:,.0f} MB).")
+                break
+            except OSError as error:  # for instance a read-only data folder
+                reason = error
+        else:
+            say(f"The decoded images cannot be cached ({reason}); the next run will decode them again.")
+        return Dataset(decoded["train"], decoded["test"], classes, names)
 
     def _fingerprint(self, files: list[Path], classes: list[str]) -> str:
         digest = hashlib.sha256(f"{DECODING} {self.size} {classes}".encode())
@@ -109,6 +112,6 @@ class ImageFolder(ImageDataModule):
         sizes = Counter(image.shape[:2] for image in pixels)
         if len(sizes) > 1:
             shown = [f"{width}x{height}" for (height, width), _ in sizes.most_common()]
-            raise InputError(f"The images of {self.root} have {len(sizes)} sizes ({some(shown)}): say data.size=32.")
+            raise InputError(f"The images of {self.root} have {len(sizes)} sizes ({some(shown)}): say size=32.")
         split = len(files[0])
         return [to_images(np.stack(pixels[part]), labels[part]) for part in (slice(split), slice(split, None))]

@@ -1,7 +1,7 @@
 """Base of all data sets: the split, the pixel statistics, the loaders."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,17 +11,18 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
-from lit_shift.padding import Padding
+from lit_shift.padding import PADDINGS, Padding
 from lit_shift.shifts import seeded
-from lit_shift.utils.errors import InputError, at_least, true_or_false
+from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
 
 
 class Dataset(NamedTuple):
-    """Training images, test images and class names."""
+    """Training images, test images, class names and, if they come from files, the names of the test images."""
 
     train: Images
     test: Images
     classes: list[str]
+    names: Sequence[str] = ()
 
 
 class ImageDataModule(LightningDataModule, ABC):
@@ -48,11 +49,12 @@ class ImageDataModule(LightningDataModule, ABC):
         seed: int,
     ) -> None:
         super().__init__()
-        self.batch_size = at_least(1, "data.batch_size", batch_size)
-        self.eval_batch_size = at_least(1, "data.eval_batch_size", eval_batch_size)
-        self.augmentation = Augmentation(true_or_false("data.flip", flip), aug, padding)
-        self.val_size = at_least(0, "data.val_size", val_size)
-        self.seed = seed
+        self.batch_size = at_least(1, "batch_size", batch_size)
+        self.eval_batch_size = at_least(1, "eval_batch_size", eval_batch_size)
+        one_of(PADDINGS, "padding", padding)
+        self.augmentation = Augmentation(true_or_false("flip", flip), true_or_false("aug", aug), padding)
+        self.val_size = at_least(0, "val_size", val_size)
+        self.seed = at_least(0, "seed", seed)
         self._ready = False
 
     @abstractmethod
@@ -62,12 +64,12 @@ class ImageDataModule(LightningDataModule, ABC):
     def setup(self, stage: str | None = None) -> None:
         """Read the data, split it and compute its statistics, once.
 
-        Sets ``train``, ``val`` (None if ``val_size`` is 0), ``test`` and ``classes``, and the ``mean`` and ``std`` of
-        the training pixels scaled to [0, 1], (3,) float32 each.
+        Sets ``train``, ``val`` (None if ``val_size`` is 0), ``test``, ``classes`` and ``names``, and the ``mean`` and
+        ``std`` of the training pixels scaled to [0, 1], (3,) float32 each.
         """
         if self._ready:
             return
-        self.train, self.test, self.classes = self.read()
+        self.train, self.test, self.classes, self.names = self.read()
         if len(self.classes) < 2:
             raise InputError(f"There is only one class, {self.classes[0]!r}; a classifier needs two.")
         self.val = None
@@ -87,7 +89,7 @@ class ImageDataModule(LightningDataModule, ABC):
         labels = self.train.labels
         if not len(self.classes) <= self.val_size <= len(labels) - len(self.classes):
             raise InputError(
-                f"data.val_size={self.val_size} does not leave an image of each of the {len(self.classes)} classes "
+                f"val_size={self.val_size} does not leave an image of each of the {len(self.classes)} classes "
                 f"on both sides of the split; there are {len(labels)} training images."
             )
         index = np.arange(len(labels))

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lit_shift.data.image_files import contents, decode, no_images, size_of, some
+from lit_shift.data.image_files import contents, decode, no_images, short_name, size_of, some
 from lit_shift.data.loader import Images
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import at_least
@@ -41,8 +41,12 @@ class Collection:
         raise NotImplementedError
 
     def name(self, place: int) -> str:
-        """Return a name for an image to show to people."""
+        """Return a name for an image that tells where it is."""
         return f"test image {place}"
+
+    def title(self, place: int) -> str:
+        """Return a short name for an image, for figures."""
+        return self.name(place)
 
 
 class InMemory(Collection):
@@ -78,7 +82,7 @@ class Photographs(Collection):
     ) -> None:
         super().__init__(labels, classes)
         self.files = list(files)
-        self.side = None if size is None else at_least(1, "data.size", size)
+        self.side = None if size is None else at_least(1, "size", size)
 
     @classmethod
     def found_in(cls, root: str | Path, size: int | None = None) -> "Photographs":
@@ -90,7 +94,7 @@ class Photographs(Collection):
         Raises:
             InputError: no such folder, or no image in it.
         """
-        root = given_folder(root, "data.root", "images, or a folder of them per class")
+        root = given_folder(root, "root", "images, or a folder of them per class")
         folder = next((root / split for split in ("test", "val") if (root / split).is_dir()), root)
         found = contents(folder)
         by_class = {name: files for name, files in found.by_class.items() if files}
@@ -122,3 +126,6 @@ class Photographs(Collection):
 
     def name(self, place: int) -> str:
         return str(self.files[place])
+
+    def title(self, place: int) -> str:
+        return short_name(self.files[place])

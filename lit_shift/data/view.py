@@ -9,6 +9,8 @@ from torchvision.transforms.v2 import functional as transforms
 
 from lit_shift.utils.errors import InputError
 
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic")
+
 
 class View(NamedTuple):
     """Preprocessing of an image for a network: resize the shorter side to ``resize``, then crop the middle.
@@ -45,7 +47,7 @@ def too_small(height: int, width: int, view: View) -> str | None:
         return None
     return (
         f"An image of {height}x{width} pixels is smaller than the network's input of {view.height}x{view.width}: "
-        "enlarge it with data.size=N, to a square, or say what a network of yours takes with model.size=N."
+        "enlarge the images (size=N of the data makes squares of them), or take a network with a smaller input."
     )
 
 

@@ -42,9 +42,9 @@ def possible_top(asked: Sequence[int] | None, classes: int) -> tuple[int, ...]:
         return top
     always = f"of {classes} classes the correct one is always among the {few[0]} most probable"
     if asked is not None or 1 in few:
-        raise InputError(f"protocol.top={list(top)}: {always}; name smaller numbers.")
+        raise InputError(f"top={list(top)}: {always}; name smaller numbers.")
     possible = tuple(k for k in top if k < classes)
-    say(f"protocol.top is {list(possible)} only: {always}.")
+    say(f"Only the top {', '.join(map(str, possible))} is measured: {always}.")
     return possible
 
 

@@ -1,5 +1,6 @@
-"""The folder of a measurement: its contents, and which earlier results are replaced."""
+"""The folder of a measurement: its place, its contents, and which earlier results are replaced."""
 
+import hashlib
 import signal
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.data.image_files import some
 from lit_shift.results import gallery
-from lit_shift.runs.config import images_of, vote
+from lit_shift.runs.config import group, images_of, vote
 from lit_shift.runs.findings import (
     ARRAYS,
     BY_LAYER,
@@ -20,14 +21,35 @@ from lit_shift.runs.findings import (
     load_arrays,
     save_arrays,
 )
-from lit_shift.runs.records import read_config, read_metrics, write_environment, write_metrics
+from lit_shift.runs.records import note_end, read_config, read_metrics, write_environment, write_metrics
+from lit_shift.runs.run import Run, checkpoint_at
 from lit_shift.utils.command import typed
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError
-from lit_shift.utils.files import make_folder
+from lit_shift.utils.files import given, make_folder
 
 
-def keep(findings: Findings, out: Path, stopped_by: int) -> None:
+def with_weights(cfg: DictConfig) -> DictConfig:
+    """Add a digest of the weights' file, whose content may change later (None if there is no file).
+
+    Where ``ckpt`` names the folder of a run, it becomes the path of the run's checkpoint.
+    """
+    if cfg.ckpt:
+        cfg.ckpt = str(checkpoint_at(cfg.ckpt))
+    file = given(cfg.ckpt or cfg.model.weights)
+    cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    return cfg
+
+
+def out_folder(cfg: DictConfig) -> Path:
+    """Folder for a measurement: ``out=``, else in the run's, else ``evals/<data>-<name>-<hash of model and data>``."""
+    if cfg.out:
+        return given(cfg.out, "out")
+    folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
+    return folder.with_name(f"{folder.name}{vote(cfg)}")
+
+
+def keep(findings: Findings, out: Path, command: str, stopped_by: int) -> None:
     """Write a measurement: config, arrays, metrics and figures. A partial one never replaces a complete one.
 
     Earlier results for the same network and images are kept, except for measures that were taken again.
@@ -35,6 +57,7 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
     Args:
         findings: the measurement; nothing is written if it is empty.
         out: the folder.
+        command: the one that has measured.
         stopped_by: the signal that ended the measurement early, or 0. After SIGTERM no figures are drawn, because
             schedulers kill a process seconds later.
     """
@@ -55,7 +78,8 @@ def keep(findings: Findings, out: Path, stopped_by: int) -> None:
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
-    write_environment(out)
+    write_environment(out / "environment.json", command)
+    note_end(out / "environment.json")
     save_arrays(out / ARRAYS, findings.arrays)
     write_metrics(out / "metrics.json", findings.metrics)
     hurried = stopped_by == signal.SIGTERM
@@ -86,8 +110,11 @@ def measured_before(out: Path) -> Findings | None:
     return Findings(out.name, config, read_metrics(out / "metrics.json"), [], load_arrays(out / ARRAYS), out)
 
 
-def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> None:
-    """Print which earlier results a measurement will replace.
+def ready_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str] | None = None) -> None:
+    """Create the folder, and print which earlier results the measurement will replace.
+
+    Called once everything else is ready, so that only what will happen is announced, and before the measurement, so
+    that a problem with the folder is known before hours of work.
 
     Args:
         cfg: config of the measurement.
@@ -95,8 +122,9 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
         protocols: the chosen protocols, with their options in words.
 
     Raises:
-        InputError: as :func:`measured_before`.
+        InputError: as :func:`measured_before`, or the folder cannot be written.
     """
+    protocols = protocols or {}
     before = measured_before(out)
     plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
     if before and _classifier(before.config) != _classifier(plain):
@@ -110,6 +138,7 @@ def check_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str]) -> No
                 known, now = f"{known} of {n:.0f} images", f"{now} of {images}"
             if known != now:
                 say(f"{out} holds {name} {known}, of which this, {now}, takes the place; out=FOLDER keeps both.")
+    make_folder(out, "out")
 
 
 def _classifier(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from lit_shift.metrics import AccuracyByStep, PerImage, metric_of
 from lit_shift.models.layers import Layers
 from lit_shift.protocols.base import Protocol
 from lit_shift.protocols.canvas import Scale
-from lit_shift.utils.errors import InputError, at_least
+from lit_shift.utils.errors import InputError, at_least, number
 
 SHOWN_FRAMES = 8
 SHOWN_LAYERS = 5
@@ -53,16 +53,12 @@ class Settings:
         return "accuracy" if self.by_label else "agreement"
 
     def __post_init__(self) -> None:
-        at_least(1, "protocol.batch", self.batch)
+        at_least(1, "batch", self.batch)
         for k in self.top:
-            at_least(1, "protocol.top", k)
-        for name in ("tolerance", "threshold"):
-            if not isinstance(getattr(self, name), int | float):
-                raise InputError(f"protocol.{name}={getattr(self, name)} must be a number.")
-        if not self.tolerance >= 0:
-            raise InputError(f"protocol.tolerance={self.tolerance} must be at least 0.")
-        if not 0 <= self.threshold < 1:
-            raise InputError(f"protocol.threshold={self.threshold} must be at least 0 and below 1.")
+            at_least(1, "top", k)
+        number("tolerance", self.tolerance, 0)
+        if not number("threshold", self.threshold, 0) < 1:
+            raise InputError(f"threshold={self.threshold} must be below 1.")
 
 
 class PathMeasures:

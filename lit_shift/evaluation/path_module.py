@@ -51,9 +51,9 @@ class Measurement(LightningModule):
     - ``layers``, ``depths``, ``pools`` (L,); ``nonshiftability`` and ``departures`` (L, 3), mean and ends of the
       interval, with their ``tolerance``; and ``nonshiftability_by_image`` (N, L) float16.
     - If positions are sizes, ``accuracy_top<k>`` or ``agreement_top<k>`` (S, 3).
-    - For the M images shown, their places ``shown`` (M,); the ``curve`` (M, S) of their correct class's probability;
-      ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions`` (T,); ``sums`` (M, S, C) of the last layer's maps; and for
-      some layers ``maps/<layer>`` (M, T, h, w), the map that responds most.
+    - For the M images shown, their places ``shown`` (M,) and ``names`` (M,); the ``curve`` (M, S) of their correct
+      class's probability; ``frames`` (M, T, 3, h, w) uint8 at ``frame_positions`` (T,); ``sums`` (M, S, C) of the last
+      layer's maps; and for some layers ``maps/<layer>`` (M, T, h, w), the map that responds most.
 
     Args:
         classifier: the classifier.
@@ -140,7 +140,8 @@ class Measurement(LightningModule):
                 if batch and (pictures := measures.pictures(Batch(*(tensor.to(self.device) for tensor in batch)))):
                     kept[place] = pictures
         names = next(iter(kept.values()), {})
-        return {"shown": np.array(list(kept))} | {
+        titles = np.array([loader.collection.title(place) for place in kept], dtype=np.str_)
+        return {"shown": np.array(list(kept)), "names": titles} | {
             name: np.stack([pictures[name] for pictures in kept.values()]) for name in names
         }
 

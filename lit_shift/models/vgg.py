@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_shift.kernels import fourier_conv
-from lit_shift.padding import Padding, check_padding, pad
+from lit_shift.padding import PADDINGS, Padding, pad
 from lit_shift.pools.pool import Pool
-from lit_shift.utils.errors import InputError, at_least
+from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
 
 
 class ConvNormReLU(nn.Conv2d):
@@ -20,7 +20,7 @@ class ConvNormReLU(nn.Conv2d):
     """
 
     def __init__(self, in_channels: int, out_channels: int, padding: Padding, fourier: bool = True) -> None:
-        check_padding(padding)
+        one_of(PADDINGS, "padding", padding)
         # No bias, because the batch norm has one.
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)
@@ -63,7 +63,8 @@ class VGG13(nn.Module):
         fourier: bool = True,
     ) -> None:
         super().__init__()
-        at_least(1, "model.width", width)
+        at_least(1, "width", width)
+        true_or_false("fourier", fourier)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = 3
         for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from lit_shift.filters import lowpass
 from lit_shift.kernels import cpu_pool, gpu_pool
 from lit_shift.kernels.constant import constant
-from lit_shift.padding import Padding, check_padding, pad, source
-from lit_shift.utils.errors import InputError
+from lit_shift.padding import PADDINGS, Padding, pad, source
+from lit_shift.utils.errors import InputError, one_of
 
 
 class Pool(nn.Module):
@@ -28,10 +28,9 @@ class Pool(nn.Module):
 
     def __init__(self, filter: str, padding: Padding = "circular") -> None:
         super().__init__()
-        check_padding(padding)
         self.filter = filter
         self.taps: tuple[float, ...] = tuple(lowpass(filter).tolist())
-        self.padding = padding
+        self.padding: Padding = one_of(PADDINGS, "padding", padding)
 
     def dense(self, x: Tensor) -> Tensor:
         """Apply the operation at stride 1: (N, C, H, W) -> (N, C, H, W)."""

@@ -24,7 +24,7 @@ class Canvas:
     """
 
     def __init__(self, side: int | None, fill: str, seed: int) -> None:
-        self.side = None if side is None else at_least(1, "protocol.canvas", side)
+        self.side = None if side is None else at_least(1, "canvas", side)
         self.fill = Fill(fill, seed)
 
     def size(self, view: View) -> tuple[int, int]:
@@ -40,7 +40,7 @@ class Canvas:
             smaller = f"an image of {most} pixels or fewer, or " if most else ""
             raise InputError(
                 f"An image of {h}x{w} pixels does not fit on a canvas of {height}x{width}, but {smaller}"
-                f"protocol.canvas={max(h, w)} would do."
+                f"canvas={max(h, w)} would do."
             )
         return h, w
 
@@ -57,7 +57,7 @@ class Embed(OnTrack):
 
     def __init__(self, size: int | None, canvas: int | None, path: str, fill: str, draws: int, seed: int) -> None:
         super().__init__("position of the image", path, draws, seed)
-        self.size = None if size is None else at_least(1, "protocol.size", size)
+        self.size = None if size is None else at_least(1, "size", size)
         self.canvas = Canvas(canvas, fill, seed)
 
     def positions(self, view: View) -> np.ndarray:
@@ -95,8 +95,8 @@ class Scale(Protocol):
     along = "size of the image in pixels"
 
     def __init__(self, smallest: int | None, largest: int | None, canvas: int | None, fill: str, seed: int) -> None:
-        self.smallest = None if smallest is None else at_least(1, "protocol.smallest", smallest)
-        self.largest = None if largest is None else at_least(1, "protocol.largest", largest)
+        self.smallest = None if smallest is None else at_least(1, "smallest", smallest)
+        self.largest = None if largest is None else at_least(1, "largest", largest)
         self.canvas = Canvas(canvas, fill, seed)
 
     def positions(self, view: View) -> np.ndarray:
@@ -104,7 +104,7 @@ class Scale(Protocol):
         smallest = max(1, height // 4) if self.smallest is None else self.smallest
         largest = height if self.largest is None else self.largest
         if smallest > largest:
-            raise InputError(f"protocol.smallest={smallest} must not be above protocol.largest={largest}.")
+            raise InputError(f"smallest={smallest} must not be above largest={largest}.")
         for size in range(smallest, largest + 1):
             self.canvas.image_size(size, view)
         return np.arange(smallest, largest + 1)
@@ -142,7 +142,7 @@ class Placement(Scale):
         self, sizes: int, smallest: int | None, largest: int | None, canvas: int | None, fill: str, seed: int
     ) -> None:
         super().__init__(smallest, largest, canvas, fill, seed)
-        self.sizes = at_least(2, "protocol.sizes", sizes)
+        self.sizes = at_least(2, "sizes", sizes)
         self.seed = seed
 
     def positions(self, view: View) -> np.ndarray:

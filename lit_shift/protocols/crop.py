@@ -47,10 +47,10 @@ class Crop(OnTrack):
         skip_bad: bool = False,
     ) -> None:
         super().__init__("position of the window", path, draws, seed)
-        self.window = None if window is None else at_least(1, "protocol.window", window)
-        self.windows = None if windows is None else at_least(1, "protocol.windows", windows)
+        self.window = None if window is None else at_least(1, "window", window)
+        self.windows = None if windows is None else at_least(1, "windows", windows)
         self.box = None if box is None else _checked(box)
-        self.boxes = None if boxes is None else given(boxes)
+        self.boxes = None if boxes is None else given(boxes, "boxes")
         self.skip_bad = skip_bad
         self.own: dict[int, Outline] = {}
 
@@ -66,7 +66,7 @@ class Crop(OnTrack):
             say(f"{len(flaws)} boxes of {self.boxes} are left out: {flaws[0]}")
         if missing := [name for place, name in enumerate(names) if place not in self.own]:
             without = f"{len(missing)} of {len(names)} images have no box in {self.boxes} ({some(missing)})"
-            say(f"{without}: {'the middle' if self.box is None else 'protocol.box'} is used instead.")
+            say(f"{without}: {'the middle' if self.box is None else 'the box of all images'} is used instead.")
 
     def flaw(self, size: tuple[int, int], place: int, view: View) -> str | None:
         if flaw := super().flaw(size, place, view):
@@ -82,9 +82,9 @@ class Crop(OnTrack):
         least = 1 if self.box is None and place not in self.own else box  # the default box shrinks with the window
         remedy = "no window would do"
         if min(held) > 0:
-            remedy = f"protocol.windows={min(held[axis] for axis in (0, 1) if axis != still)} would do"
+            remedy = f"windows={min(held[axis] for axis in (0, 1) if axis != still)} would do"
         elif least <= min(size):
-            remedy = f"protocol.windows=1 with a protocol.window from {least} to {min(size)} would do"
+            remedy = f"windows=1 with a window from {least} to {min(size)} would do"
         return (
             f"In an image of {size[0]}x{size[1]} pixels, {held[short]} windows of {sizes[0]}x{sizes[1]} along an axis "
             f"hold the box, but {asked[short]} are asked for: {remedy}."
@@ -155,6 +155,4 @@ def _checked(box: Sequence[float]) -> tuple[float, float, float, float]:
             return left, top, right, bottom
     except (TypeError, ValueError):
         pass
-    raise InputError(
-        f"protocol.box={box} must be left, top, right, bottom in fractions of the image, such as [.2,.1,.8,.9]."
-    )
+    raise InputError(f"box={box} must be left, top, right, bottom in fractions of the image, such as [.2,.1,.8,.9].")

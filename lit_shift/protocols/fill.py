@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lit_shift.choices import FILLS
 from lit_shift.shifts import seeded
-from lit_shift.utils.errors import unknown
+from lit_shift.utils.errors import at_least, one_of
 
+FILLS = ("black", "mean", "noise", "inpaint")
 LEAST = 1 / 512  # half the weight of a single known corner of the 5x5 neighbours; some devices give no exact zeros
 
 
@@ -28,10 +28,8 @@ class Fill:
     STREAM = 1  # random numbers independent of those of random positions
 
     def __init__(self, fill: str, seed: int) -> None:
-        if fill not in FILLS:
-            raise unknown("fill", fill, FILLS)
-        self.fill = fill
-        self.seed = seed
+        self.fill = one_of(FILLS, "fill", fill)
+        self.seed = at_least(0, "seed", seed)
 
     def around(self, images: Tensor, height: int, width: int, corners: Tensor, places: Sequence[int]) -> Tensor:
         """Place images (N, 3, h, w) at upper left ``corners`` (N, 2) of filled canvases (N, 3, height, width)."""

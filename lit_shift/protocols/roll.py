@@ -47,9 +47,9 @@ class Subpixel(OnTrack):
     def __init__(self, fraction: float, steps: int, path: str, draws: int, seed: int) -> None:
         super().__init__("circular shift", path, draws, seed)
         if not fraction > 0:
-            raise InputError(f"protocol.fraction={fraction} must be above 0.")
+            raise InputError(f"fraction={fraction} must be above 0.")
         self.fraction = fraction
-        self.steps = at_least(1, "protocol.steps", steps)
+        self.steps = at_least(1, "steps", steps)
 
     def positions(self, view: View) -> np.ndarray:
         counted = self.track.path in ("grid", "random")

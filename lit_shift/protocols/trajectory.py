@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_shift.choices import PATHS
 from lit_shift.shifts import draw_offsets, seeded
-from lit_shift.utils.errors import at_least, unknown
+from lit_shift.utils.errors import at_least, one_of
+
+PATHS = ("vertical", "horizontal", "diagonal", "grid", "random")
 
 
 class Track:
@@ -25,11 +26,9 @@ class Track:
     STREAM = 0  # random numbers independent of those of noise
 
     def __init__(self, path: str, draws: int, seed: int) -> None:
-        if path not in PATHS:
-            raise unknown("path", path, PATHS)
-        self.path = path
-        self.draws = at_least(1, "protocol.draws", draws)
-        self.seed = seed
+        self.path = one_of(PATHS, "path", path)
+        self.draws = at_least(1, "draws", draws)
+        self.seed = at_least(0, "seed", seed)
         self.ordered = path != "random"
 
     def offsets(self, rows: int, cols: int, places: Sequence[int]) -> Tensor:

@@ -12,7 +12,7 @@ from lit_shift.data.sources import Photographs
 from lit_shift.data.view import View, resized, too_small, whole
 from lit_shift.protocols.base import Protocol
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import InputError, unknown
+from lit_shift.utils.errors import InputError, one_of
 from lit_shift.utils.files import given_folder
 
 RESIZES = ("squash", "crop")
@@ -34,10 +34,8 @@ class Frames(Protocol):
     along = "frame"
 
     def __init__(self, folder: str, skip_bad: bool, resize: str = "squash") -> None:
-        path = given_folder(folder, "protocol.folder", "the frames of a video")
-        if resize not in RESIZES:
-            raise unknown("protocol.resize", resize, RESIZES)
-        self.resize = resize
+        path = given_folder(folder, "folder", "the frames of a video")
+        self.resize = one_of(RESIZES, "resize", resize)
         there = contents(path)
         if deeper := sum(map(len, there.by_class.values())):
             say(f"{folder} holds {deeper} images in folders, which are left out.")
@@ -56,7 +54,7 @@ class Frames(Protocol):
             if found is None:
                 return str(unreadable(str(file)))
             if self.resize == "crop" and (flaw := too_small(*found, view)):
-                return f"{file}: {flaw} protocol.resize=squash takes any size."
+                return f"{file}: {flaw} resize=squash takes any size."
         return None
 
     def seen(self, images: Tensor, view: View) -> Tensor:

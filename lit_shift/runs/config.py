@@ -1,19 +1,20 @@
-"""The top-level switches of the config: their types, and how they are resolved into the groups. Needs no torch."""
+"""The config of a command: composed, resolved, named; and errors of its sections. Needs no torch."""
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from lit_shift.filters import FILTERS
-from lit_shift.runs.checks import check_files, check_values, path
-from lit_shift.utils.errors import InputError, typed_as, unknown
+from lit_shift.utils.errors import InputError, as_typed, one_of
 
 PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
@@ -45,35 +46,13 @@ def composed(name: str, overrides: list[str], config_dir: str | None = None) -> 
         GlobalHydra.instance().hydra = running
 
 
-@dataclass
-class Switches:
-    """Types of the top-level switches of train.py and eval.py."""
-
-    filter: str | None
-    aug: bool
-    padding: str
-    seed: int
-    runs: str
-    fresh: bool
-    compile: bool
-
-    ckpt: str | None
-    out: str | None
-    class_of: str
-    skip_bad: bool
-    figures: bool
-    tta: int | None
-    tta_by: str
-    tta_vote: str
-    tta_seed: int
-
-
 def settle(cfg: DictConfig) -> DictConfig:
-    """Check the switches and resolve the config. ``filter`` is passed to the pool, if it takes one.
+    """Resolve the config. ``filter`` is passed to the pool, if it takes one.
+
+    The values are checked by the classes that they configure.
 
     Raises:
-        InputError: a switch of the wrong type or value, a filter for a pool that takes none, or an error from
-            :mod:`lit_shift.runs.checks`.
+        InputError: an unknown filter, a filter for a pool that takes none, or a model for another command.
     """
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
@@ -82,11 +61,9 @@ def settle(cfg: DictConfig) -> DictConfig:
         raise InputError(f"model={name} is a trained classifier: measure it by eval.py.")
     if "pool" not in cfg and cfg.model._target_.startswith("lit_shift.models."):
         raise InputError(f"model={name} is to be trained first: give ckpt=RUN.")
-    cfg = OmegaConf.merge(cfg, switches(cfg))  # type: ignore[assignment]
     if cfg.get("filter") is not None:
         pool = cfg.choices.pool
-        if cfg.filter not in FILTERS:
-            raise unknown("filter", cfg.filter, FILTERS)
+        one_of(FILTERS, "filter", cfg.filter)
         if "filter" not in cfg.pool:
             raise InputError(
                 f"pool={pool} takes no filter. Type pool=blur filter={cfg.filter} for max pooling with that "
@@ -95,30 +72,36 @@ def settle(cfg: DictConfig) -> DictConfig:
         cfg.pool.filter = cfg.filter
     if "filter" in cfg and "pool" in cfg:
         cfg.filter = cfg.pool.get("filter")  # so that filter=tri5 and the pool's default tri5 are the same config
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    check_values(plain)
-    resolved: Any = OmegaConf.create(plain)
-    check_files(resolved)
+    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
     return resolved
 
 
-def switches(cfg: DictConfig) -> DictConfig:
-    """Return the switches that a config has, converted to their types.
+def names_in(cfg: DictConfig, section: str) -> dict[str, str]:
+    """Return the options of a section by the names of its class's arguments, as they are typed: ``data.size``.
 
-    Raises:
-        InputError: a switch of the wrong type or value.
+    An option that has the value of a switch of the same name, such as ``aug``, is the switch.
     """
-    names = [field.name for field in fields(Switches) if field.name in cfg]  # each command has its own
-    for name in ("runs", "ckpt", "out"):
-        if name in names:
-            path(name, cfg[name])
-    with typed_as(Switches, cfg):
-        typed: Any = OmegaConf.merge(OmegaConf.structured(Switches), OmegaConf.masked_copy(cfg, names))
-    if "seed" in names and not 0 <= typed.seed < 2**32:
-        raise InputError(f"seed={typed.seed} is not a seed: seeds start at 0 and end below 2^32.")
-    if "runs" in names and not typed.runs:
-        raise InputError("runs= names no folder: say runs=FOLDER.")
-    return OmegaConf.masked_copy(typed, names)
+    switches: Any = OmegaConf.to_container(cfg)
+    options: Any = OmegaConf.to_container(OmegaConf.select(cfg, section))
+    return {
+        name: name if name in switches and switches[name] == value else f"{section}.{name}"
+        for name, value in options.items()
+    }
+
+
+@contextmanager
+def in_section(cfg: DictConfig, section: str) -> Iterator[None]:
+    """Re-raise any error in building a section of the config as an InputError that names its options or the section."""
+    try:
+        with as_typed(names_in(cfg, section)):
+            try:
+                yield
+            except InstantiationException as error:
+                raise error.__cause__ or error from None
+    except (InputError, MissingMandatoryValue):
+        raise
+    except Exception as error:
+        raise InputError(f"The config's {section!r} does not work: {error} ({type(error).__name__}).") from error
 
 
 def label(cfg: DictConfig) -> str:

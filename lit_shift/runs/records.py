@@ -7,14 +7,12 @@ import json
 import math
 import os
 import platform
-import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -40,7 +38,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{path} cannot be read; a checkpoint needs the config.yaml of its run.") from error
     if not isinstance(config, dict) or not config.keys() >= NEEDED:
-        raise InputError(f"{path} is not a config that train.py or eval.py has written.")
+        raise InputError(f"{path} is not a config of a run.")
     return config
 
 
@@ -71,21 +69,10 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: number for name, number in numbers.items() if math.isfinite(number)}
 
 
-def write_environment(folder: Path) -> None:
-    """Record in the folder of a measurement which versions made it, where and when."""
-    atomic_text(folder / "environment.json", json.dumps(environment() | {"finished": now()}, indent=2) + "\n")
-
-
-def too_old(folder: Path) -> bool:
-    """True if version 0.1 wrote a folder. Its configs name classes where they no longer are."""
-    file = folder / "environment.json"
-    return file.exists() and json.loads(read_text(file)).get("versions", {}).get("lit-shift", "").startswith("0.1.")
-
-
-def environment() -> dict[str, object]:
-    """Return the command, time, machine and versions of what begins now."""
-    return {
-        "command": _command(),
+def write_environment(path: Path, command: str, **more: str) -> None:
+    """Write an ``environment.json``: the command, the time, the machine, the versions and what else is known."""
+    content = {
+        "command": command,
         "started": now(),
         "host": platform.node(),
         "machine": platform.platform(),
@@ -93,12 +80,18 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
     }
+    atomic_text(path, json.dumps(more | content, indent=2) + "\n")
 
 
-def _command() -> str:
-    """Return the command that would run this job alone, even if it is one of a sweep's jobs."""
-    hydra = HydraConfig.get()
-    return shlex.join([f"{hydra.job.name}.py", *hydra.overrides.task])
+def note_end(path: Path) -> None:
+    """Add the time to an ``environment.json``."""
+    atomic_text(path, json.dumps(json.loads(path.read_text()) | {"finished": now()}, indent=2) + "\n")
+
+
+def too_old(folder: Path) -> bool:
+    """True if version 0.1 wrote a folder. Its configs name classes where they no longer are."""
+    file = folder / "environment.json"
+    return file.exists() and json.loads(read_text(file)).get("versions", {}).get("lit-shift", "").startswith("0.1.")
 
 
 def now() -> str:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -12,8 +12,17 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.runs.config import digest, identity, images_of, label
-from lit_shift.runs.records import TOO_OLD, environment, now, read_config, read_metrics, too_old, write_metrics
-from lit_shift.utils.errors import InputError
+from lit_shift.runs.findings import ARRAYS, Findings, save_arrays
+from lit_shift.runs.records import (
+    TOO_OLD,
+    note_end,
+    read_config,
+    read_metrics,
+    too_old,
+    write_environment,
+    write_metrics,
+)
+from lit_shift.utils.errors import InputError, true_or_false
 from lit_shift.utils.files import atomic_text, given, make_folder
 
 NEEDED_OF_A_RUN = {"pool", "callbacks", "image_size"}
@@ -42,7 +51,8 @@ class Run:
         """Return the newest run of this config, or where to create it; with ``fresh`` always a new folder."""
         if os.environ.get("LOCAL_RANK", "0") != "0" and "LIT_SHIFT_RUN" in os.environ:
             return cls(Path(os.environ["LIT_SHIFT_RUN"]))  # a process that joins the first one's run
-        first = given(cfg.runs) / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
+        true_or_false("fresh", cfg.fresh)
+        first = given(cfg.runs, "runs") / f"{cfg.choices.data}-{label(cfg)}-{identity(cfg)}"
         folder = first
         for attempt in count(2):
             following = first.with_name(f"{first.name}-{attempt}")
@@ -59,7 +69,7 @@ class Run:
         Raises:
             InputError: there is no such file.
         """
-        path = given(checkpoint_at(checkpoint))
+        path = checkpoint_at(checkpoint)
         if not path.is_file():
             raise InputError(f"There is no checkpoint {str(path)!r}: type ckpt=RUN, the folder of a run.")
         if path.suffix != ".ckpt":
@@ -98,7 +108,7 @@ class Run:
     def finished(self) -> bool:
         return self.metrics.exists()
 
-    def found(self) -> tuple[dict[str, Any], dict[str, float]]:
+    def result(self) -> tuple[dict[str, Any], dict[str, float]]:
         """Read config and metrics of a finished run.
 
         Raises:
@@ -152,23 +162,23 @@ class Run:
         finally:
             lock.release()
 
-    def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], device: str) -> None:
-        """Record config, classes, image size (height and width) and machine of a run that begins."""
+    def start(self, cfg: DictConfig, classes: list[str], image_size: list[int], command: str, device: str) -> None:
+        """Record config, classes, image size (height and width), command and machine of a run that begins."""
         for folder in (self.folder, self.checkpoint.parent):  # not in eval/, which another process may be writing
             for part in folder.glob("*.part"):  # left by a kill in the middle of a write
                 part.unlink()
         learned = {"classes": classes, "image_size": image_size}
         atomic_text(self.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.merge(cfg, learned)))
-        atomic_text(self.environment, json.dumps({"device": device, **environment()}, indent=2) + "\n")
+        write_environment(self.environment, command, device=device)
 
-    def finish(self, metrics: Mapping[str, Any]) -> None:
-        """Write ``metrics.json``, which marks the run as finished."""
-        noted = json.loads(self.environment.read_text()) | {"finished": now()}
-        atomic_text(self.environment, json.dumps(noted, indent=2) + "\n")
-        write_metrics(self.metrics, metrics)
+    def finish(self, findings: Findings) -> None:
+        """Write the arrays and ``metrics.json``, which marks the run as finished."""
+        save_arrays(self.folder / ARRAYS, findings.arrays)
+        note_end(self.environment)
+        write_metrics(self.metrics, findings.metrics)
 
 
 def checkpoint_at(path: str | Path) -> Path:
     """Return the checkpoint at a path: the file itself, or the last checkpoint of a run's folder."""
-    inside = (Path(path) / name for name in ("checkpoints/last.ckpt", "last.ckpt"))
-    return next((file for file in inside if given(file).is_file()), Path(path))
+    path = given(path, "ckpt")
+    return next((file for name in ("checkpoints/last.ckpt", "last.ckpt") if (file := path / name).is_file()), path)

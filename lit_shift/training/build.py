@@ -1,23 +1,20 @@
-"""Build data, classifier and trainer from a config."""
+"""Build trainer, data and network from a config."""
 
 import logging
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from torch import nn
 
 from lit_shift.data.module import ImageDataModule
+from lit_shift.runs.config import in_section, names_in
 from lit_shift.runs.run import Run
 from lit_shift.training.checkpoint import AtomicCheckpointIO
 from lit_shift.training.divergence import StopOnDivergence
@@ -26,17 +23,17 @@ from lit_shift.training.history import History
 from lit_shift.training.memory import keep_freed_memory
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
-from lit_shift.training.signals import KeepMeasured, StopOnSignal
-from lit_shift.utils.errors import InputError, at_least
+from lit_shift.training.signals import StopOnSignal
+from lit_shift.utils.errors import InputError, as_typed, at_least, true_or_false
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
     """Instantiate, download and read the data set of ``cfg.data``."""
-    if "pool" in cfg:  # a classifier from elsewhere has none
-        instantiate(cfg.pool)()  # reports an unknown filter or padding before the download
-    data: ImageDataModule = instantiate(cfg.data)
-    data.prepare_data()
-    data.setup()
+    with in_section(cfg, "data"):
+        data: ImageDataModule = instantiate(cfg.data)
+    with as_typed(names_in(cfg, "data")):
+        data.prepare_data()
+        data.setup()
     return data
 
 
@@ -47,60 +44,60 @@ def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
         InputError: the network cannot process images of that size.
     """
     pl.seed_everything(cfg.seed, verbose=False)
-    num_classes = len(data.classes)
-    with said_of("model"):
-        net = instantiate(cfg.model, pool=instantiate(cfg.pool), num_classes=num_classes)
-    classifier = LitClassifier(
-        net, num_classes, data.mean, data.std, instantiate(cfg.optimizer), **cfg.schedule, compile=cfg.compile
-    )
-    with said_of("optimizer"):
-        classifier.make_optimizer(classifier.parameters())
-    with said_of("model"), torch.no_grad():
-        classifier.eval()(data.test.pixels[:1])
-    return classifier.train()
+    net = build_net(cfg, len(data.classes))
+    with as_typed(names_in(cfg, "schedule")):
+        optimizer = instantiate(cfg.optimizer)
+        module = LitClassifier(
+            net, len(data.classes), data.mean, data.std, optimizer, **cfg.schedule, compile=cfg.compile
+        )
+    with in_section(cfg, "model"), torch.no_grad():
+        module.eval()(data.test.pixels[:1])
+    return module.train()
 
 
-@contextmanager
-def said_of(part: str) -> Iterator[None]:
-    """Re-raise any error as an InputError that names the section of the config."""
-    try:
-        yield
-    except Exception as error:
-        reason = error.__cause__ or error
-        if isinstance(reason, InputError | MissingMandatoryValue):
-            raise reason from None
-        raise InputError(f"The config's {part!r} does not work: {reason} ({type(reason).__name__}).") from error
+def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
+    """Build the network of ``cfg.model`` with the pool of ``cfg.pool``."""
+    with in_section(cfg, "pool"):
+        pool = instantiate(cfg.pool)
+        pool()
+    with in_section(cfg, "model"):
+        net: nn.Module = instantiate(cfg.model, pool=pool, num_classes=num_classes)
+    return net
+
+
+def check_early(cfg: DictConfig) -> None:
+    """Raise the InputErrors of a training's network and optimizer before its data are read, which may take long."""
+    pl.seed_everything(at_least(0, "seed", cfg.seed), verbose=False)
+    net = build_net(cfg, num_classes=2)
+    with in_section(cfg, "optimizer"):
+        instantiate(cfg.optimizer)(net.parameters())
 
 
 def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
     """Build a trainer that measures and saves into the run's folder."""
-    at_least(1, "trainer.max_epochs", cfg.trainer.max_epochs)
     checkpoint = ModelCheckpoint(
         run.checkpoint.parent, run.checkpoint.stem, enable_version_counter=False, save_on_train_epoch_end=True
     )
     # The order matters: a diverged network is not measured, and the history comes after all callbacks that log.
     callbacks = [
         StopOnDivergence(),
-        *build_measures(cfg),
+        *build_callbacks(cfg),
         History(run.history),
         Heartbeat(run.folder / "progress.json"),
         checkpoint,
-        StopOnSignal(run.checkpoint, cfg.fresh),
+        StopOnSignal(run.checkpoint, "The same command without fresh=true" if cfg.fresh else "The same command"),
     ]
-    trainer = build_trainer(cfg, callbacks, run.folder)
-    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise InputError("A run of a sweep (-m) takes one device; start runs on several devices one by one.")
-    return trainer
+    return build_trainer(cfg, callbacks, run.folder)
 
 
-def build_testing(cfg: DictConfig) -> pl.Trainer:
-    """Build a trainer that measures, and keeps what it has measured when interrupted."""
-    return build_trainer(cfg, [*build_measures(cfg), KeepMeasured()])
-
-
-def build_measures(cfg: DictConfig) -> list[pl.Callback]:
-    """Instantiate the callbacks of ``cfg.callbacks``."""
-    return [instantiate(measure) for measure in cfg.callbacks.values() if measure]
+def build_callbacks(cfg: DictConfig) -> list[pl.Callback]:
+    """Instantiate the callbacks of ``cfg.callbacks``, in order."""
+    callbacks = []
+    for name, callback in cfg.callbacks.items():
+        if callback:
+            with in_section(cfg, f"callbacks.{name}"):
+                callbacks.append(instantiate(callback))
+    return callbacks
 
 
 def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | Path = os.devnull) -> pl.Trainer:
@@ -126,7 +123,9 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | P
         "The `srun` command is available",  # hydra/launcher=slurm uses it
     ):
         warnings.filterwarnings("ignore", message)
-    with said_of("trainer"):
+    with in_section(cfg, "trainer"):
+        at_least(1, "max_epochs", cfg.trainer.max_epochs)
+        on_gpus = true_or_false("sync_batchnorm", cfg.trainer.sync_batchnorm)
         # StopOnSignal saves a checkpoint and requeues the job; Lightning must not do so too.
         by_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
         slurm = [SLURMEnvironment(auto_requeue=False)] if by_slurm else []
@@ -142,7 +141,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | P
             use_distributed_sampler=False,
         )
     if trainer.strategy.root_device.type == "cpu":
-        if cfg.trainer.get("sync_batchnorm"):  # runs may predate this switch
+        if on_gpus:
             raise InputError("trainer.sync_batchnorm=true needs GPUs: PyTorch supports it on no other device.")
         keep_freed_memory()
     return trainer

@@ -20,7 +20,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             return load(Path(path), map_location)
         except InputError as error:
-            raise InputError(f"{error} If it is deleted, or with fresh=true, the run starts over.") from error
+            raise InputError(f"{error} If it is deleted, the run starts over.") from error
 
 
 def load(path: Path, map_location: Any = "cpu") -> dict[str, Any]:

@@ -41,6 +41,5 @@ class StopOnDivergence(Callback):
         epoch, start = trainer.current_epoch + 1, trainer.optimizers[0].param_groups[0]["initial_lr"]
         kept = f"the checkpoint of epoch {epoch - 1} is kept" if epoch > 1 else "there is no checkpoint yet"
         raise InputError(
-            f"The {what} in epoch {epoch} at lr {self.lr:g}; {kept}. "
-            f"A lower rate may help: optimizer.lr={start / 10:g}."
+            f"The {what} in epoch {epoch} at lr {self.lr:g}; {kept}. A lower rate may help: lr={start / 10:g}."
         )

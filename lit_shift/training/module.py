@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import LightningModule
@@ -17,6 +18,7 @@ from lit_shift.answers import answered
 from lit_shift.classifiers.classifier import full_precision, in_full_precision
 from lit_shift.data.loader import Batch
 from lit_shift.metrics import Accuracy
+from lit_shift.utils.errors import InputError, number, true_or_false
 
 
 class LitClassifier(LightningModule):
@@ -35,6 +37,7 @@ class LitClassifier(LightningModule):
     Attributes:
         skip_bad: leave test images out whose outputs are not finite.
         bad: their indices in the test set, collected by the test and by callbacks that measure.
+        arrays: results of the test that are no scalars, left by callbacks that measure, for figures and each other.
     """
 
     mean: Tensor
@@ -56,11 +59,12 @@ class LitClassifier(LightningModule):
         self.register_buffer("mean", mean[:, None, None])
         self.register_buffer("std", std[:, None, None])
         self.make_optimizer = optimizer
-        self.milestones = milestones
-        self.gamma = gamma
-        self.compiled = compile
+        self.milestones = _checked(milestones)
+        self.gamma = number("gamma", gamma, 0)
+        self.compiled = true_or_false("compile", compile)
         self.skip_bad = False
         self.bad: set[int] = set()
+        self.arrays: dict[str, np.ndarray] = {}
         self.train_forward = self.forward
         # No checks of values, so that a training on a GPU need not wait for it within an epoch.
         self.train_loss = MeanLoss()
@@ -114,6 +118,7 @@ class LitClassifier(LightningModule):
 
     def on_test_start(self) -> None:
         self.bad = set()
+        self.arrays = {}
 
     def on_test_epoch_start(self) -> None:
         self._start_evaluation()
@@ -170,6 +175,14 @@ class LitClassifier(LightningModule):
             for state, value in checkpoint[name].items():
                 # The saved state is the sum over processes, so only one of them may continue from it.
                 setattr(metric, state, value.to(metric.device) * self.trainer.is_global_zero)
+
+
+def _checked(milestones: Sequence[float]) -> Sequence[float]:
+    if isinstance(milestones, str) or not isinstance(milestones, Sequence):
+        raise InputError(f"milestones={milestones} must be a list of fractions of the training, as '[0.5,0.75]'.")
+    if any(number("milestones", milestone, 0) > 1 for milestone in milestones):
+        raise InputError(f"milestones={list(milestones)} must be fractions of the training, from 0 to 1.")
+    return milestones
 
 
 def milestone_epochs(fractions: Sequence[float], epochs: int) -> list[int]:

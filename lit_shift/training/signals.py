@@ -81,12 +81,16 @@ class StopOnSignal(_OnSignal):
     first batch, which torch.compile may take minutes for, there is nothing to save yet. After the training, a
     scheduler's signal abandons the measurement, which the same command then repeats. If the signal is SLURM's warning
     before the time limit, the job is requeued. A second signal exits immediately.
+
+    Args:
+        path: of the checkpoint.
+        command: subject of the sentence that says how to continue.
     """
 
-    def __init__(self, path: Path, fresh: bool) -> None:
+    def __init__(self, path: Path, command: str = "The same command") -> None:
         super().__init__()
         self.path = path
-        self.command = "The same command without fresh=true" if fresh else "The same command"
+        self.command = command
         self.testing = self.waiting = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

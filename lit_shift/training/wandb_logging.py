@@ -3,7 +3,7 @@
 import os
 import shlex
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +23,10 @@ from pytorch_lightning.loggers import WandbLogger
 from lit_shift.runs.config import group as group_of
 from lit_shift.runs.config import label
 from lit_shift.utils.console import say
+from lit_shift.utils.errors import one_of
 from lit_shift.utils.files import atomic_text, given
+
+MODES = ("online", "offline", "disabled", "run", "dryrun")  # the last two are older names of the first two
 
 
 def wandb_logger(
@@ -43,7 +46,7 @@ def wandb_logger(
         folder: the run's folder, where its W&B id is kept.
         config: shown as the run's configuration.
     """
-    if mode == "disabled":
+    if one_of(MODES, "mode", mode) == "disabled":
         return None
     import wandb
 
@@ -113,13 +116,15 @@ def log_histogram(trainer: Trainer, key: str, counts: np.ndarray, edges: np.ndar
         logger.experiment.log({key: wandb.Histogram(np_histogram=(counts, edges))})
 
 
-def log_media(trainer: Trainer, figures: Mapping[str, Figure], rows: Mapping[str, Mapping[str, Any]]) -> None:
-    """Log figures as ``figures/<name>`` and rows as one-row tables to W&B if it is in use."""
+def log_media(
+    trainer: Trainer, figures: Callable[[], Mapping[str, Figure]], rows: Callable[[], Mapping[str, Mapping[str, Any]]]
+) -> None:
+    """Log figures as ``figures/<name>`` and rows as one-row tables to W&B. They are made only if it is in use."""
     for logger in wandb_loggers(trainer):
         import wandb
 
-        media: dict[str, Any] = {f"figures/{name}": wandb.Image(_png(figure)) for name, figure in figures.items()}
-        media |= {name: wandb.Table(columns=list(row), data=[list(row.values())]) for name, row in rows.items()}
+        media: dict[str, Any] = {f"figures/{name}": wandb.Image(_png(figure)) for name, figure in figures().items()}
+        media |= {name: wandb.Table(columns=list(row), data=[list(row.values())]) for name, row in rows().items()}
         logger.experiment.log(media)
 
 

@@ -1,13 +1,13 @@
 """User errors, each explained in one sentence."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from difflib import get_close_matches
+from typing import TypeVar
 
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException, ValidationError
+Name = TypeVar("Name", bound=str)
 
 
 class InputError(ValueError):
@@ -61,15 +61,25 @@ def number(name: str, value: float, least: float = -math.inf) -> float:
     return value
 
 
+def one_of(choices: Collection[Name], name: str, value: Name) -> Name:
+    """Return ``value`` if it is one of the choices, else raise an InputError that lists them."""
+    if value not in choices:
+        raise unknown(name, value, choices)
+    return value
+
+
 @contextmanager
-def typed_as(schema: type, values: Mapping[str, object] | DictConfig) -> Iterator[None]:
-    """Re-raise OmegaConf's errors about values for the fields of a dataclass as an InputError."""
+def as_typed(names: Mapping[str, str]) -> Iterator[None]:
+    """Name options as the user types them in InputErrors from classes, which know them by the names of their arguments.
+
+    >>> with as_typed({"size": "data.size"}):
+    ...     at_least(1, "size", 0)
+    Traceback (most recent call last):
+    lit_shift.utils.errors.InputError: data.size=0 must be a whole number, 1 or more.
+    """
     try:
         yield
-    except ValidationError as error:
-        name = str(error.full_key)
-        (kind,) = (field.type for field in fields(schema) if field.name == name)
-        words = "true or false" if kind is bool else "a whole number" if kind in (int, int | None) else "a single value"
-        raise InputError(f"{name}={values[name]} must be {words}.") from error
-    except OmegaConfBaseException as error:
-        raise InputError(f"{error.full_key!s}: {str(error.msg).splitlines()[0]}.") from error
+    except InputError as error:
+        arguments = "|".join(map(re.escape, names)) or "(?!)"
+        named = rf"(?<![\w.])(?:{arguments})(?==)|(?<=Unknown )(?:{arguments})(?= ')"
+        raise InputError(re.sub(named, lambda found: names[found[0]], str(error))) from error

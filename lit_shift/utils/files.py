@@ -80,12 +80,20 @@ def atomic_text(path: Path, text: str) -> None:
     atomic_write(path, lambda file: file.write(text.encode()))
 
 
-def given(path: object) -> Path:
+def given(path: object, name: str = "path") -> Path:
     """Convert a path given by the user (command line, config or call), expanding ``~`` to the home folder.
 
+    Args:
+        path: as given. A number other than a whole one was typed as text that looks like it: ``1.50`` would be lost.
+        name: name of the option.
+
     Raises:
-        InputError: ``~user`` names a user who does not exist.
+        InputError: not a path, or ``~user`` names a user who does not exist.
     """
+    if isinstance(path, float | bool | list | dict):
+        raise InputError(f"{name}={path} is not a path: quote one that looks like a number, as '{name}=\"1.50\"'.")
+    if path == "":
+        raise InputError(f"{name}= names nothing: type {name}=PATH.")
     try:
         return Path(str(path)).expanduser()
     except RuntimeError as error:
@@ -94,28 +102,27 @@ def given(path: object) -> Path:
 
 def given_folder(path: object, key: str, holds: str) -> Path:
     """Return the folder given as the config's ``key``. If it is no folder, the InputError says what it must hold."""
-    folder = given(path)
+    folder = given(path, key)
     if not folder.is_dir():
         raise InputError(f"{key}={folder} is no folder: name one that holds {holds}.")
     return folder
 
 
-def split_folders(root: object) -> tuple[Path, Path]:
+def split_folders(root: Path) -> tuple[Path, Path]:
     """Return the ``train`` and ``test`` folders of a data set, or raise an InputError if one is missing."""
-    root = given(root)
     for split in ("train", "test"):
         if not (root / split).is_dir():
             raise InputError(
-                f"data.root={root} has no folder {split!r}: images are expected at {root}/train/<class>/ and "
+                f"root={root} has no folder {split!r}: images are expected at {root}/train/<class>/ and "
                 f"{root}/test/<class>/."
             )
     return root / "train", root / "test"
 
 
-def make_folder(folder: Path, switch: str) -> None:
-    """Create a folder and check that it is writable. The InputError names the config's ``switch``."""
+def make_folder(folder: Path, name: str) -> None:
+    """Create a folder and check that it is writable. The InputError names the option that chooses it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()  # unnamed, so that processes cannot collide
     except OSError as error:
-        raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {switch}=FOLDER.") from error
+        raise InputError(f"The folder {folder} cannot be written ({error.strerror}): say {name}=FOLDER.") from error

@@ -130,12 +130,12 @@ def test_arrays_of_every_test_image_in_order(data):
     offsets = torch.tensor([[d, d] for d in range(32)]).expand(7, -1, -1)
     probabilities = logits_at(module.eval(), data.test.pixels, offsets).double().softmax(2)
     correct = probabilities[torch.arange(7), :, data.test.labels]
-    np.testing.assert_allclose(measures.arrays["diagonal"], correct, rtol=1e-4)
-    assert measures.arrays["labels"].tolist() == data.test.labels.tolist()
+    np.testing.assert_allclose(module.arrays["diagonal"], correct, rtol=1e-4)
+    assert module.arrays["labels"].tolist() == data.test.labels.tolist()
     every = torch.tensor(list(product(range(32), repeat=2))).expand(7, -1, -1)
     logits = logits_at(module, data.test.pixels, every)
     expected = functional.variation(logits, data.test.labels, reduction="none")
-    np.testing.assert_allclose(measures.arrays["variation"], expected, rtol=1e-3)
+    np.testing.assert_allclose(module.arrays["variation"], expected, rtol=1e-3)
 
 
 def test_without_circular_boundaries_the_diagonal_is_measured_shift_by_shift(data):
@@ -144,7 +144,7 @@ def test_without_circular_boundaries_the_diagonal_is_measured_shift_by_shift(dat
     offsets = torch.tensor([[d, d] for d in range(32)]).expand(7, -1, -1)
     logits = logits_at(module.eval(), data.test.pixels, offsets)
     expected = functional.correct_probability(logits, data.test.labels)
-    np.testing.assert_allclose(measures.arrays["diagonal"], expected, rtol=1e-4)
+    np.testing.assert_allclose(module.arrays["diagonal"], expected, rtol=1e-4)
 
 
 def features_of(module, pixels):
@@ -181,23 +181,28 @@ def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
         maps = maps.unflatten(2, size).double().numpy()
         return torch.from_numpy(resample(resample(maps, 32, axis=2), 32, axis=3))
 
-    names = [key.removeprefix("equivariance/") for key in callback.arrays if key.startswith("equivariance/")]
+    names = [key.removeprefix("equivariance/") for key in module.arrays if key.startswith("equivariance/")]
     assert (names[0], names[-1]) == ("pixels", "softmax")
     for h, w in ((1, 0), (5, 6), (16, 16), (31, 2)):
         shifted, _ = features_of(module, images.roll((h, w), (2, 3)))
         for name in names:
             ours = at_resolution(unshifted[name], sizes[name]).roll((h, w), (2, 3))
             distance = functional.cosine_distance(ours, at_resolution(shifted[name], sizes[name])).mean()
-            assert callback.arrays[f"equivariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
+            assert module.arrays[f"equivariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
             distance = functional.cosine_distance(unshifted[name], shifted[name]).mean()
-            assert callback.arrays[f"invariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
+            assert module.arrays[f"invariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
     for name in names:
         for kind in ("equivariance", "invariance"):
-            mean = callback.arrays[f"{kind}/{name}"].mean()
+            mean = module.arrays[f"{kind}/{name}"].mean()
             assert run.callback_metrics[f"{kind}/{name}"].item() == pytest.approx(mean)
-        assert tuple(callback.arrays[f"resolution/{name}"]) == tuple(sizes[name])
+        assert tuple(module.arrays[f"resolution/{name}"]) == tuple(sizes[name])
         pairs = functional.cosine_distance(unshifted[name][:-1], unshifted[name][1:]).mean()
-        assert callback.arrays[f"between_images/{name}"] == pytest.approx(pairs.item(), abs=2e-6)
+        assert module.arrays[f"between_images/{name}"] == pytest.approx(pairs.item(), abs=2e-6)
+
+
+def test_an_unknown_upsampling_is_named_with_the_choices():
+    with pytest.raises(ValueError, match=r"lanczos.*fourier, bilinear, nearest"):
+        Equivariance(1, 5, 0, False, "lanczos")
 
 
 def test_networks_that_do_not_commute_with_shifts_have_no_equivariance_and_one_reading_less(data, capsys):
@@ -241,22 +246,23 @@ def test_readings_of_consistency_from_single_passes(data):
 def test_shown_images_at_every_shift(data, padding):
     module, callback = classifier(data, padding), ShownImages([6, 2], 8, 2, 0)
     trainer(callback).test(module, data, verbose=False)
-    shown = callback.arrays["shown"].tolist()
-    assert callback.arrays["chosen"].tolist() == shown[:2] == [6, 2]
-    assert np.array_equal(callback.arrays["pixels"], data.test.pixels[shown])
+    shown = module.arrays["shown"].tolist()
+    assert module.arrays["chosen"].tolist() == shown[:2] == [6, 2]
+    assert np.array_equal(module.arrays["pixels"], data.test.pixels[shown])
     every = torch.tensor(list(product(range(32), repeat=2))).expand(len(shown), -1, -1)
     expected = logits_at(module.eval(), data.test.pixels[shown], every).softmax(2).unflatten(1, (32, 32))
-    np.testing.assert_allclose(callback.arrays["probabilities"], expected, atol=1e-5)
+    np.testing.assert_allclose(module.arrays["probabilities"], expected, atol=1e-5)
 
 
 def test_the_least_stable_are_shown_where_none_is_chosen(data):
     measures, callback = ShiftMeasures(1, 4, 8, 0), ShownImages(None, 3, 2, 0)
-    trainer(measures, callback).test(classifier(data, "circular"), data, verbose=False)
-    variation = measures.arrays["variation"]
-    assert callback.arrays["chosen"].tolist() == sorted(range(7), key=lambda place: -variation[place])[:3]
+    module = classifier(data, "circular")
+    trainer(measures, callback).test(module, data, verbose=False)
+    variation, shown = module.arrays["variation"], set(module.arrays["shown"])
+    assert module.arrays["chosen"].tolist() == sorted(range(7), key=lambda place: -variation[place])[:3]
     again = ShownImages(None, 0, 2, 0)
-    trainer(again).test(classifier(data, "circular"), data, verbose=False)
-    assert set(again.arrays["shown"]) <= set(callback.arrays["shown"])  # the sample is that of every model
+    trainer(again).test(module, data, verbose=False)
+    assert set(module.arrays["shown"]) <= shown  # the sample is that of every model
 
 
 @pytest.mark.parametrize("moment", ["first batch", "layers", "readings", "images"])
@@ -280,14 +286,15 @@ def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
     callbacks += [Interrupt()] if moment == "first batch" else []
     before = signal.getsignal(signal.SIGINT)
     run = trainer(*callbacks, KeepMeasured())
-    run.test(classifier(data, "circular"), data, verbose=False)
+    module = classifier(data, "circular")
+    run.test(module, data, verbose=False)
     assert signal.getsignal(signal.SIGINT) == before
     logged = {key.split("/")[0] for key in run.callback_metrics}
     first = moment == "first batch"
     assert run.callback_metrics["test/images"] == (3 if first else 7)
     assert ("equivariance" in logged) == (moment not in ("first batch", "layers"))
     assert ("consistency" in logged) == (moment == "images")
-    assert "shown" not in parts["images"].arrays
+    assert "shown" not in module.arrays
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def test_a_sweep_has_as_many_runs_as_hydra_makes_of_it(run, tiny):
 def test_jobs_are_called_by_what_they_do_not_have_in_common(tmp_path):
     def called(*commands):
         for number, words in enumerate(commands):
-            Job.of(words, str(tmp_path / f"{number}.json")).note()
+            Job.of("train", words, str(tmp_path / f"{number}.json")).note()
         return [job.name for job in read_jobs(tmp_path)]
 
     assert called(["data=digits", "seed=0"]) == ["data=digits,seed=0"]
@@ -273,9 +273,9 @@ def test_processes_that_die_without_getting_further_are_counted(tmp_path):
         """The deaths that a process knows of, after one which that state is left of."""
         before = Job("job", record, time.time(), folder=str(run.folder), deaths=deaths)
         before.note(state=state)
-        return Job.of(["job"], record).deaths
+        return Job.of("train", ["job"], record).deaths
 
-    assert Job.of(["job"], record).deaths == 0
+    assert Job.of("train", ["job"], record).deaths == 0
     assert begin(RUNNING) == begin(STOPPED) == 1
     assert begin(RUNNING, deaths=2) == 3
     assert begin(FAILED, deaths=3) == begin(DONE) == 0  # of another command, into the same folder

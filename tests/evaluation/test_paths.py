@@ -16,7 +16,7 @@ from lit_shift.classifiers.class_names import read_names
 from lit_shift.classifiers.zoo import _file
 from lit_shift.data import CIFAR10, ImageFolder
 from lit_shift.data.sources import Photographs
-from lit_shift.evaluation.measure import out_folder, with_weights
+from lit_shift.evaluation.folder import out_folder, with_weights
 from lit_shift.protocols.video import Frames
 from lit_shift.results import __main__ as results
 from lit_shift.runs.run import Run

@@ -1,0 +1,125 @@
+"""Errors of a config are one sentence with the options as they are typed, before the data are read."""
+
+import re
+from functools import cache
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from lit_shift.runs.config import composed, in_section, names_in, settle
+from lit_shift.runs.run import Run
+from lit_shift.training.build import build_data, build_module, build_training, check_early
+from lit_shift.training.wandb_logging import wandb_logger
+from lit_shift.utils.command import parsed
+from lit_shift.utils.errors import InputError, as_typed, unknown
+
+WRONG = [
+    ("optimizer.lr=-1", "The config's 'optimizer' does not work: Invalid learning rate: -1 (ValueError)."),
+    ("optimizer.weight_decay=[1]", "The config's 'optimizer' does not work: "),
+    ("trainer.max_epochs=ten", "trainer.max_epochs=ten must be a whole number, 1 or more."),
+    ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5 must be a whole number, 1 or more."),
+    ("trainer.devices=two", "The config's 'trainer' does not work: "),
+    ("trainer.precision=31", "The config's 'trainer' does not work: Precision 31 is invalid."),
+    ("trainer.sync_batchnorm=on_gpu", "trainer.sync_batchnorm=on_gpu must be true or false."),
+    ("data.batch_size=0", "data.batch_size=0 must be a whole number, 1 or more."),
+    ("data.flip=flase", "data.flip=flase must be true or false."),
+    ("aug=maybe", "aug=maybe must be true or false."),
+    ("data.aug=maybe", "data.aug=maybe must be true or false."),
+    ("seed=-1", "seed=-1 must be a whole number, 0 or more."),
+    ("data.seed=-1", "data.seed=-1 must be a whole number, 0 or more."),
+    ("model.width=sixteen", "model.width=sixteen must be a whole number, 1 or more."),
+    ("model.fourier=perhaps", "model.fourier=perhaps must be true or false."),
+    ("schedule.milestones=half", "schedule.milestones=half must be a list of fractions of the training, as "),
+    ("schedule.milestones=[100,150]", "schedule.milestones=[100, 150] must be fractions of the training, from 0 to 1."),
+    ("schedule.gamma=x", "schedule.gamma=x must be a number, 0 or more."),
+    ("compile=flase", "compile=flase must be true or false."),
+    ("callbacks.equivariance.images=few", "callbacks.equivariance.images=few must be a whole number, 2 or more"),
+    ("callbacks.equivariance.upsampling=cubic", "Unknown callbacks.equivariance.upsampling 'cubic'. Choices: fourier"),
+    ("callbacks.shift_measures.every_n_epochs=0", "callbacks.shift_measures.every_n_epochs=0 must be a whole number"),
+    ("callbacks.shift_measures.seed=-3", "callbacks.shift_measures.seed=-3 must be a whole number, 0 or more."),
+    ("callbacks.shown_images.images=3", "callbacks.shown_images.images=3 must be a list of indices"),
+    ("padding=circle", "Unknown padding 'circle'. Did you mean 'circular'?"),
+    ("filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
+    ("pool.filter=tri55", "Unknown filter 'tri55'. Did you mean 'tri5'?"),
+    ("runs=1.50", "runs=1.5 is not a path: quote one that looks like a number, as 'runs=\"1.50\"'."),
+    ("fresh=perhaps", "fresh=perhaps must be true or false."),
+]
+
+
+@cache
+def base():
+    config = composed("train", ["data=digits", "pool=blur", "model.width=2", "trainer.accelerator=cpu"])
+    config.choices = {"data": "digits", "model": "vgg13", "pool": "blur"}  # which Hydra knows of a command alone
+    return config
+
+
+def settled(word):
+    (override,) = parsed([word])
+    config = base().copy()
+    OmegaConf.update(config, override.key_or_group, override.value(), merge=False)
+    return settle(config)
+
+
+def build(config, folder):
+    run = Run.locate(OmegaConf.merge(config, {"runs": config.runs if config.runs != "runs" else str(folder)}))
+    check_early(config)
+    build_training(config, run)
+    data = build_data(config)
+    build_module(config, data)
+
+
+@pytest.mark.parametrize(("word", "sentence"), WRONG, ids=[word for word, _ in WRONG])
+def test_a_wrong_value_is_one_sentence_with_its_key(word, sentence, tmp_path):
+    with pytest.raises(InputError) as error:
+        build(settled(word), tmp_path)
+    assert str(error.value).startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        *("optimizer.lr=1", "trainer.precision=32", "callbacks.equivariance.images=all", "schedule.milestones=[]"),
+        *("callbacks.equivariance=null", "runs=2024", "runs='1.50'"),
+    ],
+)
+def test_what_works_passes(word, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    build(settled(word), tmp_path)
+
+
+def test_a_run_of_a_typed_number_has_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Run.locate(settled("runs=2024")).folder.parent.name == "2024"
+
+
+def test_an_unknown_mode_of_wandb_lists_the_modes(tmp_path):
+    with pytest.raises(InputError, match=r"Unknown mode 'offlin'\. Did you mean 'offline'\?"):
+        wandb_logger("offlin", "project", None, "name", tmp_path, OmegaConf.create())
+
+
+CONFIG = OmegaConf.create({"size": 3, "part": {"size": 3, "color": "red", "files": "here"}})
+
+
+def told(error, names):
+    """The sentence of an error once its options are named."""
+    with pytest.raises(InputError) as found, as_typed(names):
+        raise error
+    return str(found.value)
+
+
+def test_options_go_by_the_names_that_are_typed():
+    names = names_in(CONFIG, "part")
+    assert names == {"size": "size", "color": "part.color", "files": "part.files"}
+    sentence = "color=blue: files=there would do, or size=2; other.color=1, recolor=2."
+    typed = "part.color=blue: part.files=there would do, or size=2; other.color=1, recolor=2."
+    assert told(InputError(sentence), names) == told(InputError(typed), names) == typed
+    assert told(unknown("color", "blue", ["red"]), names).startswith("Unknown part.color 'blue'.")
+    assert told(InputError(sentence), {}) == sentence
+
+
+def test_an_error_of_a_class_is_its_sections():
+    config = OmegaConf.create({"part": {"_target_": "fractions.Fraction", "numerator": "a third"}})
+    sentence = "The config's 'part' does not work: Invalid literal for Fraction: 'a third' (ValueError)."
+    with pytest.raises(InputError, match=re.escape(sentence)), in_section(config, "part"):
+        instantiate(config.part)
