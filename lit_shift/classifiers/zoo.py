@@ -86,7 +86,7 @@ def from_timm(name: str, weights: str, classes: Classes = None) -> Classifier:
     try:
         import timm
     except ImportError as error:
-        raise InputError(f"model=timm needs timm: {INSTALL_TIMM}.") from error
+        raise InputError(f"timm is not installed: {INSTALL_TIMM}.") from error
     _check_name("timm model", name, [*timm.list_models(), *timm.list_pretrained()])
     names = read_names(classes)
     if weights == "DEFAULT":

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import CompactHydraException, MissingConfigException, OverrideParseException
-from omegaconf import DictConfig
+from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from lit_shift.runs.config import CONF, composed
@@ -152,20 +152,17 @@ def _explain_key(key: str, config_name: str) -> str:
     groups = [folder.name for folder in CONF.iterdir() if folder.is_dir()]
     overrides = parsed(words)
     chosen = [word for override in overrides if override.key_or_group in groups for word in each(override)[:1]]
-    node: Any = composed(config_name, chosen, options.config_dir)
+    node: Any = OmegaConf.to_container(composed(config_name, chosen, options.config_dir))
     known, part = "", key
     for part in key.split("."):
-        if not isinstance(node, DictConfig) or part not in node:
+        if not isinstance(node, dict) or part not in node:
             break
-        known, node = f"{known}{part}.", node._get_node(part)
+        known, node = f"{known}{part}.", node[part]
     else:
         if any(override.is_add() and override.key_or_group == key for override in overrides):
             return f"{key} is in the config already: type {key}=VALUE, without the +."
         return f"Not all runs of this sweep have {key}: give what has it a command of its own."
-    names = [*_keys(node), *(groups if not known and config_name == "eval" else [])]  # a group may not be chosen yet
-    return str(unknown("config key", f"{known}{part}", sorted({f"{known}{name}" for name in names})))
-
-
-def _keys(node: object) -> list[str]:
-    keys = node if isinstance(node, DictConfig) else ()
-    return [str(key) for key in keys if key not in ("_target_", "_partial_", "hydra")]
+    names = set(node if isinstance(node, dict) else ()) - {"_target_", "_partial_", "hydra"}
+    if not known and config_name == "eval":
+        names |= set(groups)  # one that is not chosen yet
+    return str(unknown("config key", f"{known}{part}", sorted(f"{known}{name}" for name in names)))

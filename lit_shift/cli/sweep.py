@@ -98,7 +98,8 @@ def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
     for seed in values.get("seed", ()):
         at_least(0, "seed", seed)
     for name in values.get("filter", ()):
-        one_of((*FILTERS, None), "filter", name)
+        if name is not None:
+            one_of(FILTERS, "filter", name)
     if OmegaConf.select(config, "hydra.launcher.ray.init.address") == "local":
         _check_ray(config.hydra.launcher.ray.init, config.hydra.launcher.ray.remote)
 

@@ -10,6 +10,7 @@ from lit_shift.cli.explain import plain_errors
 from lit_shift.cli.outcomes import Outcomes
 from lit_shift.runs.config import CONF, settle
 from lit_shift.utils.console import say, show
+from lit_shift.utils.errors import true_or_false
 
 outcomes = Outcomes()
 
@@ -38,6 +39,8 @@ def evaluate(cfg: DictConfig, command: str) -> None:
     from lit_shift.results.remarks import remarks
     from lit_shift.training.signals import interrupted, leave_if_interrupted
 
+    for switch in ("figures", "skip_bad"):
+        true_or_false(switch, cfg[switch])
     cfg, out, protocols = with_weights(cfg), out_folder(cfg), along_paths.chosen_protocols(cfg)
     way = along_paths if protocols else all_shifts if cfg.tta is None else by_votes
     with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):

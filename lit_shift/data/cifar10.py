@@ -9,10 +9,6 @@ from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import given
 
-ALTERNATIVES = (
-    "or train on images of your own with data=imagefolder data.root=FOLDER, or on bundled digits with data=digits"
-)
-
 
 class CIFAR10(ImageDataModule):
     """50,000 training and 10,000 test images of 32x32, downloaded once into ``root``.
@@ -36,7 +32,7 @@ class CIFAR10(ImageDataModule):
         if put_there and not check_md5(str(archive), TorchvisionCIFAR10.tgz_md5):
             raise InputError(
                 f"{archive} is truncated or corrupt (its MD5 is not {TorchvisionCIFAR10.tgz_md5}): "
-                f"delete it and run again to download it anew, {ALTERNATIVES}."
+                "delete it and run again to download it anew."
             )
         try:
             TorchvisionCIFAR10(str(self.root), download=True)
@@ -47,7 +43,7 @@ class CIFAR10(ImageDataModule):
                 raise
             raise InputError(
                 f"CIFAR-10 is not in {self.root} and could not be downloaded ({error}): put "
-                f"{TorchvisionCIFAR10.filename} from {TorchvisionCIFAR10.url} into that folder, {ALTERNATIVES}."
+                f"{TorchvisionCIFAR10.filename} from {TorchvisionCIFAR10.url} into that folder."
             ) from error
 
     def read(self) -> Dataset:

@@ -19,7 +19,7 @@ from lit_shift.data.module import Dataset, ImageDataModule, to_images
 from lit_shift.utils import torch_files
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError, at_least
-from lit_shift.utils.files import given, split_folders
+from lit_shift.utils.files import given
 
 
 class ImageFolder(ImageDataModule):
@@ -45,7 +45,7 @@ class ImageFolder(ImageDataModule):
             InputError: ``train`` or ``test`` is missing, their classes differ, there are no images, some are
                 unreadable, or they have several sizes.
         """
-        folders = split_folders(self.root)
+        folders = _split_folders(self.root)
         train, test = (contents(folder) for folder in folders)
         classes = list(train.by_class)
         if differ := sorted(train.by_class.keys() ^ test.by_class.keys()):
@@ -115,3 +115,14 @@ class ImageFolder(ImageDataModule):
             raise InputError(f"The images of {self.root} have {len(sizes)} sizes ({some(shown)}): say size=32.")
         split = len(files[0])
         return [to_images(np.stack(pixels[part]), labels[part]) for part in (slice(split), slice(split, None))]
+
+
+def _split_folders(root: Path) -> tuple[Path, Path]:
+    """Return the folders ``train`` and ``test``, or raise an InputError if one is missing."""
+    for split in ("train", "test"):
+        if not (root / split).is_dir():
+            raise InputError(
+                f"root={root} has no folder {split!r}: images are expected at {root}/train/<class>/ and "
+                f"{root}/test/<class>/."
+            )
+    return root / "train", root / "test"

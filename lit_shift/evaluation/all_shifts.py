@@ -18,7 +18,7 @@ from lit_shift.training.checkpoint import load_weights
 from lit_shift.training.findings import found
 from lit_shift.training.signals import KeepMeasured
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import InputError, true_or_false
+from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import given
 
 
@@ -29,7 +29,7 @@ def measure(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     see_as_trained(cfg, data)
     module = build_module(cfg, data)
     load_weights(module, given(cfg.ckpt))
-    module.skip_bad = true_or_false("skip_bad", cfg.skip_bad)
+    module.skip_bad = cfg.skip_bad
     ready_folder(cfg, out)
     trainer.test(module, data, verbose=False)
     return trainer, found(trainer, cfg, Run.of(cfg.ckpt))

@@ -49,8 +49,9 @@ def measure(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
                 steps.append(len(protocol.positions(classifier.view)))
                 try_network(classifier, protocol)
                 protocol.meet([collections[name].name(place) for place in range(len(collections[name]))])
-        batch_sizes = [-(-settings.batch // number) for number in steps]  # images whose frames fill the network's batch
-        data = build_subset(cfg, list(collections.values()), classifier, images, seed, batch_sizes)
+    batch_sizes = [-(-settings.batch // number) for number in steps]  # images whose frames fill the network's batch
+    data = build_subset(cfg, list(collections.values()), classifier, images, seed, batch_sizes)
+    with as_typed(typed):
         data.unfit = [
             unusable(name, protocol, data, collections[name], classifier.view) for name, protocol in protocols.items()
         ]

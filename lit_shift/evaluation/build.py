@@ -17,7 +17,7 @@ from lit_shift.runs.config import in_section, names_in
 from lit_shift.training.build import build_data, build_net
 from lit_shift.training.checkpoint import load_weights
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import InputError, as_typed, at_least, check_places, one_of, places, true_or_false
+from lit_shift.utils.errors import InputError, as_typed, at_least, check_places, one_of, places
 from lit_shift.utils.files import given
 
 CORRECT_CLASSES = ("label", "top1")
@@ -52,7 +52,7 @@ def build_subset(
                 relabel(collection, classifier, cfg.classes)
     shown = places(cfg.images)
     check_places(shown, max(map(len, collections)))
-    return Collections(collections, images, seed, shown, batch_sizes, true_or_false("skip_bad", cfg.skip_bad))
+    return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad)
 
 
 def build_classifier(cfg: DictConfig) -> Classifier:

@@ -24,15 +24,20 @@ from lit_shift.training.memory import keep_freed_memory
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
 from lit_shift.training.signals import StopOnSignal
-from lit_shift.utils.errors import InputError, as_typed, at_least, true_or_false
+from lit_shift.utils.errors import InputError, as_typed, at_least, number, true_or_false
+
+OTHER_DATA = "Or take the bundled digits, data=digits, or images of your own, data=imagefolder data.root=FOLDER."
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
     """Instantiate, download and read the data set of ``cfg.data``."""
     with in_section(cfg, "data"):
         data: ImageDataModule = instantiate(cfg.data)
-    with as_typed(names_in(cfg, "data")):
+    try:
         data.prepare_data()
+    except InputError as error:
+        raise InputError(f"{error} {OTHER_DATA}") from error
+    with as_typed(names_in(cfg, "data")):
         data.setup()
     return data
 
@@ -67,9 +72,12 @@ def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
 
 def check_early(cfg: DictConfig) -> None:
     """Raise the InputErrors of a training's network and optimizer before its data are read, which may take long."""
-    pl.seed_everything(at_least(0, "seed", cfg.seed), verbose=False)
+    if at_least(0, "seed", cfg.seed) >= 2**32:  # NumPy's limit
+        raise InputError(f"seed={cfg.seed} must be below 2^32.")
     net = build_net(cfg, num_classes=2)
     with in_section(cfg, "optimizer"):
+        if "lr" in cfg.optimizer:
+            number("lr", cfg.optimizer.lr, 0)
         instantiate(cfg.optimizer)(net.parameters())
 
 

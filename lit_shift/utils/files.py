@@ -108,17 +108,6 @@ def given_folder(path: object, key: str, holds: str) -> Path:
     return folder
 
 
-def split_folders(root: Path) -> tuple[Path, Path]:
-    """Return the ``train`` and ``test`` folders of a data set, or raise an InputError if one is missing."""
-    for split in ("train", "test"):
-        if not (root / split).is_dir():
-            raise InputError(
-                f"root={root} has no folder {split!r}: images are expected at {root}/train/<class>/ and "
-                f"{root}/test/<class>/."
-            )
-    return root / "train", root / "test"
-
-
 def make_folder(folder: Path, name: str) -> None:
     """Create a folder and check that it is writable. The InputError names the option that chooses it."""
     try:

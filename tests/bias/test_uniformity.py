@@ -400,7 +400,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path, capsys):
     assert "'boxes=' is not of the form" in mistake(capsys, "boxes=")
     assert "Unknown switch 'box'. Did you mean 'boxes'? Choices: boxes, out, bins" in mistake(capsys, f"box={path}")
     assert "--bins=3: a switch has no dash, type bins=3" in mistake(capsys, f"boxes={path}", "--bins=3")
-    assert "bins=many must be a whole number." in mistake(capsys, f"boxes={path}", "bins=many")
+    assert "bins=many must be a whole number, 2 or more." in mistake(capsys, f"boxes={path}", "bins=many")
     assert "bins=1 must be a whole number, 2 or more." in mistake(capsys, f"boxes={path}", "bins=1")
     assert "bins=26 must be 25 or less." in mistake(capsys, f"boxes={path}", "bins=26")
     assert "skip_bad=maybe must be true or false." in mistake(capsys, f"boxes={path}", "skip_bad=maybe")

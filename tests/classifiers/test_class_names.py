@@ -60,9 +60,9 @@ def test_folders_are_matched_by_name_else_by_number(folders, classes, expected):
 )
 def test_by_order_only_where_that_is_asked_for(folders, classes, expected):
     assert match_classes(folders, classes, "by_order") == expected
-    with pytest.raises(InputError, match="classes=by_order") as error:
+    with pytest.raises(InputError, match="way=by_order") as error:
         match_classes(folders, classes)
-    assert "model.classes=FILE" in str(error.value)
+    assert "names=FILE" in str(error.value)
 
 
 def test_other_classes_are_refused_with_both_lists():
@@ -74,9 +74,7 @@ def test_other_classes_are_refused_with_both_lists():
 
 
 def test_an_unknown_way():
-    with pytest.raises(
-        InputError, match=r"Unknown classes 'by_ordr'. Did you mean 'by_order'\? Choices: by_name, by_o"
-    ):
+    with pytest.raises(InputError, match=r"Unknown way 'by_ordr'. Did you mean 'by_order'\? Choices: by_name, by_o"):
         match_classes(["a"], ["a"], "by_ordr")
 
 
@@ -95,7 +93,7 @@ def test_an_unknown_way():
     ],
 )
 def test_what_cannot_be_matched_says_what_to_do(folders, classes, sentence):
-    with pytest.raises(InputError, match=r"model\.classes=FILE") as error:
+    with pytest.raises(InputError, match=r"names=FILE") as error:
         match_classes(folders, classes)
     assert sentence in str(error.value)
 

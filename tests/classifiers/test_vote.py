@@ -144,11 +144,11 @@ def test_draws_are_fixed_by_the_seed_and_new_for_each_frame_and_copy(by, rng):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"k": 0}, "tta=0 must be a whole number, 1 or more"),
-        ({"k": 2.0}, "tta=2.0 must be a whole number"),
-        ({"by": "shfit"}, r"Unknown tta_by 'shfit'. Did you mean 'shift'\? Choices: shift, crop"),
-        ({"seed": -1}, "tta_seed=-1 must be a whole number, 0 or more"),
-        ({"vote": "median"}, r"Unknown tta_vote 'median'\..* Choices: mean, majority"),
+        ({"k": 0}, "k=0 must be a whole number, 1 or more"),
+        ({"k": 2.0}, "k=2.0 must be a whole number"),
+        ({"by": "shfit"}, r"Unknown by 'shfit'. Did you mean 'shift'\? Choices: shift, crop"),
+        ({"seed": -1}, "seed=-1 must be a whole number, 0 or more"),
+        ({"vote": "median"}, r"Unknown vote 'median'\..* Choices: mean, majority"),
     ],
 )
 def test_options_that_cannot_be(options, message):

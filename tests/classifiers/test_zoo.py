@@ -144,7 +144,7 @@ def test_without_a_network_the_sentence_says_where_the_weights_are(hub):
     said = sentence(from_torchvision, "squeezenet1_1", "DEFAULT")
     assert "https://download.pytorch.org/models/squeezenet1_1-b8a52dc0.pth" in said
     assert "no network" in said
-    assert "model.weights=FILE" in said
+    assert "weights=FILE" in said
 
 
 def test_unknown_names_and_weights_name_the_nearest(tmp_path):
@@ -182,7 +182,7 @@ def test_without_timm(tmp_path, monkeypatch):
     for module in ("timm", "safetensors.torch"):
         monkeypatch.setitem(sys.modules, module, None)
     install = """install it with 'uv sync --extra timm' or "pip install 'lit-shift[timm]'"."""
-    assert sentence(from_timm, "resnet18", "random") == f"model=timm needs timm: {install}"
+    assert sentence(from_timm, "resnet18", "random") == f"timm is not installed: {install}"
     assert install in sentence(from_torchvision, "resnet18", str(tmp_path / "a.safetensors"))
 
 
@@ -299,10 +299,10 @@ def test_a_classifier_of_ones_own_is_used_as_it_is(module, tmp_path):
         ("mine_of_the_zoo:maps", {}, "returns a tensor (1, 4, 6, 6) for an image, not logits"),
         ("mine_of_the_zoo:pair", {}, "cannot take an image of 8x8 pixels (ValueError: LSTM"),
         ("mine_of_the_zoo:net", {"size": 2}, "cannot take an image of 2x2 pixels (RuntimeError: "),
-        ("mine_of_the_zoo:net", {"size": 0}, "model.size=0 must be a whole number, 1 or more"),
-        ("mine_of_the_zoo:net", {"resize": "all"}, "model.resize=all must be"),
-        ("mine_of_the_zoo:net", {"mean": 0.5}, "model.mean=0.5 must be three numbers"),
-        ("mine_of_the_zoo:net", {"std": [1, 1]}, "model.std=[1, 1] must be three numbers"),
+        ("mine_of_the_zoo:net", {"size": 0}, "size=0 must be a whole number, 1 or more"),
+        ("mine_of_the_zoo:net", {"resize": "all"}, "resize=all must be"),
+        ("mine_of_the_zoo:net", {"mean": 0.5}, "mean=0.5 must be three numbers"),
+        ("mine_of_the_zoo:net", {"std": [1, 1]}, "std=[1, 1] must be three numbers"),
         ("mine_of_the_zoo:net", {"interpolation": "cubic"}, "Did you mean 'bicubic'?"),
         ("mine_of_the_zoo:net", {"classes": ["a"]}, "has 1 names, but the network has 2 outputs"),
         ("mine_of_the_zoo:net", {"weights": "no.pth"}, "There is no file no.pth"),

@@ -69,9 +69,7 @@ def test_what_is_hidden_or_empty_or_no_image_does_not_count(tmp_path):
 
 
 def test_no_folder_and_no_image(tmp_path):
-    with pytest.raises(
-        InputError, match=r"data.root=\S*/none is no folder: name one that holds images, or a folder of"
-    ):
+    with pytest.raises(InputError, match=r"root=\S*/none is no folder: name one that holds images, or a folder of"):
         Photographs.found_in(tmp_path / "none")
     (tmp_path / "train" / "a").mkdir(parents=True)
     save(tmp_path / "train" / "a" / "0.png")  # which are not to be tested on
@@ -94,7 +92,7 @@ def test_a_size_makes_squares_of_all(tmp_path):
 @pytest.mark.parametrize("size", [0, -3, 1.5, "large"])
 def test_a_size_that_is_none(tmp_path, size):
     save(tmp_path / "0.png")
-    with pytest.raises(InputError, match=f"data.size={size} must be a whole number, 1 or more"):
+    with pytest.raises(InputError, match=f"size={size} must be a whole number, 1 or more"):
         Photographs.found_in(tmp_path, size)
 
 

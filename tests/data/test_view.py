@@ -79,6 +79,6 @@ def test_a_size_that_is_right_is_left_alone(rng):
 
 @pytest.mark.parametrize(("height", "width"), [(11, 13), (10, 14)])
 def test_an_image_smaller_than_the_input_is_refused(height, width):
-    message = rf"An image of 10x13 pixels is smaller than the network's input of {height}x{width}: enlarge it with"
+    message = rf"An image of 10x13 pixels is smaller than the network's input of {height}x{width}: enlarge"
     with pytest.raises(InputError, match=message):
         whole(torch.zeros(1, 3, 10, 13), View(height, width))

@@ -625,7 +625,7 @@ def photographs(tmp_path):
 def test_an_image_that_cannot_be_used_is_counted_and_crops_default_takes_photographs(run, photographs, tmp_path):
     said = measured(run, *BY_PARITY, f"data.root={photographs}", "protocol=[crop,whole]").err.replace("\n", " ")
     assert "whole leaves out 1 of 4 images; " in said
-    assert "even/c.png: An image of 50x20 pixels is smaller than the network's input of 24x24: enlarge it with" in said
+    assert "even/c.png: An image of 50x20 pixels is smaller than the network's input of 24x24: enlarge" in said
     found = metrics(tmp_path)
     for name in ("crop", "whole"):
         assert [found[f"{name}/{key}"] for key in ("n", "skipped", "complete")] == [3, 1, 1]
@@ -724,9 +724,9 @@ def mistake(run, *arguments):
         ("protocol.size=3", "protocol.size is an option of a protocol: say which, as protocol=embed."),
         (
             "protocol=embed protocol.path=up",
-            "Unknown path 'up'. Choices: vertical, horizontal, diagonal, grid, random.",
+            "Unknown protocol.path 'up'. Choices: vertical, horizontal, diagonal, grid, random.",
         ),
-        ("protocol=embed protocol.fill=blak", "Unknown fill 'blak'. Did you mean 'black'?"),
+        ("protocol=embed protocol.fill=blak", "Unknown protocol.fill 'blak'. Did you mean 'black'?"),
         ("protocol=embed protocol.canvas=40 protocol.top=1", "VGG13 halves the image five times"),
         ("protocol=crop protocol.window=40 protocol.top=1", "windows of 40x40"),
         ("protocol=crop protocol.boxes=nowhere.csv", "crop: There is no file or folder 'nowhere.csv'."),
@@ -737,7 +737,7 @@ def mistake(run, *arguments):
         ("protocol=whole protocol.tolerance=abc", "protocol.tolerance=abc must be a number, 0 or more."),
         ("protocol=whole protocol.seed=-1", "protocol.seed=-1 must be a whole number, 0 or more."),
         ("protocol=whole protocol.tolerance=-1", "protocol.tolerance=-1 must be a number, 0 or more."),
-        ("protocol=whole protocol.threshold=1", "protocol.threshold=1 must be at least 0 and below 1."),
+        ("protocol=whole protocol.threshold=1", "protocol.threshold=1 must be below 1."),
         ("protocol=whole class_of=mine", "Unknown class_of 'mine'. Choices: label, top1."),
         ("protocol=frames", "protocol.folder must be given"),
         ("protocol=frames protocol.folder=nowhere", "protocol.folder=nowhere is no folder"),
@@ -745,9 +745,11 @@ def mistake(run, *arguments):
         ("protocol=whole data=imagefolder data.root=nowhere", "data.root=nowhere is no folder"),
         ("protocol=whole protocol.layers=maybe", "protocol.layers=maybe must be true or false."),
         ("protocol=whole skip_bad=perhaps", "skip_bad=perhaps must be true or false."),
+        ("protocol=whole figures=perhaps", "figures=perhaps must be true or false."),
+        ("skip_bad=perhaps", "skip_bad=perhaps must be true or false."),
         ("protocol=whole protocol.canvas=3", "Unknown config key 'protocol.canvas'"),
         ("protocol=embed protocol.canvas=320000 protocol.top=1", "There is not enough memory: fewer frames"),
-        ("tta=two", "tta=two must be a whole number."),
+        ("tta=two", "tta=two must be a whole number, 1 or more."),
         ("tta=2 tta_seed=-1", "tta_seed=-1 must be a whole number, 0 or more."),
         ("tta=2 data.eval_batch_size=0", "data.eval_batch_size=0 must be a whole number, 1 or more."),
         ("tta=2 protocol.size=3", "protocol.size is an option of a protocol: say which, as protocol=embed."),

@@ -21,7 +21,7 @@ from lit_shift.protocols.video import Frames
 from lit_shift.results import __main__ as results
 from lit_shift.runs.run import Run
 from lit_shift.utils.errors import InputError
-from lit_shift.utils.files import given, given_folder, split_folders
+from lit_shift.utils.files import given, given_folder
 from tests.conftest import ROOT, save_images
 
 DATA = {"batch_size": 1, "eval_batch_size": 1, "aug": False, "flip": False, "padding": "circular"}
@@ -61,7 +61,6 @@ def test_every_path_is_given_alike(home):
     assert CIFAR10("~/cifar", **DATA).root == home / "cifar"
     assert Photographs.found_in("~/images").files[0].is_relative_to(home)
     assert Frames("~/images/train/above", skip_bad=False).files[0].is_relative_to(home)
-    assert split_folders("~/images") == (home / "images" / "train", home / "images" / "test")
     assert given_folder("~/images", "data.root", "images") == home / "images"
     assert read_names("~/names.txt") == ["a", "b"]
     assert _file("~/weights.pth", "net", []) == home / "weights.pth"

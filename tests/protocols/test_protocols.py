@@ -326,13 +326,13 @@ class TestCrop:
         [
             (
                 {"window": 17},
-                "0 windows of 17x17 .*, but 1 are asked for: protocol.windows=1 with a .* from 1 to 16 would",
+                "0 windows of 17x17 .*, but 1 are asked for: windows=1 with a .* from 1 to 16 would",
             ),
             (
                 {"box": (0, 0, 1, 1)},
-                "0 windows of 12x12 .*, but 1 are asked for: .* protocol.window from 16 to 16 would do",
+                "0 windows of 12x12 .*, but 1 are asked for: .* window from 16 to 16 would do",
             ),
-            ({"box": (0, 0.2, 1, 0.5)}, "0 windows of 12x12 .*: .*=1 with a protocol.window from 16 to 16 would do"),
+            ({"box": (0, 0.2, 1, 0.5)}, "0 windows of 12x12 .*: .*=1 with a window from 16 to 16 would do"),
             (
                 {"windows": 6},
                 "5 windows of 12x12 along an axis hold the box, but 6 are asked for: .*windows=5 would do",
@@ -455,7 +455,7 @@ class TestOwnBoxes:
         protocol = crop(boxes=annotate(tmp_path / "a.csv", [("0.png", "a", 16, 16, 1, 1, 11, 11)]))
         protocol.meet(["0.png", "1.png"])
         flaw = protocol.flaw((16, 16), 0, View(12, 12, 16))
-        assert "2 windows of 12x12 along an axis hold the box, but 5 are asked for: protocol.windows=2 would do" in flaw
+        assert "2 windows of 12x12 along an axis hold the box, but 5 are asked for: windows=2 would do" in flaw
         assert protocol.flaw((16, 16), 1, View(12, 12, 16)) is None
 
     def test_boxes_that_cannot_be_are_skipped_only_where_that_is_asked_for(self, tmp_path, capsys):
@@ -568,8 +568,8 @@ class TestFrames:
         assert flaw.startswith(
             f"{folder / 'c.jpg'}: An image of 12x12 pixels is smaller than the network's input of 13x12"
         )
-        assert "protocol.resize=squash takes any size" in flaw
-        with pytest.raises(InputError, match=r"Unknown protocol.resize 'squish'. Did you mean 'squash'\?"):
+        assert "resize=squash takes any size" in flaw
+        with pytest.raises(InputError, match=r"Unknown resize 'squish'. Did you mean 'squash'\?"):
             Frames(str(folder), False, "squish")
 
     def test_a_frame_that_cannot_be_read_is_known_before(self, video):
@@ -609,9 +609,7 @@ class TestFrames:
             assert torch.equal(frame[None], whole(expected, View(12, 10)))
 
     def test_no_folder_and_too_few_frames(self, tmp_path):
-        with pytest.raises(
-            InputError, match=r"protocol.folder=\S*none is no folder: name one that holds the frames of"
-        ):
+        with pytest.raises(InputError, match=r"folder=\S*none is no folder: name one that holds the frames of"):
             Frames(str(tmp_path / "none"), skip_bad=False)
         Image.new("RGB", (4, 4)).save(tmp_path / "only.png")
         with pytest.raises(InputError, match="holds 1 images that can be read; a video has two or more"):
@@ -653,22 +651,22 @@ def test_there_is_a_position_for_each_frame(name, rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (partial(embed, 0), "protocol.size=0 must be a whole number, 1 or more"),
-        (partial(embed, 2.5), "protocol.size=2.5 must be a whole number"),
-        (partial(embed, canvas=-1), "protocol.canvas=-1 must be a whole number"),
+        (partial(embed, 0), "size=0 must be a whole number, 1 or more"),
+        (partial(embed, 2.5), "size=2.5 must be a whole number"),
+        (partial(embed, canvas=-1), "canvas=-1 must be a whole number"),
         (partial(embed, path="up"), "Unknown path 'up'"),
         (partial(embed, fill="white"), "Unknown fill 'white'"),
-        (partial(embed, draws=0), "protocol.draws=0 must be a whole number"),
-        (partial(scale, 0), "protocol.smallest=0 must be a whole number"),
-        (partial(scale, None, "all"), "protocol.largest=all must be a whole number"),
-        (partial(scale, canvas=0), "protocol.canvas=0 must be a whole number"),
-        (partial(placement, 1), "protocol.sizes=1 must be a whole number, 2 or more"),
-        (partial(crop, 0), "protocol.window=0 must be a whole number"),
-        (partial(crop, None, 0), "protocol.windows=0 must be a whole number"),
+        (partial(embed, draws=0), "draws=0 must be a whole number"),
+        (partial(scale, 0), "smallest=0 must be a whole number"),
+        (partial(scale, None, "all"), "largest=all must be a whole number"),
+        (partial(scale, canvas=0), "canvas=0 must be a whole number"),
+        (partial(placement, 1), "sizes=1 must be a whole number, 2 or more"),
+        (partial(crop, 0), "window=0 must be a whole number"),
+        (partial(crop, None, 0), "windows=0 must be a whole number"),
         *(
             (
                 partial(crop, box=box),
-                r"protocol.box=.* must be left, top, right, bottom in fractions of the image, such as",
+                r"box=.* must be left, top, right, bottom in fractions of the image, such as",
             )
             for box in [
                 (),
@@ -681,10 +679,10 @@ def test_there_is_a_position_for_each_frame(name, rng):
                 (0, 0, 1, torch.nan),
             ]
         ),
-        (partial(subpixel, 0), "protocol.fraction=0 must be above 0"),
-        (partial(subpixel, -0.25), "protocol.fraction=-0.25 must be above 0"),
-        (partial(subpixel, torch.nan), "protocol.fraction=nan must be above 0"),
-        (partial(subpixel, steps=0), "protocol.steps=0 must be a whole number"),
+        (partial(subpixel, 0), "fraction=0 must be above 0"),
+        (partial(subpixel, -0.25), "fraction=-0.25 must be above 0"),
+        (partial(subpixel, torch.nan), "fraction=nan must be above 0"),
+        (partial(subpixel, steps=0), "steps=0 must be a whole number"),
     ],
 )
 def test_options_that_cannot_be(make, message):
@@ -706,9 +704,7 @@ def test_an_image_that_does_not_fit_on_its_canvas(protocol, view, size, images):
     """Which is known before there is one; with what it names it is none."""
     with pytest.raises(InputError, match=f"An image of {size}, but an image of .* would do") as error:
         protocol.positions(view)
-    most, canvas = re.search(
-        r"an image of (\d+) pixels or fewer, or protocol.canvas=(\d+) would", str(error.value)
-    ).groups()
+    most, canvas = re.search(r"an image of (\d+) pixels or fewer, or canvas=(\d+) would", str(error.value)).groups()
     canvas_of = protocol.canvas
     assert canvas_of.image_size(int(most), view)
     with pytest.raises(InputError):
@@ -718,9 +714,9 @@ def test_an_image_that_does_not_fit_on_its_canvas(protocol, view, size, images):
 
 @pytest.mark.parametrize("make", [scale, partial(placement, 3)])
 def test_the_smallest_is_not_above_the_largest(make):
-    with pytest.raises(InputError, match=r"protocol.smallest=9 must not be above protocol.largest=8\."):
+    with pytest.raises(InputError, match=r"smallest=9 must not be above largest=8\."):
         make(9, 8).positions(View(12, 12))
-    with pytest.raises(InputError, match=r"protocol.smallest=13 must not be above protocol.largest=12\."):
+    with pytest.raises(InputError, match=r"smallest=13 must not be above largest=12\."):
         make(13).positions(View(12, 12))
 
 

@@ -99,5 +99,5 @@ def test_what_changes_is_said_in_words():
 def test_an_unknown_path_or_no_draw_is_refused():
     with pytest.raises(InputError, match=r"Unknown path 'vertica'. Did you mean 'vertical'\? Choices: vertical, hor"):
         Track("vertica", 1, 0)
-    with pytest.raises(InputError, match=r"protocol.draws=0 must be a whole number, 1 or more\."):
+    with pytest.raises(InputError, match=r"draws=0 must be a whole number, 1 or more\."):
         Track("random", 0, 0)

@@ -15,7 +15,9 @@ from lit_shift.utils.command import parsed
 from lit_shift.utils.errors import InputError, as_typed, unknown
 
 WRONG = [
-    ("optimizer.lr=-1", "The config's 'optimizer' does not work: Invalid learning rate: -1 (ValueError)."),
+    ("optimizer.lr=fast", "optimizer.lr=fast must be a number, 0 or more."),
+    ("optimizer.lr=nan", "optimizer.lr=nan must be a number, 0 or more."),
+    ("optimizer.momentum=-1", "The config's 'optimizer' does not work: Invalid momentum value: -1 (ValueError)."),
     ("optimizer.weight_decay=[1]", "The config's 'optimizer' does not work: "),
     ("trainer.max_epochs=ten", "trainer.max_epochs=ten must be a whole number, 1 or more."),
     ("trainer.max_epochs=2.5", "trainer.max_epochs=2.5 must be a whole number, 1 or more."),
