@@ -13,7 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lit_shift import functional
+from lit_shift import feature_distance, functional
 from lit_shift.intervals import of_mean
 from lit_shift.measures import Measure
 from lit_shift.upsampling import Upsampling
@@ -139,7 +139,7 @@ class Distances(NamedTuple):
 class FeatureDistance(Metric):
     """Mean over images of a layer's distances from equivariance and from invariance.
 
-    These are :func:`lit_shift.functional.equivariance_distance` and :func:`lit_shift.functional.invariance_distance`.
+    These are the two of :mod:`lit_shift.feature_distance`.
 
     ``update(phases)`` takes what :func:`lit_shift.orbit.layer_phases` yields; ``compute`` returns :class:`Distances`.
     The distance between different images is taken between each image and the previous one in its process, so images
@@ -170,15 +170,15 @@ class FeatureDistance(Metric):
     def update(self, phases: Tensor) -> None:
         if not len(phases):
             return
-        by_offset = functional.equivariance_distance(phases, self.upsampling).sum(0)
+        by_offset = feature_distance.equivariance_distance(phases, self.upsampling).sum(0)
         height, width = self.equivariance.shape
         self.equivariance += by_offset.repeat(height // len(by_offset), width // len(by_offset))
-        self.invariance += functional.invariance_distance(phases).sum(0)
+        self.invariance += feature_distance.invariance_distance(phases).sum(0)
         self.images += len(phases)
         maps = phases[:, 0, 0]
         if self.before is not None:
             maps = torch.cat([self.before, maps])
-        self.between += functional.cosine_distance(maps[:-1], maps[1:]).sum()
+        self.between += feature_distance.cosine_distance(maps[:-1], maps[1:]).sum()
         self.pairs += len(maps) - 1
         self.before = maps[-1:].clone()
 

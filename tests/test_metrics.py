@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from lit_shift import functional
+from lit_shift import feature_distance, functional
 from lit_shift.intervals import of_mean
 from lit_shift.metrics import (
     MAD,
@@ -92,11 +92,11 @@ def test_feature_distance_is_a_mean_over_images_at_every_shift(phases, batch):
     for part in phases.split(batch):
         metric.update(part)
     by_shift, from_unshifted, between, images = metric.compute()
-    expected = functional.equivariance_distance(phases).mean(0)
+    expected = feature_distance.equivariance_distance(phases).mean(0)
     for h, w in product(range(8), range(12)):
         assert by_shift[h, w] == pytest.approx(expected[h % 4, w % 4].item())
-    torch.testing.assert_close(from_unshifted, functional.invariance_distance(phases).mean(0))
-    pairs = [functional.cosine_distance(phases[i : i + 1, 0, 0], phases[i + 1 : i + 2, 0, 0]) for i in range(6)]
+    torch.testing.assert_close(from_unshifted, feature_distance.invariance_distance(phases).mean(0))
+    pairs = [feature_distance.cosine_distance(phases[i : i + 1, 0, 0], phases[i + 1 : i + 2, 0, 0]) for i in range(6)]
     assert between == pytest.approx(torch.cat(pairs).mean().item())
     assert images == 7
     metric.reset()

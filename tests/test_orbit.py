@@ -7,7 +7,7 @@ from scipy.signal import resample
 from torch import nn
 
 from lit_shift.classifiers.classifier import full_precision
-from lit_shift.functional import cosine_distance, equivariance_distance, invariance_distance
+from lit_shift.feature_distance import cosine_distance, equivariance_distance, invariance_distance
 from lit_shift.models.vgg import VGG13
 from lit_shift.orbit import (
     has_exact_orbit,

@@ -13,20 +13,9 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a room, or a module beside the rooms, imports from those before it only.
 ROOMS = [
     *("utils", "published", "boxes", "measures", "filters", "padding", "shifts", "upsampling", "intervals"),
-    *("functional", "answers", "kernels", "pools", "consistency_variants", "metrics", "models", "data", "figures"),
-    *(
-        "protocols",
-        "orbit",
-        "classifiers",
-        "runs",
-        "training",
-        "callbacks",
-        "results",
-        "cli",
-        "evaluation",
-        "bias",
-        "commands",
-    ),
+    *("feature_distance", "functional", "answers", "kernels", "pools", "consistency_variants", "metrics", "models"),
+    *("data", "figures", "protocols", "orbit", "classifiers", "runs", "training", "callbacks", "results"),
+    *("cli", "evaluation", "bias", "commands"),
 ]
 PACKAGE = ROOT / "lit_shift"
 MOST_MODULES = 13

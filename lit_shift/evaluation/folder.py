@@ -34,16 +34,16 @@ def with_weights(cfg: DictConfig) -> DictConfig:
 
     Where ``ckpt`` names the folder of a run, it becomes the path of the run's checkpoint.
     """
-    if cfg.ckpt:
+    if cfg.ckpt is not None:
         cfg.ckpt = str(checkpoint_at(cfg.ckpt))
-    file = given(cfg.ckpt or cfg.model.weights)
+    file = given(cfg.model.weights if cfg.ckpt is None else cfg.ckpt)
     cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
     return cfg
 
 
 def out_folder(cfg: DictConfig) -> Path:
     """Folder for a measurement: ``out=``, else in the run's, else ``evals/<data>-<name>-<hash of model and data>``."""
-    if cfg.out:
+    if cfg.out not in (None, ""):
         return given(cfg.out, "out")
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
     return folder.with_name(f"{folder.name}{vote(cfg)}")

@@ -404,7 +404,7 @@ def test_mistakes_are_said_in_a_sentence(tmp_path, capsys):
     assert "bins=1 must be a whole number, 2 or more." in mistake(capsys, f"boxes={path}", "bins=1")
     assert "bins=26 must be 25 or less." in mistake(capsys, f"boxes={path}", "bins=26")
     assert "skip_bad=maybe must be true or false." in mistake(capsys, f"boxes={path}", "skip_bad=maybe")
-    assert "boxes: Interpolation key 'nothing' not found" in mistake(capsys, "boxes=${nothing}")
+    assert "There is no file or folder '${nothing}'" in mistake(capsys, "boxes=${nothing}")
     assert "There is no file or folder" in mistake(capsys, f"boxes={tmp_path}/none", f"out={tmp_path}/out")
     assert not (tmp_path / "out").exists()
     assert "cannot be written" in mistake(capsys, f"boxes={path}", f"out={path}/inner")

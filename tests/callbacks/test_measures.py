@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Callback, Trainer
 from scipy.signal import resample
 
-from lit_shift import functional
+from lit_shift import feature_distance, functional
 from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, ShiftMeasures, ShownImages
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data import Digits
@@ -187,16 +187,16 @@ def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
         shifted, _ = features_of(module, images.roll((h, w), (2, 3)))
         for name in names:
             ours = at_resolution(unshifted[name], sizes[name]).roll((h, w), (2, 3))
-            distance = functional.cosine_distance(ours, at_resolution(shifted[name], sizes[name])).mean()
+            distance = feature_distance.cosine_distance(ours, at_resolution(shifted[name], sizes[name])).mean()
             assert module.arrays[f"equivariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
-            distance = functional.cosine_distance(unshifted[name], shifted[name]).mean()
+            distance = feature_distance.cosine_distance(unshifted[name], shifted[name]).mean()
             assert module.arrays[f"invariance/{name}"][h, w] == pytest.approx(distance.item(), abs=2e-6)
     for name in names:
         for kind in ("equivariance", "invariance"):
             mean = module.arrays[f"{kind}/{name}"].mean()
             assert run.callback_metrics[f"{kind}/{name}"].item() == pytest.approx(mean)
         assert tuple(module.arrays[f"resolution/{name}"]) == tuple(sizes[name])
-        pairs = functional.cosine_distance(unshifted[name][:-1], unshifted[name][1:]).mean()
+        pairs = feature_distance.cosine_distance(unshifted[name][:-1], unshifted[name][1:]).mean()
         assert module.arrays[f"between_images/{name}"] == pytest.approx(pairs.item(), abs=2e-6)
 
 

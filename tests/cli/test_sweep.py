@@ -199,7 +199,7 @@ def elsewhere(monkeypatch, tmp_path):
             "runtime": {"cwd": str(tmp_path / "here")},
             "mode": RunMode.MULTIRUN,
             "sweep": {"dir": "records"},
-            "job": {"num": 0},
+            "job": {"num": 0, "name": "train"},
             "overrides": {"task": ["seed=0"]},
         }
     )
