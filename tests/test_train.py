@@ -78,7 +78,7 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     assert config["image_size"] == [32, 32]
     assert "image_size" not in recipe(config)  # which goes with the data
     environment = json.loads((folder / "environment.json").read_text())
-    assert shlex.split(environment["command"])[0] == "train.py"
+    assert shlex.split(environment["command"])[:2] == ["python", "train.py"]
     assert {"pool=blur", "filter=rect3", "data.val_size=40"} < set(shlex.split(environment["command"]))
     assert environment["versions"]["torch"] == torch.__version__.split("+")[0]
     assert "epoch 4/4" in finished.err
