@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_shift.figures.style import Array
+from lit_shift.figures.style import Array, panels
 
 
 def downsampling(signal: Array, steps: Mapping[str, Sequence[Array]]) -> Figure:
@@ -82,12 +82,7 @@ def filter_families(families: Mapping[str, Mapping[str, Array]], columns: int = 
     Args:
         families: taps (n,) of each filter of each family.
     """
-    columns = min(columns, len(families))
-    rows = -(-len(families) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.8 * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(families) :]:
-        ax.set_axis_off()
+    figure, axes = panels(len(families), columns, 3.4, 2.8, sharex=True, sharey=True)
     for ax, (family, filters) in zip(axes.flat, families.items(), strict=False):
         _responses(ax, filters, points)
         ax.set_title(family, fontsize=10)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from lit_shift.filters import family
 from lit_shift.measures import measure_of
+from lit_shift.results.along import under
 from lit_shift.results.comparison import MEASURES, agreement, any_published
 from lit_shift.runs.findings import Findings
 
@@ -117,11 +118,7 @@ def alone(models: Sequence[Findings], titles: Mapping[str, Sequence[str]]) -> li
     """List classifiers that are in no row, with the titles of the protocols under which they were measured."""
     shown = []
     for place, model in enumerate(models):
-        counts = [len(model.arrays[f"{protocol}/places"]) for protocol in model.protocols]
-        images = dict.fromkeys(
-            number(model.metrics.get(f"{protocol}/n", count), 0)
-            for protocol, count in zip(model.protocols, counts, strict=True)
-        )
+        images = dict.fromkeys(f"{each.images:,}" for each in under([model]))
         cells = [model.config["choices"]["data"], ", ".join(images), ", ".join(titles[model.name])]
         shown.append({"name": model.name, "ticked": place < FEW, "cells": [cell or MISSING for cell in cells]})
     return shown

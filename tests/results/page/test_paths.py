@@ -174,6 +174,13 @@ def test_models_on_one_path_share_their_frames():
     )
 
 
+def test_a_film_is_titled_by_the_images_file_if_it_is_known():
+    metrics, arrays = under(shown=(5, 8))
+    arrays["embed/names"] = np.array(["cat/0012.jpg", "dog/0003.jpg"])
+    films = one((metrics, arrays))["films"]
+    assert {film["title"]: film["label"] for film in films} == {name: name for name in ("cat/0012.jpg", "dog/0003.jpg")}
+
+
 def test_the_image_that_answers_change_most_on_comes_first():
     metrics, arrays = under(shown=(5, 8))
     for steady, first in ((0, 8), (1, 5)):
