@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,34 +74,22 @@ def check_comparable(models: Sequence[Findings]) -> None:
     """Check that models can share figures.
 
     Raises:
-        InputError: two models have different image sizes or test images. The message names them.
+        InputError: they were measured on different test images. The message names the groups of :func:`by_images`.
     """
-    for one, other in combinations(models, 2):
-        if what := _difference(one, other):
-            raise InputError(f"{one.name} and {other.name} were measured on {what}: compare runs of one data set.")
+    groups = [", ".join(model.name for model in group) for group in by_images(models).values()]
+    if len(groups) > 1:
+        raise InputError(f"{'; '.join(groups)}: these were measured on different images: compare runs of one data set.")
 
 
 def _same_images(one: Findings, other: Findings) -> bool:
-    return not _difference(one, other) and (bool(_common(one, other)) or _data(one) == _data(other))
-
-
-def _difference(one: Findings, other: Findings) -> str | None:
-    """Return the difference between two models' saved test images, in words; None if there is none."""
-    if all("pixels" in model.arrays for model in (one, other)):
-        if one.arrays["pixels"].shape[2:] != other.arrays["pixels"].shape[2:]:
-            return "images of other sizes"
-        if any((a.pixels != b.pixels).any() for a, b in _common(one, other)):
-            return "other test images"
-    labels = (model.arrays.get("labels", np.array([])).tolist() for model in (one, other))
-    if any(a != b for a, b in zip(*labels, strict=False)):  # one model may have seen fewer images
-        return "other test images"
-    return None
-
-
-def _common(one: Findings, other: Findings) -> list[tuple[Shown, Shown]]:
-    """Pairs of the images that both models have saved."""
     first, second = shown(one), shown(other)
-    return [(first[place], second[place]) for place in first.keys() & second.keys()]
+    common = first.keys() & second.keys()
+    same = (np.array_equal(first[place].pixels, second[place].pixels) for place in common)
+    labels = (model.arrays.get("labels", np.array([])).tolist() for model in (one, other))
+    # One model may have seen fewer images.
+    if not all(same) or any(a != b for a, b in zip(*labels, strict=False)):
+        return False
+    return bool(common) or _data(one) == _data(other)
 
 
 def _data(model: Findings) -> tuple[str, str, str]:

@@ -38,7 +38,7 @@ def test_below_a_signal_are_the_magnitudes_of_its_frequencies():
 def test_frequency_responses_are_transforms_of_the_taps():
     """A triangle is a box twice: its response is the square of the box's."""
     box, triangle = np.ones(3) / 3, np.array([1, 2, 3, 2, 1]) / 9
-    (ax,) = signals.frequency_responses({"rect3": box, "tri5": triangle}).axes
+    (ax,) = signals.frequency_responses({"": {"rect3": box, "tri5": triangle}}).axes
     first, second, _ = ax.lines
     omega = np.pi * first.get_xdata()
     np.testing.assert_allclose(first.get_ydata(), np.abs(1 + 2 * np.cos(omega)) / 3, atol=1e-12)
@@ -47,16 +47,16 @@ def test_frequency_responses_are_transforms_of_the_taps():
 
 def test_measured_gains_lie_beside_the_curve_of_their_filter():
     gains = (np.array([0, 1]), np.array([1, 0.3]))
-    (ax,) = signals.frequency_responses({"a": np.ones(1), "b": np.ones(2) / 2}, {"b": gains}).axes
-    dots = ax.lines[-1]
-    assert dots.get_color() == ax.lines[1].get_color() != ax.lines[0].get_color()
+    (ax,) = signals.frequency_responses({"": {"a": np.ones(1), "b": np.ones(2) / 2}}, {"b": gains}).axes
+    first, second, dots, _ = ax.lines
+    assert dots.get_color() == second.get_color() != first.get_color()
     assert [list(values) for values in dots.get_data()] == [[0, 1], [1, 0.3]]
 
 
 def test_filter_families_have_a_panel_each_with_the_same_curves():
     filters = {"tri3": np.array([1, 2, 1]) / 4, "tri5": np.array([1, 2, 3, 2, 1]) / 9}
-    panel, empty, alone = signals.filter_families({"tri": filters, "none": {}, "delta": {"delta": np.ones(1)}}).axes
-    (together,) = signals.frequency_responses(filters).axes
+    panel, empty, alone = signals.frequency_responses({"tri": filters, "none": {}, "delta": {"delta": np.ones(1)}}).axes
+    (together,) = signals.frequency_responses({"": filters}).axes
     for ours, theirs in zip(panel.lines, together.lines, strict=True):
         assert np.array_equal(ours.get_data(), theirs.get_data())
     assert (panel.get_title(), len(empty.lines)) == ("tri", 1)  # the ideal filter

@@ -92,10 +92,10 @@ def test_models_are_grouped_by_their_test_images():
 
 def test_runs_of_other_sizes_or_other_images_share_no_picture(models):
     larger = findings("larger", arrays=arrays(2) | {"pixels": np.zeros((2, 3, 64, 64), np.uint8)})
-    with pytest.raises(InputError, match="max and larger were measured on images of other sizes"):
+    with pytest.raises(InputError, match="max; larger: these were measured on different images"):
         gallery.draw([models[0], larger])
     others = arrays(2) | {"labels": models[0].arrays["labels"][::-1]}
-    with pytest.raises(InputError, match="max and others were measured on other test images"):
+    with pytest.raises(InputError, match="max; others: these were measured on different images"):
         gallery.draw([models[0], findings("others", arrays=others)])
 
 

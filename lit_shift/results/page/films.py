@@ -8,7 +8,7 @@ import numpy as np
 
 from lit_shift.results.along import Along, correct_class, films
 from lit_shift.results.page.pictures import filmstrip, picture
-from lit_shift.results.page.plots import Pens, filmed, line, percent, plot, shown_steps, words
+from lit_shift.results.page.plots import Pens, filmed, line, percent, plot, words
 from lit_shift.results.page.table import number
 from lit_shift.results.path_figures import strongest
 
@@ -34,14 +34,14 @@ def filmed_images(group: Sequence[Along], pens: Pens) -> tuple[list[dict[str, An
 
 def _film(place: int, members: Sequence[Along], pens: Pens) -> dict[str, Any]:
     first = members[0]
-    positions, at, steps = first["positions"], first["frame_positions"], shown_steps(first)
+    positions, at = first["positions"], first["frame_positions"]
     ends = np.concatenate([positions, at])
     gap = 0.96 * min(np.ptp(ends) / 6, *np.diff(at))
     frames = [picture(frame, FRAME_SIDE) for frame in first.shown("frames", place)]
     curves = {each.name: each.shown("curve", place) for each in members}
     # Points are joined only if they are a small step apart.
     how: dict[str, Any] = {"hovertemplate": "%{y:.1f} %", "mode": "lines" if first.ordered else "markers"}
-    traces = [line(name, positions[steps], percent(curve[steps]), pens, **how) for name, curve in curves.items()]
+    traces = [line(name, positions, percent(curve), pens, **how) for name, curve in curves.items()]
     figure = plot(
         traces,
         440,
@@ -71,9 +71,9 @@ def _sums(place: int, members: Sequence[Along], pens: Pens) -> list[dict[str, An
     reach = 1.1 * np.nanmax([*(each.tolerance for each, *_ in found), *np.concatenate([*every, np.zeros(1)])])
     made = []
     for each, channels, sums in found:
-        steps, most = shown_steps(each), each.tolerance
+        most = each.tolerance
         traces = [
-            line(each.name, each["positions"][steps], values[steps].astype(np.float32), pens, 1, opacity=0.7).update(
+            line(each.name, each["positions"], values.astype(np.float32), pens, 1, opacity=0.7).update(
                 line_dash="solid",
                 showlegend=False,
                 hovertemplate=f"map {channel}, at %{{x}}: %{{y:.2f}}<extra></extra>",

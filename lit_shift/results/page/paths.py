@@ -23,7 +23,6 @@ from lit_shift.results.page.plots import (
     line,
     percent,
     plot,
-    shown_steps,
     thinned,
     words,
 )
@@ -56,21 +55,22 @@ def _bars(every: Sequence[Along], pens: Pens) -> list[dict[str, Any]]:
     """Plot each measure as bars by protocol, with intervals; a missing value is labelled as such."""
     made = []
     for key in sorted(comparable(every), key=lambda name: name.startswith(("accuracy", "agreement"))):  # last
-        able = [each for each in every if each.measured(key)]
+        able, measure = {(each.name, each.title): each for each in every if each.measured(key)}, measure_of(key)
         if not able:
             continue
-        titles = dict.fromkeys(each.title for each in able)
-        of_each = {name: {each.title: each for each in able if each.name == name} for name in (e.name for e in able)}
-        traces = [_bar(key, name, [found.get(title) for title in titles], pens) for name, found in of_each.items()]
-        for trace in traces:
-            trace.x = [*map(words, titles)]
-        yaxis = {"title": measure_of(key).unit, "rangemode": "tozero"}
+        names, titles = (dict.fromkeys(parts) for parts in zip(*able, strict=True))
+        traces = [_bar(key, name, [able.get((name, title)) for title in titles], pens) for name in names]
         figure = plot(
-            traces, 380, barmode="group", bargap=0.25, xaxis_automargin=True, xaxis_type="category", yaxis=yaxis
+            [trace.update(x=[*map(words, titles)]) for trace in traces],
+            380,
+            barmode="group",
+            bargap=0.25,
+            xaxis={"automargin": True, "type": "category"},
+            yaxis={"title": measure.unit, "rangemode": "tozero"},
         )
-        data = dict.fromkeys(each.data for each in able)
+        data = dict.fromkeys(each.data for each in able.values())
         note = f"Measured on different images: {', '.join(data)}." if len(data) > 1 else ""
-        made.append({"key": key, "text": measure_of(key).axis, "note": note, **figure})
+        made.append({"key": key, "text": measure.axis, "note": note, **figure})
     return made
 
 
@@ -103,8 +103,7 @@ def _sizes(group: Sequence[Along], pens: Pens) -> dict[str, Any]:
     for k, width, more in ((1, 2.0, ""), (5, 1.0, ", top 5")):
         for each in group:
             if (values := by_size(each, each.rate).get(k)) is not None:
-                steps = shown_steps(each)
-                positions, ends = each["positions"][steps], percent(values[steps])
+                positions, ends = each["positions"], percent(values)
                 how = {"mode": "lines+markers", "marker": {"size": 4}, "hovertemplate": "%{y:.1f} %"}
                 curve = line(each.name, positions, ends[:, 0], pens, width, **how)
                 traces += [band(each.name, positions, ends, pens), curve.update(name=curve.name + more)]
@@ -137,19 +136,17 @@ def _protocol(group: Sequence[Along], pens: Pens) -> dict[str, Any]:
 
 def _heat(each: Along) -> dict[str, Any]:
     """Plot probabilities with one row per image, sorted by the sum of the row, the largest at the top."""
-    probability, positions, steps, images = each["probability"], each["positions"], shown_steps(each), each.images
+    probability, images = each["probability"], each.images
     order = np.argsort(-np.nansum(probability, axis=1), kind="stable")
-    rows = order[thinned(len(order), min(MOST_ROWS, MOST_CELLS // len(steps)))]
-    shown = np.rint(100 * probability[rows][:, steps])
+    rows = order[thinned(len(order), min(MOST_ROWS, MOST_CELLS // probability.shape[1]))]
+    shown = np.rint(100 * probability[rows])
     text = f"{number(images, 0)} image{'s' * (images != 1)}"
     if len(rows) < images:
         text = f"{number(len(rows), 0)} of {text}, evenly spread over the order"
-    if len(steps) < len(positions):
-        text += f", {number(len(steps), 0)} of {number(len(positions), 0)} positions"
     trace = go.Heatmap(
         name=words(each.name),
         meta=[each.name],
-        x=positions[steps],
+        x=each["positions"],
         y=[str(place) for place in each["places"][rows].tolist()],
         z=shown.astype(np.float32 if np.isnan(shown).any() else np.uint8),  # one byte each if all are known
         zmin=0,

@@ -14,7 +14,6 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from lit_shift.figures.style import DASHES, styled
-from lit_shift.results.along import Along
 from lit_shift.runs.findings import Findings
 
 # Colours of the page and of its plots, for both colour schemes.
@@ -27,7 +26,6 @@ NEUTRAL = "#808890"  # visible on light and dark backgrounds
 PATTERNS = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x"}  # patterns of bars, by the dash of a line
 Pens = dict[str, dict[str, str]]  # colour and dash, by the model's name
 LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False}
-MOST_STEPS = 1024  # positions shown of a path
 
 
 def pens(models: Sequence[Findings]) -> Pens:
@@ -73,11 +71,6 @@ def plot(traces: Sequence[Any], height: int = 360, **layout: Any) -> dict[str, A
 def thinned(count: int, most: int) -> np.ndarray:
     """Return the indices of ``count`` items, or of ``most`` evenly spaced ones if there are more."""
     return np.linspace(0, count - 1, min(count, most)).round().astype(int)
-
-
-def shown_steps(each: Along) -> np.ndarray:
-    """Return the indices of the positions of a path that are shown; a long path is thinned out."""
-    return thinned(len(each["positions"]), MOST_STEPS)
 
 
 def words(text: str) -> str:

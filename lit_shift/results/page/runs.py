@@ -8,16 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lit_shift.figures.style import COLOURS
 from lit_shift.results.images import Shown, all_shown, by_images
 from lit_shift.results.page import paths, plots, zhang
 from lit_shift.results.page.pictures import picture
 from lit_shift.results.page.table import alone, number, table
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10
-
-# Colours for a few classes; many classes have colours from a colour wheel.
-CLASS_COLOURS = ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"]
-CLASS_COLOURS += ["#bab0ac"]
 
 
 def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -96,7 +93,7 @@ def _explorer(runs: Sequence[Findings], images: Mapping[int, Shown]) -> dict[str
             for place, image in images.items()
         },
         "classes": classes,
-        "colours": CLASS_COLOURS if len(classes) <= len(CLASS_COLOURS) else _wheel(len(classes)),
+        "colours": COLOURS if len(classes) <= len(COLOURS) else _wheel(len(classes)),
         "size": next((image.pixels.shape[1:] for image in images.values()), (1, 1)),
         "runs": [
             {"name": name, "has": [name], "answers": {place: _answers(values) for place, values in kept.items()}}

@@ -41,7 +41,7 @@ def table(rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]], drawn: Mapp
     names = {i: name_of(row, several) for i, row in enumerate(records)}
     return {
         "columns": [*LEAD, *[*COLUMNS[: 3 if compared else 1]] * len(MEASURES), *(["recipe"] if several else [])],
-        "measures": [measure_of(measure).label.capitalize() for measure in MEASURES],
+        "measures": [measure_of(measure) for measure in MEASURES],
         "compared": compared,
         "caption": "No run has finished." if rows.empty else "" if several else records[0]["recipe"],
         "several_seeds": any(len(row["runs"]) > 1 for row in records),
