@@ -47,7 +47,7 @@ def panels(count: int, columns: int, width: float, height: float, **share: Any) 
 
     Args:
         width, height: of a panel, in inches.
-        **share: for :meth:`matplotlib.figure.Figure.subplots`.
+        **share: axes that panels share, ``sharex`` and ``sharey``.
     """
     columns = max(1, min(columns, count))
     rows = max(1, -(-count // columns))
