@@ -87,21 +87,20 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]], of: s
             places = np.arange(len(protocols)) + (number - (len(models) - 1) / 2) * thickness
             intervals = np.array([model.get(protocol, {}).get(measure.name, unknown) for protocol in protocols])
             mean, low, high = intervals.T
-            ax.bar(places, mean, thickness, color=style["color"], edgecolor="white", linewidth=0.5, label=name)
-            ax.vlines(places, low, high, color="0.2", linewidth=1)
-            for place, value, end in zip(places, mean, np.fmax(mean, high), strict=True):
-                text = "not measured" if np.isnan(value) else measure.written(value, decimals=1)
-                upright = np.isnan(value) or len(models) * len(protocols) > 8
-                ax.annotate(
-                    text,
-                    (place, np.nan_to_num(end)),
-                    (0, 2),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom",
-                    fontsize=6,
-                    rotation=90 if upright else 0,
-                )
+            bars = ax.bar(
+                places,
+                np.nan_to_num(mean),
+                thickness,
+                yerr=np.nan_to_num([mean - low, high - mean]),
+                error_kw={"elinewidth": 1, "ecolor": "0.2"},
+                color=style["color"],
+                edgecolor="white",
+                linewidth=0.5,
+                label=name,
+            )
+            texts = ["not measured" if np.isnan(value) else measure.written(value, decimals=1) for value in mean]
+            upright = len(models) * len(protocols) > 8 or np.isnan(mean).any()
+            ax.bar_label(bars, texts, padding=2, fontsize=6, rotation=90 if upright else 0)
         ax.margins(y=0.25)
         ax.set_title(measure.label.replace("correct class", of), fontsize=9)
         ax.tick_params(labelsize=8)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
+from matplotlib.container import BarContainer
 
 from lit_shift.figures import paths
 from lit_shift.figures.paths import Probabilities, SizeAccuracy
@@ -70,6 +71,9 @@ def test_ten_models_wrap_into_rows_without_empty_frames():
     assert not any(a.overlaps(b) for place, a in enumerate(boxes) for b in boxes[:place])
 
 
+PROTOCOLS = ("embed", "scale", "circular")
+
+
 def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
     models = {
         "max": {
@@ -87,20 +91,23 @@ def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
     for ax, measure in zip(figure.axes, ("jaggedness_top1", "mad"), strict=True):
         colours = set()
         drawn = [drawn for drawn in ax.collections if isinstance(drawn, LineCollection)]
-        for bars, ends, (name, model) in zip(ax.containers, drawn, models.items(), strict=True):
+        containers = [each for each in ax.containers if isinstance(each, BarContainer)]
+        for bars, ends, (name, model) in zip(containers, drawn, models.items(), strict=True):
             assert bars.get_label() == name
             colours |= {bar.get_facecolor() for bar in bars}
-            for bar, protocol in zip(bars, ("embed", "scale", "circular"), strict=True):
+            for bar, protocol in zip(bars, PROTOCOLS, strict=True):
                 given = model.get(protocol, {}).get(measure)
                 if given is None:
-                    assert np.isnan(bar.get_height())
+                    assert bar.get_height() == 0
                     continue
                 assert bar.get_height() == given.mean
                 middle = bar.get_x() + bar.get_width() / 2
-                assert round(middle) == ("embed", "scale", "circular").index(protocol)
+                assert round(middle) == PROTOCOLS.index(protocol)
                 (segment,) = (s for s in ends.get_segments() if len(s) and np.isclose(s[0, 0], middle))
-                assert segment[:, 1].tolist() == [given.low, given.high]
+                assert segment[:, 1] == pytest.approx([given.low, given.high])
         assert len(colours) == 2
+        missing = sum(measure not in model.get(protocol, {}) for model in models.values() for protocol in PROTOCOLS)
+        assert [text.get_text() for text in ax.texts].count("not measured") == missing
 
 
 def test_jaggedness_of_ten_models_in_six_protocols_stays_readable():
@@ -109,7 +116,7 @@ def test_jaggedness_of_ten_models_in_six_protocols_stays_readable():
     figure = paths.jaggedness({f"{LONG} {i}": {f"protocol {p}": found for p in range(6)} for i in range(10)})
     assert [ax.get_title() for ax in figure.axes] == list(measures.values())
     assert names_fit(figure)
-    bars = [bar for bars in figure.axes[0].containers for bar in bars]
+    bars = figure.axes[0].patches
     boxes = sorted((bar.get_x(), bar.get_x() + bar.get_width()) for bar in bars)
     assert all(left[1] <= right[0] + 1e-9 for left, right in pairwise(boxes))
     assert min(bar.get_window_extent().width for bar in bars) > 5
@@ -120,7 +127,7 @@ def test_jaggedness_of_ten_models_in_six_protocols_stays_readable():
 def test_an_image_alone_has_bars_without_intervals():
     alone = Interval(2.0, np.nan, np.nan)
     (ax,) = paths.jaggedness({"a": {"embed": {"jaggedness_top5": alone}}}).axes
-    assert [bar.get_height() for bar in ax.containers[0]] == [2]
+    assert [bar.get_height() for bar in ax.patches] == [2]
 
 
 def test_accuracy_by_size_has_a_panel_for_each_k_with_intervals_at_some_sizes():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from lit_shift.figures.layers import percents
@@ -55,46 +56,39 @@ def _bars(every: Sequence[Along], pens: Pens) -> list[dict[str, Any]]:
     """Plot each measure as bars by protocol, with intervals; a missing value is labelled as such."""
     made = []
     for key in sorted(comparable(every), key=lambda name: name.startswith(("accuracy", "agreement"))):  # last
-        able, measure = {(each.name, each.title): each for each in every if each.measured(key)}, measure_of(key)
+        able, measure, rows = [each for each in every if each.measured(key)], measure_of(key), []
         if not able:
             continue
-        names, titles = (dict.fromkeys(parts) for parts in zip(*able, strict=True))
-        traces = [_bar(key, name, [able.get((name, title)) for title in titles], pens) for name in names]
-        figure = plot(
-            [trace.update(x=[*map(words, titles)]) for trace in traces],
-            380,
-            barmode="group",
-            bargap=0.25,
-            xaxis={"automargin": True, "type": "category"},
-            yaxis={"title": measure.unit, "rangemode": "tozero"},
-        )
-        data = dict.fromkeys(each.data for each in able.values())
+        for each in able:
+            mean, low, high = measure.factor * np.array(each.interval(key))
+            text = f"{mean:.4g} ({low:.4g} to {high:.4g}), {each.images:,} images"
+            rows.append([each.name, each.title, mean, mean - low, high - mean, f"{mean:.3g}", text])
+        frame = pd.DataFrame(rows, columns=["name", "title", "mean", "below", "above", "label", "text"])
+        index = pd.MultiIndex.from_product([frame["name"].unique(), frame["title"].unique()])
+        frame = frame.set_index(["name", "title"]).reindex(index)
+        frame = frame.fillna({"mean": 0, "below": 0, "above": 0, "label": "not measured", "text": "not measured"})
+        how: dict[str, Any] = {"textposition": "outside", "textfont_size": 10, "cliponaxis": False}
+        traces = [
+            go.Bar(
+                name=words(name),
+                meta=[name],
+                x=[*map(words, of_model.index.get_level_values(1))],
+                y=of_model["mean"],
+                text=of_model["label"],
+                error_y={"array": of_model["above"], "arrayminus": of_model["below"], "color": NEUTRAL, "width": 0},
+                marker={"color": pens[name]["color"], "pattern_shape": PATTERNS[pens[name]["dash"]]},
+                customdata=of_model["text"],
+                hovertemplate="%{x}<br>%{customdata}",
+                **how,
+            )
+            for name, of_model in frame.groupby(level=0, sort=False)
+        ]
+        xaxis, yaxis = {"automargin": True, "type": "category"}, {"title": measure.unit, "rangemode": "tozero"}
+        data = dict.fromkeys(each.data for each in able)
         note = f"Measured on different images: {', '.join(data)}." if len(data) > 1 else ""
+        figure = plot(traces, 380, barmode="group", bargap=0.25, xaxis=xaxis, yaxis=yaxis)
         made.append({"key": key, "text": measure.axis, "note": note, **figure})
     return made
-
-
-def _bar(key: str, name: str, found: Sequence[Along | None], pens: Pens) -> go.Bar:
-    ends = [measure_of(key).factor * np.array(each.interval(key) if each else [np.nan] * 3) for each in found]
-    texts = [
-        f"{mean:.4g} ({low:.4g} to {high:.4g}), {each.images:,} images" if each else "not measured"
-        for each, (mean, low, high) in zip(found, ends, strict=True)
-    ]
-    mean, low, high = np.array(ends).T
-    errors = {"array": np.nan_to_num(high - mean), "arrayminus": np.nan_to_num(mean - low), "color": NEUTRAL}
-    return go.Bar(
-        name=words(name),
-        meta=[name],
-        y=np.nan_to_num(mean),  # a missing value has a bar of no height and a label
-        text=[f"{value:.3g}" if each else "not measured" for each, value in zip(found, mean, strict=True)],
-        textposition="outside",
-        textfont_size=10,
-        cliponaxis=False,
-        error_y={"type": "data", "symmetric": False, "thickness": 1.5, "width": 0, **errors},
-        marker={"color": pens[name]["color"], "pattern_shape": PATTERNS[pens[name]["dash"]]},
-        customdata=texts,
-        hovertemplate="%{x}<br>%{customdata}",
-    )
 
 
 def _sizes(group: Sequence[Along], pens: Pens) -> dict[str, Any]:
