@@ -110,14 +110,13 @@ def _map(name: str, layer: str, distance: LayerDistance) -> go.Heatmap:
 
 
 def _grid(distances: dict[str, LayerDistance]) -> go.Figure:
-    """Return panels for the layers, with ticks only at the left and the bottom."""
+    """Return panels for the layers, with tick labels only at the left and the bottom."""
     lines = -(-len(distances) // COLUMNS)
     height = 150 * lines + 30
     grid = make_subplots(
         lines,
         COLUMNS,
-        shared_xaxes="all",
-        shared_yaxes="all",
+        specs=[[{} if line * COLUMNS + i < len(distances) else None for i in range(COLUMNS)] for line in range(lines)],
         subplot_titles=[f"{words(name)}<br>{'x'.join(map(str, each.resolution))}" for name, each in distances.items()],
         horizontal_spacing=0.2 / COLUMNS,
         vertical_spacing=40 / height if lines > 1 else 0,
@@ -125,9 +124,10 @@ def _grid(distances: dict[str, LayerDistance]) -> go.Figure:
     sides = next(iter(distances.values())).by_shift.shape
     rows, columns = ([-(side // 2), 0, (side - 1) // 2] for side in sides)
     axis = {"ticks": "", "showgrid": False, "showline": False, "fixedrange": True, "constrain": "domain"}
-    axis["tickfont_size"] = 9
-    grid.update_xaxes(axis, tickvals=columns).update_yaxes(axis, tickvals=rows)
-    grid.update_yaxes(scaleanchor="x", autorange="reversed")  # a downward shift points downwards
+    axis |= {"showticklabels": False, "tickfont_size": 9}
+    grid.update_xaxes(axis, tickvals=columns).update_xaxes(showticklabels=True, row=lines)
+    grid.update_yaxes(axis, tickvals=rows, autorange="reversed").update_yaxes(showticklabels=True, col=1)
+    grid.for_each_yaxis(lambda each: each.update(scaleanchor=each.anchor))  # a downward shift points downwards
     grid.update_annotations(font_size=10, yshift=-2)
     return grid.update_layout(height=height, margin={"l": 30, "r": 8, "t": 34, "b": 24}, dragmode=False)
 

@@ -606,8 +606,8 @@ def test_non_shiftability(page: Page, measured: list[Findings]) -> None:
 
 def test_what_changes_or_departs_is_said_by_the_tolerance(page: Page, measured: list[Findings]) -> None:
     for protocol, number, tolerance, text in [
-        ("circular (path=vertical)", 0, 0.2, "20 %"),
-        ("circular (path=diagonal)", 3, 0.1, "10 %"),
+        ("circular (path=vertical)", 0, 0.2, "20%"),
+        ("circular (path=diagonal)", 3, 0.1, "10%"),
     ]:
         choose(page, "protocol", protocol)
         assert layout(page, ".depth")["yaxis"]["title"]["text"].endswith(f"a sum changes by over {text}")
