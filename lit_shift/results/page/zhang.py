@@ -126,8 +126,9 @@ def _grid(distances: dict[str, LayerDistance]) -> go.Figure:
     axis = {"ticks": "", "showgrid": False, "showline": False, "fixedrange": True, "constrain": "domain"}
     axis |= {"showticklabels": False, "tickfont_size": 9}
     grid.update_xaxes(axis, tickvals=columns).update_xaxes(showticklabels=True, row=lines)
+    # A downward shift points downwards.
     grid.update_yaxes(axis, tickvals=rows, autorange="reversed").update_yaxes(showticklabels=True, col=1)
-    grid.for_each_yaxis(lambda each: each.update(scaleanchor=each.anchor))  # a downward shift points downwards
+    grid.for_each_yaxis(lambda each: each.update(scaleanchor=each.anchor))  # square
     grid.update_annotations(font_size=10, yshift=-2)
     return grid.update_layout(height=height, margin={"l": 30, "r": 8, "t": 34, "b": 24}, dragmode=False)
 
