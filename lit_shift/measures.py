@@ -46,6 +46,7 @@ class Measure:
         taken: where that class is applied.
         tables: tables that include the measure.
         tops: True for a measure taken for several k, as ``<name>_top<k>``; ``beyond 1`` if k = 1 is plain ``<name>``.
+        definition: for the documentation, in Markdown; the label by default.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Measure:
     taken: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     tops: bool | str = False
+    definition: str = ""
 
     @property
     def heading(self) -> str:
@@ -114,72 +116,89 @@ class Measure:
         return f"{mean:.{decimals}f}" + ("" if isnan(low) else f" ({low:.{decimals}f}-{high:.{decimals}f})")
 
 
-def _over_images(
-    name: str,
-    label: str,
-    head: str,
-    metric: str,
-    taken: tuple[str, ...],
-    tables: tuple[str, ...] = (),
-    unit: str = "",
-    better: str = "lower",
-    range: tuple[float, float] | None = None,
-    tops: bool | str = False,
-) -> Measure:
-    """Declare a mean over images; its range is by default [0, 1] in percent, else [0, inf)."""
-    range = range or ((0, 1) if unit in (PERCENT, POINTS) else (0, inf))
-    return Measure(name, label, head, unit, range, better, OVER_IMAGES, metric, taken, tables, tops)
+_LABELS = {
+    "accuracy": "accuracy",
+    "agreement": "agreement with the answer on the whole image",
+    "accuracy_random": "random accuracy",
+    "consistency": "consistency",
+    "average": "average of accuracy and consistency",
+    "variation": "variation",
+    "jaggedness": "times that the correct class enters or leaves the top {k} along the path",
+    "jaggedness_rate": "steps at which the correct class enters or leaves the top {k}",
+    "jagged_fraction": "images whose correct class enters or leaves the top {k} at least once",
+    "mad": "mean absolute change of the correct class's probability per step",
+    "nonshiftability": "steps of the path at which the sum of a feature map changes",
+    "departures": "frames of the path at which the sum of a feature map departs from its mean",
+    "equivariance": "cosine distance between the shifted features and those of the shifted image",
+    "invariance": "cosine distance between the features and those of the shifted image",
+    "tv": "total variation of the filters",
+    "milliseconds": "milliseconds for an image",
+    "loss": "cross-entropy",
+    "lr": "learning rate",
+    "images": "images measured",
+    "n": "images measured",
+    "steps": "frames of the path",
+    "skipped": "images that could not be read, used or answered with finite numbers",
+    "bad": "images not answered with finite numbers",
+    "shifts": "shifts of each image",
+    "exact": "1 where these are all shifts",
+    "complete": "1 where these are all images",
+    "parameters": "parameters",
+    "depth": "depth (convolutions and linear layers)",
+    "subsampling": "subsampling factor s",
+    "exact_share": "translations with exact invariance, 1/s²",
+    "copies": "copies for augmentation, s²",
+}
+_DEFINITIONS = {  # where the label says too little
+    "accuracy": "fraction of images, frames or votes whose correct class is the most probable one",
+    "agreement": "with `class_of=top1`, in place of accuracy: fraction of frames that get the whole image's answer",
+    "accuracy_random": "probability that a uniformly shifted image is classified correctly",
+    "consistency": "probability that two independent, uniform shifts of an image get the same class",
+    "average": "mean of accuracy and consistency, in tables only",
+    "variation": "variance of the correct class's probability over the shifts of an image",
+    "jaggedness_rate": "jaggedness per step, shown where paths of different lengths are compared",
+    "nonshiftability": "steps at which the sum of a feature map changes by over `tolerance` (20%) of its mean",
+    "departures": "frames at which that sum differs from its mean by over `tolerance` of it",
+    "depth": "convolutions and linear layers on the longest way through the network",
+    "subsampling": "s, the product of all strides up to the last map of more than one sample",
+    "exact_share": "1/s², the fraction of translations under which invariance can be exact",
+    "copies": "s², the shifted copies of each image that augmentation would need instead",
+}
 
 
-def _number(name: str, label: str, tables: tuple[str, ...] = (), most: float = inf) -> Measure:
-    return Measure(name, label, range=(0, most), tables=tables)
+def _measure(name: str, **more: Any) -> Measure:
+    return Measure(name, _LABELS[name], definition=_DEFINITIONS.get(name, _LABELS[name]), **more)
 
 
-_RATE: dict[str, Any] = {"unit": PERCENT, "better": "higher"}
-_AGREE = "agreement with the answer on the whole image"
-_TIMES = "times that the correct class enters or leaves the top {k} along the path"
-_STEPS = "steps at which the correct class enters or leaves the top {k}"
-_IMAGES = "images whose correct class enters or leaves the top {k} at least once"
-_CHANGE = "mean absolute change of the correct class's probability per step"
-_CHANGED = "steps of the path at which the sum of a feature map changes"
-_DEPARTED = "frames of the path at which the sum of a feature map departs from its mean"
-_SHIFTED = "cosine distance between the shifted features and those of the shifted image"
-_UNSHIFTED = "cosine distance between the features and those of the shifted image"
-_SKIPPED = "images that could not be read, used or answered with finite numbers"
-
-_ACCURACY = (RUNS, TABLE1, ALONG, NETWORK, VOTES)
+_MEAN: dict[str, Any] = {"better": "lower", "interval": OVER_IMAGES}
+_SHARE = _MEAN | {"unit": PERCENT, "range": (0, 1)}
+_RATE = _SHARE | {"better": "higher"}
+_OF_TOPS = {"tables": (ALONG,), "tops": True}
+_DISTANCE: dict[str, Any] = {"better": "lower", "range": (0, 2), "tables": (BY_LAYER,)}
+_SHIFTED, _MOST = (RUNS, TABLE1), (RUNS, TABLE1, ALONG, NETWORK, VOTES)
 _DECLARED = [
-    _over_images("accuracy", "accuracy", "", "Accuracy", (FRAMES,), _ACCURACY, tops="beyond 1", **_RATE),
-    _over_images("agreement", _AGREE, "", "Accuracy", (FRAMES,), (ALONG, VOTES), tops="beyond 1", **_RATE),
-    _over_images("accuracy_random", "random accuracy", "random", "RandomAccuracy", (SHIFTS,), (RUNS, TABLE1), **_RATE),
-    _over_images("consistency", "consistency", "", "Consistency", (SHIFTS,), (RUNS, TABLE1, VOTES), **_RATE),
-    _over_images("average", "average of accuracy and consistency", "", "", (), (TABLE1,), **_RATE),  # not in files
-    _over_images("variation", "variation", "", "Variation", (SHIFTS,), (RUNS,), VARIANCE, range=(0, 0.5)),
-    _over_images("jaggedness", _TIMES, "", "Jaggedness", (CIRCULAR, PATHS), (ALONG,), tops=True),
-    _over_images("jaggedness_rate", _STEPS, "jagged steps", "JaggednessRate", (PATHS,), (ALONG,), PERCENT, tops=True),
-    _over_images("jagged_fraction", _IMAGES, "jagged images", "JaggedFraction", (PATHS,), (ALONG,), PERCENT, tops=True),
-    _over_images("mad", _CHANGE, "MAD", "MAD", (CIRCULAR, PATHS), (ALONG,), POINTS),
-    _over_images("nonshiftability", _CHANGED, "", "NonShiftability", (LAYERS_ALONG_PATHS,)),
-    _over_images("departures", _DEPARTED, "", "Departures", (LAYERS_ALONG_PATHS,)),
-    Measure("equivariance", _SHIFTED, range=(0, 2), better="lower", tables=(BY_LAYER,)),
-    Measure("invariance", _UNSHIFTED, range=(0, 2), better="lower", tables=(BY_LAYER,)),
-    Measure("tv", "total variation of the filters", better="lower", tables=(BY_LAYER,)),
-    Measure("milliseconds", "milliseconds for an image", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
-    Measure("loss", "cross-entropy", better="lower"),
-    _number("lr", "learning rate"),
-    _number("images", "images measured"),
-    _number("n", "images measured"),
-    _number("steps", "frames of the path"),
-    _number("skipped", _SKIPPED),
-    _number("bad", "images not answered with finite numbers"),
-    _number("shifts", "shifts of each image"),
-    _number("exact", "1 where these are all shifts", most=1),
-    _number("complete", "1 where these are all images", most=1),
-    _number("parameters", "parameters", (NETWORK,)),
-    _number("depth", "depth (convolutions and linear layers)", (NETWORK,)),
-    _number("subsampling", "subsampling factor s", (NETWORK,)),
-    Measure("exact_share", "translations with exact invariance, 1/s²", range=(0, 1), tables=(NETWORK,)),
-    _number("copies", "copies for augmentation, s²", (NETWORK,)),
+    _measure("accuracy", metric="Accuracy", taken=(FRAMES,), tables=_MOST, tops="beyond 1", **_RATE),
+    _measure("agreement", metric="Accuracy", taken=(FRAMES,), tables=(ALONG, VOTES), tops="beyond 1", **_RATE),
+    _measure("accuracy_random", head="random", metric="RandomAccuracy", taken=(SHIFTS,), tables=_SHIFTED, **_RATE),
+    _measure("consistency", metric="Consistency", taken=(SHIFTS,), tables=(*_SHIFTED, VOTES), **_RATE),
+    _measure("average", tables=(TABLE1,), **_RATE),  # not in files
+    _measure("variation", metric="Variation", taken=(SHIFTS,), tables=(RUNS,), unit=VARIANCE, range=(0, 0.5), **_MEAN),
+    _measure("jaggedness", metric="Jaggedness", taken=(CIRCULAR, PATHS), **_MEAN | _OF_TOPS),
+    _measure("jaggedness_rate", head="jagged steps", metric="JaggednessRate", taken=(PATHS,), **_SHARE | _OF_TOPS),
+    _measure("jagged_fraction", head="jagged images", metric="JaggedFraction", taken=(PATHS,), **_SHARE | _OF_TOPS),
+    _measure("mad", head="MAD", metric="MAD", taken=(CIRCULAR, PATHS), tables=(ALONG,), **_SHARE | {"unit": POINTS}),
+    _measure("nonshiftability", metric="NonShiftability", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
+    _measure("departures", metric="Departures", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
+    _measure("equivariance", **_DISTANCE),
+    _measure("invariance", **_DISTANCE),
+    _measure("tv", better="lower", tables=(BY_LAYER,)),
+    _measure("milliseconds", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
+    _measure("loss", better="lower"),
+    *map(_measure, ("lr", "images", "n", "steps", "skipped", "bad", "shifts")),
+    *(_measure(name, range=(0, 1)) for name in ("exact", "complete")),
+    *(_measure(name, tables=(NETWORK,)) for name in ("parameters", "depth", "subsampling")),
+    _measure("exact_share", range=(0, 1), tables=(NETWORK,)),
+    _measure("copies", tables=(NETWORK,)),
 ]
 MEASURES = {measure.name: measure for measure in _DECLARED}
 

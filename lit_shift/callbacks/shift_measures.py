@@ -11,7 +11,7 @@ from lit_shift import functional
 from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Batch, Images
-from lit_shift.figures import VARIATION_EDGES, variation_counts
+from lit_shift.figures.zhang import VARIATION_EDGES, variation_counts
 from lit_shift.measures import CIRCULAR, SHIFTS, taken
 from lit_shift.metrics import PerImage, metric_of
 from lit_shift.protocols.trajectory import Track

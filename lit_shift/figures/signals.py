@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lit_shift.figures.style import Array
+from lit_shift.figures.style import Array, panels
 
 
 def downsampling(signal: Array, steps: Mapping[str, Sequence[Array]]) -> Figure:
@@ -55,55 +54,35 @@ def spectrum(values: Array, stride: int = 1) -> tuple[Array, Array]:
 
 
 def frequency_responses(
-    filters: Mapping[str, Array], measured: Mapping[str, tuple[Array, Array]] | None = None, points: int = 256
+    families: Mapping[str, Mapping[str, Array]],
+    measured: Mapping[str, tuple[Array, Array]] | None = None,
+    columns: int = 3,
+    points: int = 256,
 ) -> Figure:
-    """Magnitude of filters' frequency responses, from 0 to the Nyquist frequency.
+    """Magnitude of filters' frequency responses, from 0 to the Nyquist frequency, one panel per family.
 
     The dashed line is the ideal filter before subsampling by 2, which can keep half of the band.
 
     Args:
-        filters: taps (n,) of each.
+        families: taps (n,) of each filter of each family.
         measured: for some filters, frequencies (k,) in units of the Nyquist frequency and gains (k,), drawn as dots.
     """
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    ax = figure.subplots()
-    _responses(ax, filters, points)
-    for line in ax.get_lines():
-        if places := (measured or {}).get(str(line.get_label())):
-            ax.plot(*places, "o", color=line.get_color(), markersize=4, clip_on=False)
-    ax.set(xlabel="frequency / Nyquist frequency", ylabel="gain")
-    ax.legend()
-    return figure
-
-
-def filter_families(families: Mapping[str, Mapping[str, Array]], columns: int = 3, points: int = 256) -> Figure:
-    """:func:`frequency_responses` with one panel per family of filters.
-
-    Args:
-        families: taps (n,) of each filter of each family.
-    """
-    columns = min(columns, len(families))
-    rows = -(-len(families) // columns)
-    figure = Figure(figsize=(3.4 * columns, 2.8 * rows + 0.3), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(families) :]:
-        ax.set_axis_off()
+    figure, axes = panels(len(families), columns, 6.4 if len(families) == 1 else 3.4, 2.8, sharex=True, sharey=True)
+    omega = np.linspace(0, np.pi, points)
     for ax, (family, filters) in zip(axes.flat, families.items(), strict=False):
-        _responses(ax, filters, points)
+        for name, taps in filters.items():
+            gain = np.abs(np.exp(-1j * np.outer(omega, np.arange(len(taps)))) @ taps)
+            (line,) = ax.plot(omega / np.pi, gain, label=name)
+            if places := (measured or {}).get(name):
+                ax.plot(*places, "o", color=line.get_color(), markersize=4, clip_on=False)
+        ax.plot([0, 0.5, 0.5, 1], [1, 1, 0, 0], "k--", linewidth=1, label="ideal")
+        ax.set(xlim=(0, 1))
         ax.set_title(family, fontsize=10)
         ax.legend(fontsize=8)
         ax.tick_params(labelbottom=True)
     figure.supxlabel("frequency / Nyquist frequency", fontsize=10)
     figure.supylabel("gain", fontsize=10)
     return figure
-
-
-def _responses(ax: Axes, filters: Mapping[str, Array], points: int) -> None:
-    omega = np.linspace(0, np.pi, points)
-    for name, taps in filters.items():
-        ax.plot(omega / np.pi, np.abs(np.exp(-1j * np.outer(omega, np.arange(len(taps)))) @ taps), label=name)
-    ax.plot([0, 0.5, 0.5, 1], [1, 1, 0, 0], "k--", linewidth=1, label="ideal")
-    ax.set_xlim(0, 1)
 
 
 def aliasing(curve: Array, samples: Mapping[str, Array]) -> Figure:

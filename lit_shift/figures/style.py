@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import cycle
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
@@ -32,6 +32,30 @@ PUBLISHED_COLOUR = "#a8a8a8"
 # Matplotlib's names of the colour maps, for distances between features and for probabilities and feature maps.
 DISTANCE_MAP, PROBABILITY_MAP = "RdYlBu_r", "viridis"
 MISSING_COLOUR = "#a8a8a8"
+
+
+class Interval(NamedTuple):
+    """Mean over images, and the lower and upper end of its 95% interval. NaN if unknown."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def panels(count: int, columns: int, width: float, height: float, **share: Any) -> tuple[Figure, Array]:
+    """Return a figure of ``count`` panels, at most ``columns`` side by side, and its (rows, columns) of axes.
+
+    Args:
+        width, height: of a panel, in inches.
+        **share: axes that panels share, ``sharex`` and ``sharey``.
+    """
+    columns = max(1, min(columns, count))
+    rows = max(1, -(-count // columns))
+    figure = Figure(figsize=(width * columns, height * rows + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **share)
+    for ax in axes.flat[count:]:
+        ax.set_axis_off()
+    return figure, axes
 
 
 def styled(models: Mapping[str, Data]) -> Iterator[tuple[str, Data, dict[str, Any]]]:
@@ -77,3 +101,12 @@ def filmstrip(
         extent = (place - half, place + half, 0, 1)
         ax.imshow(picture.transpose(1, 2, 0), extent=extent, aspect="auto", interpolation=interpolation)
     ax.set_yticks([])
+
+
+def interval_line(ax: Axes, places: Array, intervals: Array, **style: Any) -> None:
+    """Draw a line and the band of its intervals: (S, 3), mean, low and high."""
+    mean, low, high = intervals.T
+    ax.plot(places, mean, **style)
+    ax.fill_between(places, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    if len(places) == 1:  # a band would be invisible
+        ax.vlines(places, low, high, color=style["color"])

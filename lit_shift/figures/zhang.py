@@ -1,13 +1,16 @@
 """The figures of Zhang's paper."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from lit_shift.figures.style import (
     DISTANCE_MAP,
@@ -19,6 +22,7 @@ from lit_shift.figures.style import (
     Array,
     filmstrip,
     legend_below,
+    panels,
     probability_curves,
     styled,
 )
@@ -26,6 +30,7 @@ from lit_shift.measures import MEASURES
 
 # Bins of histograms of the variation, ten per decade.
 VARIATION_EDGES = np.logspace(-5, 0, 51)
+LEADER = {"arrowstyle": "-", "color": "0.7", "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4}  # from a name to its point
 
 
 class LayerDistance(NamedTuple):
@@ -153,12 +158,7 @@ def filter_tv_course(models: Mapping[str, Mapping[str, Array]]) -> Figure:
         models: for each model, ``epoch`` (E,) and the values (E,) of each layer.
     """
     layers = list(dict.fromkeys(layer for model in models.values() for layer in model if layer != "epoch"))
-    columns = min(5, max(1, len(layers)))
-    rows = max(1, -(-len(layers) // columns))
-    figure = Figure(figsize=(2.3 * columns, 2 * rows + 0.4), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(layers) :]:
-        ax.set_axis_off()
+    figure, axes = panels(len(layers), 5, 2.3, 2, sharex=True, sharey=True)
     for ax, layer in zip(axes.flat, layers, strict=False):
         for name, model, style in styled(models):
             if layer in model:
@@ -242,16 +242,14 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
         ax.set(title=f"{'with' if aug else 'without'} shifts in training")
         ax.set(xlabel="accuracy, percent", ylabel="consistency, percent")
         ax.grid(alpha=0.3)
-        middle = sum(ax.get_xlim()) / 2
         ours = [point for point in points if point.aug == aug and not point.published]
         # Parts of the names that all share are not shown.
         shared = set.intersection(*(set(point.name.split("-")) for point in ours)) if len(ours) > 1 else set()
         for point in ours:
             name = "-".join(part for part in point.name.split("-") if part not in shared)
             place = (100 * point.accuracy, 100 * point.consistency)
-            left = place[0] > middle  # names stay within the panel
-            offset, side = ((-6, 4), "right") if left else ((6, 4), "left")
-            ax.annotate(name or point.name, place, offset, textcoords="offset points", ha=side, fontsize=8)
+            how = {"textcoords": "offset points", "arrowprops": LEADER, "ha": "center", "va": "center", "fontsize": 8}
+            ax.annotate(name or point.name, place, (0, 0), **how)
         if not ax.collections:
             ax.set(xticks=[], yticks=[])
         if not ours:
@@ -265,4 +263,25 @@ def accuracy_consistency(points: Sequence[Point]) -> Figure:
     figure.legend(
         handles=[*families, *published, *lengths], title="family, taps", loc="outside right center", fontsize=8
     )
+    figure.draw_without_rendering()  # fixes the axes
+    for ax in axes:
+        _place_names(ax)
     return figure
+
+
+def _place_names(ax: Axes) -> None:
+    """Move each name to the nearest place beside its point where it covers no point and no other name."""
+    unit = ax.figure.dpi / 72  # pixels per typographic point
+    points = [ax.transData.transform(np.asarray(points.get_offsets()))[0] for points in ax.collections]
+    taken = [Bbox.from_bounds(x - 4 * unit, y - 4 * unit, 8 * unit, 8 * unit) for x, y in points]
+    for name in (text for text in ax.texts if isinstance(text, Annotation)):
+        width, height = Text.get_window_extent(name).size
+        for reach, angle in product((9, 18, 30, 45, 60, 80), np.pi / 4 * np.array([0, 4, 2, 6, 1, 3, 5, 7])):
+            way = np.array([np.cos(angle) * (reach + width / unit / 2), np.sin(angle) * (reach + height / unit / 4)])
+            left, bottom = ax.transData.transform(name.xy) + unit * way - (width / 2, height / 2)
+            box = Bbox.from_bounds(left, bottom, width, height)
+            inside = ax.bbox.contains(*box.min) and ax.bbox.contains(*box.max)
+            if inside and not any(box.overlaps(other) for other in taken):
+                break
+        name.set_position(tuple(way))
+        taken.append(box)

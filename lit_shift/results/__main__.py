@@ -12,6 +12,7 @@ from rich.console import Console
 from lit_shift.results import comparison, gallery, path_table, writer
 from lit_shift.results.frame import frame
 from lit_shift.results.gather import gather
+from lit_shift.results.images import by_images
 from lit_shift.results.page import render, runs
 from lit_shift.utils.console import say, show
 from lit_shift.utils.errors import InputError
@@ -99,7 +100,7 @@ def report(paths: Sequence[str], format: str, chosen: str | None, out: Path | No
     if out:
         say(f"written: {out}")
     if figures:
-        sets = gallery.by_images(models)
+        sets = by_images(models)
         for name, members in sets.items():
             folder = figures / name if len(sets) > 1 else figures
             gallery.save(members, folder)

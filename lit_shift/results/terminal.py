@@ -122,22 +122,15 @@ def _nonshiftability(metrics: Mapping[str, float]) -> Iterator[Table]:
 
 def _by_layer(metrics: Mapping[str, float], columns: Mapping[str, float]) -> pd.DataFrame:
     """Return a row for each layer and a column for each key prefix, scaled by the factor given for that prefix."""
-    found: dict[str, dict[str, float]] = {column: {} for column in columns}
+    found: dict[str, dict[str, str]] = {column: {} for column in columns}
     for key, value in metrics.items():
         prefix, _, layer = key.rpartition("/")
         if prefix in found and not key.endswith(ENDS):
-            found[prefix][layer] = value
-    rows = [
-        [
-            layer,
-            *(
-                f"{times * found[column][layer]:.4g}" if layer in found[column] else ""
-                for column, times in columns.items()
-            ),
-        ]
-        for layer in in_order(*found.values())
-    ]
-    return pd.DataFrame(rows, columns=["layer", *columns])
+            found[prefix][layer] = f"{columns[prefix] * value:.4g}"
+    layers = in_order(*found.values())
+    return pd.DataFrame(
+        {"layer": layers} | {name: [each.get(key, "") for key in layers] for name, each in found.items()}
+    )
 
 
 def in_order(*orders: Sequence[str] | Mapping[str, object]) -> list[str]:

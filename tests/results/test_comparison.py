@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 
 from lit_shift import published
 from lit_shift.filters import FILTERS
-from lit_shift.results import agreement, comparison, gallery, writer
+from lit_shift.results import agreement, comparison, shift_figures, writer
 from lit_shift.runs.config import composed
 from lit_shift.runs.recipe import PAPERS, recipe
 from tests.findings import build, findings
@@ -310,7 +310,7 @@ def test_published_values_are_beside_runs_of_cifar10_alone(data, classes, size, 
     for text in texts:
         assert ("published" in text) == compares
         assert ("93.3" in text or "0.933" in text) == compares
-    points = gallery.accuracy_consistency(runs).axes[0].collections
+    points = shift_figures.accuracy_consistency(runs).axes[0].collections
     assert len(points) == (19 + 2 if compares else 2)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lit_shift.results import path_gallery, path_table, writer
+from lit_shift.results import gallery, path_figures, path_table, writer
 from lit_shift.results.page.paths import content
 from lit_shift.results.page.plots import pens
 from lit_shift.results.remarks import remarks
@@ -75,8 +75,7 @@ def unlabelled():
 
 def test_where_nobody_knows_the_correct_class_it_is_agreement_everywhere():
     found = unlabelled()
-    figures = {name: draw([found]) for name, draw in path_gallery.drawings([found]).items()}
-    drawn = {name: figure for name, figure in figures.items() if figure}
+    drawn = gallery.draw([found])
     assert {"placement_agreement", "cost_agreement", "embed_probability", "embed_film_2"} < drawn.keys()
     assert not any("accuracy" in name for name in drawn)
     texts = [*map(words, drawn.values()), markdown([found]), writer.latex(path_table.tables([found]))]
@@ -92,7 +91,7 @@ def test_where_nobody_knows_the_correct_class_it_is_agreement_everywhere():
 
 def test_beside_models_with_labels_both_are_named():
     models = [unlabelled(), model("labelled", under(), of=ELSEWHERE)]
-    figure = path_gallery.correct_probability(models, "embed")
+    figure = path_figures.probability(models, "embed")
     assert "P(answer on the whole image or correct class)" in words(figure)
     assert "answer on the whole image or correct class enters" in markdown(models)
 
@@ -101,7 +100,7 @@ def test_beside_models_with_labels_both_are_named():
 def test_changes_are_given_per_step_where_paths_differ_in_length(steps):
     models = [model("a", under(steps=9)), model("b", under(steps=steps, seed=1))]
     times, share = "times that the correct class enters", "steps at which the correct class enters"
-    titles = [ax.get_title() for ax in path_gallery.jaggedness(models).axes]
+    titles = [ax.get_title() for ax in path_figures.jaggedness(models).axes]
     assert [title.startswith((times, share)) for title in titles].count(True) == 1
     assert any(title.startswith(share if steps == 5 else times) for title in titles)
     (table,) = path_table.tables(models)

@@ -118,7 +118,7 @@ def test_a_training_leaves_its_first_batch_at_once_and_finishes_another(tmp_path
             super().on_train_batch_end(trainer, *rest)
 
     with pytest.raises(Stopped) as stopped:
-        train_digits(Interrupt(tmp_path / "last.ckpt", fresh=False), max_epochs=1, accelerator="cpu")
+        train_digits(Interrupt(tmp_path / "last.ckpt"), max_epochs=1, accelerator="cpu")
     assert stopped.value.code == 128 + signal.SIGTERM
     assert done == [[], ["ended", "begun", "ended"]][batch]
     assert (tmp_path / "last.ckpt").exists() == bool(batch)

@@ -2,7 +2,6 @@
 
 const templates = JSON.parse(document.getElementById("templates").textContent);
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
-const NARROW = 700; // plots narrower than this, in pixels, use their narrow layout
 const MAX_BARS = 12;
 // One of plotly's default buttons uploads the figure's data to plotly; nothing may leave this page.
 const BAR = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
@@ -58,16 +57,14 @@ function say(part) {
 /** Draws a plot with the traces of the ticked models. */
 function draw(host) {
   if (!figures.has(host)) figures.set(host, json(host.querySelector("script")));
-  const { data, layout, narrow, fade } = figures.get(host);
+  const { data, layout, fade } = figures.get(host);
   const traces = data.map((trace) => {
     if (!trace.meta) return trace;
     const on = trace.meta.some((name) => ticked.has(name));
     return fade ? { ...trace, visible: trace.meta.some(listed), opacity: on ? 1 : 0.3 } : { ...trace, visible: on };
   });
-  const width = host.clientWidth;
   const template = templates[dark.matches ? "dark" : "light"];
-  const chosenLayout = { ...layout, ...(width < NARROW ? narrow : {}), width, template };
-  window.Plotly.react(host, traces, structuredClone(chosenLayout), BAR);
+  window.Plotly.react(host, traces, { ...structuredClone(layout), width: host.clientWidth, template }, BAR);
 }
 
 // ---- The table
@@ -83,7 +80,7 @@ function filterTable() {
     row.hidden = !words.every((word) => row.dataset.words.includes(word)) || (aug && row.dataset.aug !== aug);
   }
   byId("count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
-  draw(main.querySelector("#plane .plot"));
+  all("#plane .plot").forEach(draw);
 }
 
 /** Sorts by a column: highest first, or A to Z; on the next click in reverse; then in the original order. */

@@ -25,14 +25,7 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Liberat
 NEUTRAL = "#808890"  # visible on light and dark backgrounds
 PATTERNS = {"solid": "", "dash": "/", "dot": ".", "dashdot": "x"}  # patterns of bars, by the dash of a line
 Pens = dict[str, dict[str, str]]  # colour and dash, by the model's name
-LEGEND: dict[str, Any] = {
-    "orientation": "h",
-    "x": 0,
-    "y": 1,
-    "yanchor": "bottom",
-    "itemclick": False,
-    "itemdoubleclick": False,
-}
+LEGEND = {"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False}
 
 
 def pens(models: Sequence[Findings]) -> Pens:
@@ -47,13 +40,13 @@ def templates() -> dict[str, Any]:
     """Return Plotly's template for each of the page's themes."""
     made = {}
     for name, theme in THEMES.items():
-        axis: dict[str, Any] = {
+        axis: dict[str, Any] = {"showline": True, "ticks": "outside", "ticklen": 4, "zeroline": False}
+        axis |= {
             "gridcolor": theme["grid"],
             "linecolor": theme["rule"],
             "tickcolor": theme["rule"],
-            "ticks": "outside",
+            "title_standoff": 8,
         }
-        axis |= {"showline": True, "ticklen": 4, "zeroline": False, "title": {"standoff": 8}}
         layout = go.Layout(
             font={"family": FONT, "size": 12, "color": theme["ink"]},
             paper_bgcolor=theme["paper"],
@@ -67,19 +60,17 @@ def templates() -> dict[str, Any]:
     return made
 
 
-def plot(traces: Sequence[Any], height: int = 360, narrow: Any = None, **layout: Any) -> dict[str, Any]:
-    """Return a plot for the template, with the names of the models that it shows as ``has``.
-
-    Args:
-        traces: traces of the plot.
-        height: height in pixels.
-        narrow: replacements in the layout for narrow screens.
-        **layout: further properties of the layout.
-    """
+def plot(traces: Sequence[Any], height: int = 360, **layout: Any) -> dict[str, Any]:
+    """Return a plot of a height in pixels for the template, with the names of the models that it shows as ``has``."""
     base = go.Layout(height=height, margin={"l": 56, "r": 12, "t": 12, "b": 48}, hovermode="closest", legend=LEGEND)
     made = go.Figure(traces, base.update(layout)).to_dict()
     made["layout"].pop("template", None)
-    return made | {"has": sorted({name for trace in made["data"] for name in trace.get("meta", ())}), "narrow": narrow}
+    return made | {"has": sorted({name for trace in made["data"] for name in trace.get("meta", ())})}
+
+
+def thinned(count: int, most: int) -> np.ndarray:
+    """Return the indices of ``count`` items, or of ``most`` evenly spaced ones if there are more."""
+    return np.linspace(0, count - 1, min(count, most)).round().astype(int)
 
 
 def words(text: str) -> str:

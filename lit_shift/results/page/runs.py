@@ -2,22 +2,19 @@
 
 import base64
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from lit_shift.results import gallery
+from lit_shift.figures.style import COLOURS
+from lit_shift.results.images import Shown, all_shown, by_images
 from lit_shift.results.page import paths, plots, zhang
 from lit_shift.results.page.pictures import picture
 from lit_shift.results.page.table import alone, number, table
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10
-
-# Colours for a few classes; many classes have colours from a colour wheel.
-CLASS_COLOURS = ["#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f", "#edc948", "#b07aa1", "#ff9da7", "#9c755f"]
-CLASS_COLOURS += ["#bab0ac"]
 
 
 def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -32,7 +29,7 @@ def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence
     """
     kinds = {"run": sum(model.trained for model in models), "classifier": sum(not model.trained for model in models)}
     counted = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count]
-    groups = gallery.by_images(models) or {"": []}
+    groups = by_images(models) or {"": []}
     return {
         "title": f"lit_shift: {', '.join(counted) or 'no runs'}",
         "sets": [_set(name, members, rows, unfinished) for name, members in groups.items()],
@@ -47,12 +44,12 @@ def _set(
     by_name = {model.name: model for model in models}
     rows = all_rows.loc[[names[0] in by_name for names in all_rows["runs"]]]
     runs = [by_name[name] for names in rows["runs"] for name in names]
-    places, along = _images(runs), paths.content(models, pens)
+    images, along = _images(runs), paths.content(models, pens)
     shown: dict[str, Any] = {
         "equivariance": zhang.equivariance(runs),
         "variation": zhang.variation(runs, pens),
         "tv": zhang.tv(runs, pens),
-        "explorer": _explorer(runs, places),
+        "explorer": _explorer(runs, images),
     }
     plotted = [*shown["equivariance"], *shown["explorer"]["runs"], shown["variation"], shown["tv"]]
     drawn = Counter(name for name, titles in along["titles"].items() if titles) + Counter(
@@ -67,7 +64,7 @@ def _set(
         "runs": [run.name for run in runs],
         "plane": zhang.plane(rows, any(of_cifar10(run.config) for run in runs)),
         "course": zhang.course(runs, pens),
-        "stability": zhang.stability(runs, places, pens),
+        "stability": zhang.stability(runs, images, pens),
         "table": table(rows, unfinished, drawn),
         "elsewhere": alone([model for model in models if not model.trained], along["titles"]),
         "paths": along,
@@ -79,23 +76,25 @@ def _kept(run: Findings) -> list[int]:
     return run.arrays["shown"].tolist() if "shown" in run.arrays and len(run.config["classes"]) <= 256 else []
 
 
-def _images(runs: Sequence[Findings]) -> list[int]:
+def _images(runs: Sequence[Findings]) -> dict[int, Shown]:
     """Return the images saved by the runs, in decreasing order of the number of runs that saved them."""
-    count = Counter(place for run in runs for place in _kept(run))
-    return sorted(count, key=lambda place: (-count[place], place))
+    count, images = Counter(place for run in runs for place in _kept(run)), all_shown(runs)
+    return {place: images[place] for place in sorted(count, key=lambda place: (-count[place], place))}
 
 
-def _explorer(runs: Sequence[Findings], places: Sequence[int]) -> dict[str, Any]:
+def _explorer(runs: Sequence[Findings], images: Mapping[int, Shown]) -> dict[str, Any]:
     """Return the images of the explorer and each run's answers at all shifts."""
     orbits = {run.name: dict(zip(_kept(run), run.arrays.get("probabilities", ()), strict=False)) for run in runs}
-    places = [place for place in places if any(place in kept for kept in orbits.values())]
-    images = {place: gallery.show(runs, place) for place in places}
+    images = {place: image for place, image in images.items() if any(place in kept for kept in orbits.values())}
     classes = list(runs[0].config["classes"]) if runs else []
     return {
-        "images": {place: {"label": label, "picture": picture(pixels)} for place, (pixels, label) in images.items()},
+        "images": {
+            place: {"label": image.label, "name": image.name, "picture": picture(image.pixels)}
+            for place, image in images.items()
+        },
         "classes": classes,
-        "colours": CLASS_COLOURS if len(classes) <= len(CLASS_COLOURS) else _wheel(len(classes)),
-        "size": next((pixels.shape[1:] for pixels, _ in images.values()), (1, 1)),
+        "colours": COLOURS if len(classes) <= len(COLOURS) else _wheel(len(classes)),
+        "size": next((image.pixels.shape[1:] for image in images.values()), (1, 1)),
         "runs": [
             {"name": name, "has": [name], "answers": {place: _answers(values) for place, values in kept.items()}}
             for name, kept in orbits.items()

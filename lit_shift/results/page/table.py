@@ -7,6 +7,7 @@ import pandas as pd
 
 from lit_shift.filters import family
 from lit_shift.measures import measure_of
+from lit_shift.results.along import under
 from lit_shift.results.comparison import MEASURES, agreement, any_published
 from lit_shift.runs.findings import Findings
 
@@ -40,7 +41,7 @@ def table(rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]], drawn: Mapp
     names = {i: name_of(row, several) for i, row in enumerate(records)}
     return {
         "columns": [*LEAD, *[*COLUMNS[: 3 if compared else 1]] * len(MEASURES), *(["recipe"] if several else [])],
-        "measures": [measure_of(measure).label.capitalize() for measure in MEASURES],
+        "measures": [measure_of(measure) for measure in MEASURES],
         "compared": compared,
         "caption": "No run has finished." if rows.empty else "" if several else records[0]["recipe"],
         "several_seeds": any(len(row["runs"]) > 1 for row in records),
@@ -117,11 +118,7 @@ def alone(models: Sequence[Findings], titles: Mapping[str, Sequence[str]]) -> li
     """List classifiers that are in no row, with the titles of the protocols under which they were measured."""
     shown = []
     for place, model in enumerate(models):
-        counts = [len(model.arrays[f"{protocol}/places"]) for protocol in model.protocols]
-        images = dict.fromkeys(
-            number(model.metrics.get(f"{protocol}/n", count), 0)
-            for protocol, count in zip(model.protocols, counts, strict=True)
-        )
+        images = dict.fromkeys(f"{each.images:,}" for each in under([model]))
         cells = [model.config["choices"]["data"], ", ".join(images), ", ".join(titles[model.name])]
         shown.append({"name": model.name, "ticked": place < FEW, "cells": [cell or MISSING for cell in cells]})
     return shown

@@ -1,6 +1,6 @@
 """Plots of Zhang's measures for the page. Needs no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,6 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from lit_shift.figures import VARIATION_EDGES, LayerDistance, variation_counts
 from lit_shift.figures.style import (
     DISTANCE_MAP,
     FAMILY_COLOURS,
@@ -18,60 +17,52 @@ from lit_shift.figures.style import (
     PUBLISHED_COLOUR,
     SYMBOLS,
 )
+from lit_shift.figures.zhang import VARIATION_EDGES, LayerDistance, variation_counts
 from lit_shift.filters import family, taps
 from lit_shift.measures import MEASURES
-from lit_shift.results import gallery
+from lit_shift.results import shift_figures
 from lit_shift.results.comparison import PUBLISHED
+from lit_shift.results.images import Shown
 from lit_shift.results.page.pictures import picture
 from lit_shift.results.page.plots import NEUTRAL, Pens, colour_scale, filmed, line, percent, plot, words
 from lit_shift.results.page.table import name_of
 from lit_shift.runs.findings import Findings
 
-COLUMNS, NARROW_COLUMNS = 9, 4  # columns of heat maps, on wide and narrow screens
+COLUMNS = 9  # of heat maps
 THUMBNAILS, THUMBNAIL_SIDE = 8, 64
 
 
-def plane(rows: pd.DataFrame, compared: bool) -> dict[str, Any]:
+def plane(rows: pd.DataFrame, compared: bool) -> list[dict[str, Any]]:
     """Plot consistency against accuracy: one point per row, and the published values in grey.
 
-    There is one panel without shift augmentation and one with it, one below the other on a narrow screen.
+    There is one plot without shift augmentation and one with it.
     """
-    several = rows["recipe"].nunique() > 1
-    panels: list[dict[str, str]] = [{}, {"xaxis": "x2", "yaxis": "y2"}]
-    traces = []
-    for (filter, aug), rates in PUBLISHED.items() if compared else ():
-        point = _point(filter, f"{filter}, published", rates, PUBLISHED_COLOUR, 10)
-        traces.append(point.update(name="published", **panels[aug]))
-    for row in rows.dropna(subset=["accuracy", "consistency"]).to_dict("records"):
-        text = f"{name_of(row, several)}, n = {row['n']}"
-        colour = FAMILY_COLOURS.get(family(row["filter"]), OTHER_FAMILY)
-        point = _point(row["filter"], text, row, colour, 13).update(meta=row["runs"], **panels[row["aug"]])
-        for axis, measure in (("error_x", "accuracy"), ("error_y", "consistency")):
-            spread = np.nan_to_num(100 * row[f"{measure}_std"])
-            point.update({axis: {"array": [spread], "color": NEUTRAL, "thickness": 1, "width": 0}})
-        traces.append(point)
-    filters = [*rows["filter"]] + [filter for filter, _ in PUBLISHED if compared]
-    families = {name: FAMILY_COLOURS.get(name, OTHER_FAMILY) for name in map(family, rows["filter"])}
-    families |= {"published": PUBLISHED_COLOUR} if compared else {}
-    lengths = {f"{count} tap{'s' * (count > 1)}": _symbol(count) for count in sorted(set(map(taps, filters)))}
-    keys = [("circle", colour, name) for name, colour in families.items()]
-    keys += [(symbol, NEUTRAL, name) for name, symbol in lengths.items()]
-    for symbol, colour, name in keys:
-        marker = {"symbol": symbol, "color": colour}
-        traces.append(go.Scatter(x=[None], y=[None], mode="markers", name=words(name), marker=marker))
-    wide, narrow = (_two_panels(rows, columns) for rows, columns in ((1, 2), (2, 1)))
-    return plot(traces, 460, narrow=narrow | {"height": 840}, **wide) | {"fade": True}
-
-
-def _two_panels(rows: int, columns: int) -> dict[str, Any]:
-    titles = ("without shift augmentation", "with shift augmentation")
-    made = make_subplots(rows, columns, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.12)
-    made.update_annotations(font_size=12, yanchor="top", yshift=-2)
-    return _layout(made.update_xaxes(title="accuracy (%)").update_yaxes(title="consistency (%)"))
-
-
-def _layout(figure: go.Figure) -> dict[str, Any]:
-    return {key: value for key, value in figure.layout.to_plotly_json().items() if key != "template"}
+    several, made = rows["recipe"].nunique() > 1, []
+    for aug in (False, True):
+        published = {filter: rates for (filter, of), rates in PUBLISHED.items() if compared and of == aug}
+        ours = rows[rows["aug"] == aug]
+        traces = [
+            _point(filter, f"{filter}, published", rates, PUBLISHED_COLOUR, 10).update(name="published")
+            for filter, rates in published.items()
+        ]
+        for row in ours.dropna(subset=["accuracy", "consistency"]).to_dict("records"):
+            text = f"{name_of(row, several)}, n = {row['n']}"
+            colour = FAMILY_COLOURS.get(family(row["filter"]), OTHER_FAMILY)
+            point = _point(row["filter"], text, row, colour, 13).update(meta=row["runs"])
+            for axis, measure in (("error_x", "accuracy"), ("error_y", "consistency")):
+                spread = np.nan_to_num(100 * row[f"{measure}_std"])
+                point.update({axis: {"array": [spread], "color": NEUTRAL, "thickness": 1, "width": 0}})
+            traces.append(point)
+        keys = {name: ("circle", FAMILY_COLOURS.get(name, OTHER_FAMILY)) for name in map(family, ours["filter"])}
+        keys |= {"published": ("circle", PUBLISHED_COLOUR)} if published else {}
+        for count in sorted({taps(filter) for filter in (*ours["filter"], *published)}):
+            keys[f"{count} tap{'s' * (count > 1)}"] = (_symbol(count), NEUTRAL)
+        for name, (symbol, colour) in keys.items():
+            marker = {"symbol": symbol, "color": colour}
+            traces.append(go.Scatter(x=[None], y=[None], mode="markers", name=words(name), marker=marker))
+        title = f"{'with' if aug else 'without'} shift augmentation"
+        made.append({"title": title, **plot(traces, 440, xaxis_title="accuracy (%)", yaxis_title="consistency (%)")})
+    return made
 
 
 def _point(filter: str, text: str, rates: Any, colour: str, size: int) -> go.Scatter:
@@ -94,14 +85,15 @@ def equivariance(runs: Sequence[Findings]) -> list[dict[str, Any]]:
     """Plot each run's heat maps, one per layer, with the unshifted image at the centre."""
     made = []
     for run in runs:
-        if distances := gallery.layer_distances(run):
-            maps = [_map(run.name, i, layer, distance) for i, (layer, distance) in enumerate(distances.items(), 1)]
-            wide, narrow = (_grid(distances, columns) for columns in (COLUMNS, NARROW_COLUMNS))
-            made.append({"name": run.name, **plot(maps, narrow=narrow, **wide)})
+        if distances := shift_figures.layer_distances(run):
+            grid = _grid(distances)
+            for place, (layer, distance) in enumerate(distances.items()):
+                grid.add_trace(_map(run.name, layer, distance), place // COLUMNS + 1, place % COLUMNS + 1)
+            made.append({"name": run.name, **plot(grid.data, **grid.layout.to_plotly_json())})
     return made
 
 
-def _map(name: str, place: int, layer: str, distance: LayerDistance) -> go.Heatmap:
+def _map(name: str, layer: str, distance: LayerDistance) -> go.Heatmap:
     height, width = distance.by_shift.shape
     return go.Heatmap(
         name=words(layer),
@@ -109,8 +101,6 @@ def _map(name: str, place: int, layer: str, distance: LayerDistance) -> go.Heatm
         z=np.fft.fftshift(distance.by_shift).astype(np.float32),
         x0=-(width // 2),
         y0=-(height // 2),
-        xaxis=f"x{place}",
-        yaxis=f"y{place}",
         zmin=0,
         zmax=distance.between_images / 2 if distance.between_images > 0 else 1,
         colorscale=colour_scale(DISTANCE_MAP),
@@ -119,33 +109,28 @@ def _map(name: str, place: int, layer: str, distance: LayerDistance) -> go.Heatm
     )
 
 
-def _grid(distances: dict[str, LayerDistance], columns: int) -> dict[str, Any]:
-    """Return the layout of maps in a given number of columns, with ticks only at the left and the bottom."""
-    lines = -(-len(distances) // columns)
+def _grid(distances: dict[str, LayerDistance]) -> go.Figure:
+    """Return panels for the layers, with tick labels only at the left and the bottom."""
+    lines = -(-len(distances) // COLUMNS)
     height = 150 * lines + 30
-    made = make_subplots(
+    grid = make_subplots(
         lines,
-        columns,
-        specs=[[{} if line * columns + i < len(distances) else None for i in range(columns)] for line in range(lines)],
+        COLUMNS,
+        specs=[[{} if line * COLUMNS + i < len(distances) else None for i in range(COLUMNS)] for line in range(lines)],
         subplot_titles=[f"{words(name)}<br>{'x'.join(map(str, each.resolution))}" for name, each in distances.items()],
-        horizontal_spacing=0.2 / columns,
+        horizontal_spacing=0.2 / COLUMNS,
         vertical_spacing=40 / height if lines > 1 else 0,
     )
-    made.update_annotations(font_size=10, yshift=-2)
-    axis = {"ticks": "", "showticklabels": False, "showgrid": False, "fixedrange": True, "constrain": "domain"}
-    made.update_xaxes(axis).update_yaxes(axis, autorange="reversed")  # a downward shift points downwards
-    for place, distance in enumerate(distances.values()):
-        here = {"row": place // columns + 1, "col": place % columns + 1}
-        made.update_yaxes(scaleanchor=f"x{place + 1}", **here)
-        for side, shown, update in zip(
-            distance.by_shift.shape,
-            (place % columns == 0, place + columns >= len(distances)),
-            (made.update_yaxes, made.update_xaxes),
-            strict=True,
-        ):
-            ticks = [-(side // 2), 0, (side - 1) // 2]
-            update(tickvals=ticks, ticks="outside" if shown else "", showticklabels=shown, tickfont_size=9, **here)
-    return _layout(made) | {"height": height, "margin": {"l": 30, "r": 8, "t": 34, "b": 24}, "dragmode": False}
+    sides = next(iter(distances.values())).by_shift.shape
+    rows, columns = ([-(side // 2), 0, (side - 1) // 2] for side in sides)
+    axis = {"ticks": "", "showgrid": False, "showline": False, "fixedrange": True, "constrain": "domain"}
+    axis |= {"showticklabels": False, "tickfont_size": 9}
+    grid.update_xaxes(axis, tickvals=columns).update_xaxes(showticklabels=True, row=lines)
+    # A downward shift points downwards.
+    grid.update_yaxes(axis, tickvals=rows, autorange="reversed").update_yaxes(showticklabels=True, col=1)
+    grid.for_each_yaxis(lambda each: each.update(scaleanchor=each.anchor))  # square
+    grid.update_annotations(font_size=10, yshift=-2)
+    return grid.update_layout(height=height, margin={"l": 30, "r": 8, "t": 34, "b": 24}, dragmode=False)
 
 
 def variation(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
@@ -167,7 +152,7 @@ def variation(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
 
 def tv(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
     """Plot the total variation of the filters by layer."""
-    found = {run.name: tv for run in runs if (tv := run.under("tv"))}
+    found = {run.name: tv for run in runs if (tv := run.under(shift_figures.TV))}
     how: dict[str, Any] = {"mode": "lines+markers", "hovertemplate": "%{x}: %{y:.3f}"}
     traces = [line(name, [*map(words, tv)], [*tv.values()], pens, **how) for name, tv in found.items()]
     return plot(traces, 380, margin_b=72, xaxis_type="category", xaxis_tickangle=-45, yaxis_title="total variation")
@@ -175,7 +160,7 @@ def tv(runs: Sequence[Findings], pens: Pens) -> dict[str, Any]:
 
 def course(runs: Sequence[Findings], pens: Pens) -> list[dict[str, Any]]:
     """Plot the total variation over training for each layer. All plots share their axes."""
-    courses = {run.name: course for run in runs if (course := gallery.filter_tv_course(run))}
+    courses = {run.name: course for run in runs if (course := shift_figures.course(run))}
     layers = dict.fromkeys(layer for course in courses.values() for layer in course if layer != "epoch")
     values = [value for course in courses.values() for layer in course if layer != "epoch" for value in course[layer]]
     low, high = (np.nanmin(values), np.nanmax(values)) if values else (0, 0)
@@ -191,24 +176,23 @@ def course(runs: Sequence[Findings], pens: Pens) -> list[dict[str, Any]]:
     return made
 
 
-def stability(runs: Sequence[Findings], places: Sequence[int], pens: Pens) -> list[dict[str, Any]]:
+def stability(runs: Sequence[Findings], images: Mapping[int, Shown], pens: Pens) -> list[dict[str, Any]]:
     """Plot the probability of each image's class along the diagonal shift, below the shifted images."""
     made = []
-    for place in places:
+    for place, image in images.items():
         able = [run for run in runs if place < len(run.arrays.get("diagonal", ()))]
         if not able:
             continue
-        pixels, label = gallery.show(runs, place)
-        of = runs[0].config["classes"][label]
         curves = {run.name: percent(run.arrays["diagonal"][place]) for run in able}
         steps = max(map(len, curves.values()))
         shown = np.linspace(0, steps, THUMBNAILS, endpoint=False).astype(int).tolist()
-        pictures = [picture(np.roll(pixels, (d, d), (1, 2)), THUMBNAIL_SIDE) for d in shown]
+        pictures = [picture(np.roll(image.pixels, (d, d), (1, 2)), THUMBNAIL_SIDE) for d in shown]
         traces = [
             line(name, np.arange(len(curve)), curve, pens, hovertemplate="%{y:.1f} %") for name, curve in curves.items()
         ]
         xaxis = {"title": "diagonal shift d: the image is moved by (d, d) px", "tickvals": shown, "showspikes": True}
         xaxis["range"] = [-0.48 * steps / THUMBNAILS, steps - 1]
-        figure = plot(traces, 440, xaxis=xaxis, **filmed(pictures, shown, 0.96 * steps / THUMBNAILS, of))
-        made.append({"place": place, "title": f"test image {place}: {of}", **figure})
+        strip = filmed(pictures, shown, 0.96 * steps / THUMBNAILS, runs[0].config["classes"][image.label])
+        title = shift_figures.titled(runs, image)
+        made.append({"place": place, "title": title, **plot(traces, 440, xaxis=xaxis, **strip)})
     return made
