@@ -35,7 +35,7 @@ THUMBNAILS, THUMBNAIL_SIDE = 8, 64
 def plane(rows: pd.DataFrame, compared: bool) -> list[dict[str, Any]]:
     """Plot consistency against accuracy: one point per row, and the published values in grey.
 
-    There is one plot without shift augmentation and one with it.
+    There is one plot without shift augmentation and one with it, if there are rows of both.
     """
     several, made = rows["recipe"].nunique() > 1, []
     for aug in (False, True):
@@ -60,6 +60,8 @@ def plane(rows: pd.DataFrame, compared: bool) -> list[dict[str, Any]]:
         for name, (symbol, colour) in keys.items():
             marker = {"symbol": symbol, "color": colour}
             traces.append(go.Scatter(x=[None], y=[None], mode="markers", name=words(name), marker=marker))
+        if not traces:
+            continue
         title = f"{'with' if aug else 'without'} shift augmentation"
         made.append({"title": title, **plot(traces, 440, xaxis_title="accuracy (%)", yaxis_title="consistency (%)")})
     return made
