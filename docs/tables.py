@@ -30,7 +30,7 @@ def table(part: str) -> str:
     else:
         key, places = PARTS[part]
         shown = [measure for measure in MEASURES.values() if places & _places(measure)]
-    head = "| key | definition | range | shown in | better |", "|---|---|---|---|---|"
+    head = "| key | definition | range | unit in tables | better |", "|---|---|---|---|---|"
     return "\n".join([*head, *(_row(measure, key) for measure in shown)])
 
 

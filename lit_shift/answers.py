@@ -11,8 +11,8 @@ def answered(skip_bad: bool, *answers: Tensor) -> Tensor:
     """Mask of the N images whose outputs are all finite: one or several outputs (N, ...) -> (N,) bool.
 
     Raises:
-        InputError: some are not, and ``skip_bad`` is false. With ``skip_bad`` these are to be left out of every measure
-            and counted.
+        InputError: some are not finite, and ``skip_bad`` is false. With ``skip_bad``, leave these images out of every
+            measure and count them.
     """
     good = torch.stack([finite(answer) for answer in answers]).all(0)
     bad = int((~good).sum())

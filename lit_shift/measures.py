@@ -5,7 +5,7 @@ second part names its subject (``tv/conv1_1``, ``consistency/pairs``), and a suf
 (``accuracy_top5``) or the number of votes (``accuracy_16``). The ends of the 95% interval have the same key followed by
 ``_ci95_low`` and ``_ci95_high``.
 
-A new measure is a formula in :mod:`lit_shift.functional`, a class in :mod:`lit_shift.metrics` and a line here.
+A new measure is a formula in :mod:`lit_shift.functional`, a class in :mod:`lit_shift.metrics` and a declaration here.
 """
 
 import re
@@ -116,58 +116,9 @@ class Measure:
         return f"{mean:.{decimals}f}" + ("" if isnan(low) else f" ({low:.{decimals}f}-{high:.{decimals}f})")
 
 
-_LABELS = {
-    "accuracy": "accuracy",
-    "agreement": "agreement with the answer on the whole image",
-    "accuracy_random": "random accuracy",
-    "consistency": "consistency",
-    "average": "average of accuracy and consistency",
-    "variation": "variation",
-    "jaggedness": "times that the correct class enters or leaves the top {k} along the path",
-    "jaggedness_rate": "steps at which the correct class enters or leaves the top {k}",
-    "jagged_fraction": "images whose correct class enters or leaves the top {k} at least once",
-    "mad": "mean absolute change of the correct class's probability per step",
-    "nonshiftability": "steps of the path at which the sum of a feature map changes",
-    "departures": "frames of the path at which the sum of a feature map departs from its mean",
-    "equivariance": "cosine distance between the shifted features and those of the shifted image",
-    "invariance": "cosine distance between the features and those of the shifted image",
-    "tv": "total variation of the filters",
-    "milliseconds": "milliseconds for an image",
-    "loss": "cross-entropy",
-    "lr": "learning rate",
-    "images": "images measured",
-    "n": "images measured",
-    "steps": "frames of the path",
-    "skipped": "images that could not be read, used or answered with finite numbers",
-    "bad": "images not answered with finite numbers",
-    "shifts": "shifts of each image",
-    "exact": "1 where these are all shifts",
-    "complete": "1 where these are all images",
-    "parameters": "parameters",
-    "depth": "depth (convolutions and linear layers)",
-    "subsampling": "subsampling factor s",
-    "exact_share": "translations with exact invariance, 1/s²",
-    "copies": "copies for augmentation, s²",
-}
-_DEFINITIONS = {  # where the label says too little
-    "accuracy": "fraction of images, frames or votes whose correct class is the most probable one",
-    "agreement": "with `class_of=top1`, in place of accuracy: fraction of frames that get the whole image's answer",
-    "accuracy_random": "probability that a uniformly shifted image is classified correctly",
-    "consistency": "probability that two independent, uniform shifts of an image get the same class",
-    "average": "mean of accuracy and consistency, in tables only",
-    "variation": "variance of the correct class's probability over the shifts of an image",
-    "jaggedness_rate": "jaggedness per step, shown where paths of different lengths are compared",
-    "nonshiftability": "steps at which the sum of a feature map changes by over `tolerance` (20%) of its mean",
-    "departures": "frames at which that sum differs from its mean by over `tolerance` of it",
-    "depth": "convolutions and linear layers on the longest way through the network",
-    "subsampling": "s, the product of all strides up to the last map of more than one sample",
-    "exact_share": "1/s², the fraction of translations under which invariance can be exact",
-    "copies": "s², the shifted copies of each image that augmentation would need instead",
-}
-
-
-def _measure(name: str, **more: Any) -> Measure:
-    return Measure(name, _LABELS[name], definition=_DEFINITIONS.get(name, _LABELS[name]), **more)
+def _measure(name: str, label: str, definition: str = "", **more: Any) -> Measure:
+    """Declare a measure; without a definition, the label says it all."""
+    return Measure(name, label, definition=definition or label, **more)
 
 
 _MEAN: dict[str, Any] = {"better": "lower", "interval": OVER_IMAGES}
@@ -176,30 +127,70 @@ _RATE = _SHARE | {"better": "higher"}
 _OF_TOPS = {"tables": (ALONG,), "tops": True}
 _DISTANCE: dict[str, Any] = {"better": "lower", "range": (0, 2), "tables": (BY_LAYER,)}
 _SHIFTED, _MOST = (RUNS, TABLE1), (RUNS, TABLE1, ALONG, NETWORK, VOTES)
+# One measure is one paragraph.
+# fmt: off
 _DECLARED = [
-    _measure("accuracy", metric="Accuracy", taken=(FRAMES,), tables=_MOST, tops="beyond 1", **_RATE),
-    _measure("agreement", metric="Accuracy", taken=(FRAMES,), tables=(ALONG, VOTES), tops="beyond 1", **_RATE),
-    _measure("accuracy_random", head="random", metric="RandomAccuracy", taken=(SHIFTS,), tables=_SHIFTED, **_RATE),
-    _measure("consistency", metric="Consistency", taken=(SHIFTS,), tables=(*_SHIFTED, VOTES), **_RATE),
-    _measure("average", tables=(TABLE1,), **_RATE),  # not in files
-    _measure("variation", metric="Variation", taken=(SHIFTS,), tables=(RUNS,), unit=VARIANCE, range=(0, 0.5), **_MEAN),
-    _measure("jaggedness", metric="Jaggedness", taken=(CIRCULAR, PATHS), **_MEAN | _OF_TOPS),
-    _measure("jaggedness_rate", head="jagged steps", metric="JaggednessRate", taken=(PATHS,), **_SHARE | _OF_TOPS),
-    _measure("jagged_fraction", head="jagged images", metric="JaggedFraction", taken=(PATHS,), **_SHARE | _OF_TOPS),
-    _measure("mad", head="MAD", metric="MAD", taken=(CIRCULAR, PATHS), tables=(ALONG,), **_SHARE | {"unit": POINTS}),
-    _measure("nonshiftability", metric="NonShiftability", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
-    _measure("departures", metric="Departures", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
-    _measure("equivariance", **_DISTANCE),
-    _measure("invariance", **_DISTANCE),
-    _measure("tv", better="lower", tables=(BY_LAYER,)),
-    _measure("milliseconds", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
-    _measure("loss", better="lower"),
-    *map(_measure, ("lr", "images", "n", "steps", "skipped", "bad", "shifts")),
-    *(_measure(name, range=(0, 1)) for name in ("exact", "complete")),
-    *(_measure(name, tables=(NETWORK,)) for name in ("parameters", "depth", "subsampling")),
-    _measure("exact_share", range=(0, 1), tables=(NETWORK,)),
-    _measure("copies", tables=(NETWORK,)),
+    _measure("accuracy", "accuracy",
+        "fraction of images, frames or votes whose correct class is the most probable one",
+        metric="Accuracy", taken=(FRAMES,), tables=_MOST, tops="beyond 1", **_RATE),
+    _measure("agreement", "agreement with the answer on the whole image",
+        "with `class_of=top1`, in place of accuracy: fraction of frames that get the whole image's answer",
+        metric="Accuracy", taken=(FRAMES,), tables=(ALONG, VOTES), tops="beyond 1", **_RATE),
+    _measure("accuracy_random", "random accuracy",
+        "probability that a uniformly shifted image is classified correctly",
+        head="random", metric="RandomAccuracy", taken=(SHIFTS,), tables=_SHIFTED, **_RATE),
+    _measure("consistency", "consistency",
+        "probability that two independent, uniform shifts of an image get the same class",
+        metric="Consistency", taken=(SHIFTS,), tables=(*_SHIFTED, VOTES), **_RATE),
+    _measure("average", "average of accuracy and consistency",
+        "mean of accuracy and consistency, in tables only",
+        tables=(TABLE1,), **_RATE),  # not in files
+    _measure("variation", "variation",
+        "variance of the correct class's probability over the shifts of an image",
+        metric="Variation", taken=(SHIFTS,), tables=(RUNS,), unit=VARIANCE, range=(0, 0.5), **_MEAN),
+    _measure("jaggedness", "times that the correct class enters or leaves the top {k} along the path",
+        metric="Jaggedness", taken=(CIRCULAR, PATHS), **_MEAN | _OF_TOPS),
+    _measure("jaggedness_rate", "steps at which the correct class enters or leaves the top {k}",
+        "jaggedness per step, shown where paths of different lengths are compared",
+        head="jagged steps", metric="JaggednessRate", taken=(PATHS,), **_SHARE | _OF_TOPS),
+    _measure("jagged_fraction", "images whose correct class enters or leaves the top {k} at least once",
+        head="jagged images", metric="JaggedFraction", taken=(PATHS,), **_SHARE | _OF_TOPS),
+    _measure("mad", "mean absolute change of the correct class's probability per step",
+        head="MAD", metric="MAD", taken=(CIRCULAR, PATHS), tables=(ALONG,), **_SHARE | {"unit": POINTS}),
+    _measure("nonshiftability", "steps of the path at which the sum of a feature map changes",
+        "steps at which the sum of a feature map changes by over `tolerance` (20%) of its mean",
+        metric="NonShiftability", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
+    _measure("departures", "frames of the path at which the sum of a feature map departs from its mean",
+        "frames at which that sum differs from its mean by over `tolerance` of it",
+        metric="Departures", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
+    _measure("equivariance", "cosine distance between the shifted features and those of the shifted image",
+        **_DISTANCE),
+    _measure("invariance", "cosine distance between the features and those of the shifted image", **_DISTANCE),
+    _measure("tv", "total variation of the filters", better="lower", tables=(BY_LAYER,)),
+    _measure("milliseconds", "milliseconds for an image", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
+    _measure("loss", "cross-entropy", better="lower"),
+    _measure("lr", "learning rate"),
+    _measure("images", "images measured"),
+    _measure("n", "images measured"),
+    _measure("steps", "frames of the path"),
+    _measure("skipped", "images that could not be read, used or answered with finite numbers"),
+    _measure("bad", "images not answered with finite numbers"),
+    _measure("shifts", "shifts of each image"),
+    _measure("exact", "1 where these are all shifts", range=(0, 1)),
+    _measure("complete", "1 where these are all images", range=(0, 1)),
+    _measure("parameters", "parameters", tables=(NETWORK,)),
+    _measure("depth", "depth (convolutions and linear layers)",
+        "convolutions and linear layers on the longest way through the network", tables=(NETWORK,)),
+    _measure("subsampling", "subsampling factor s",
+        "s, the product of all strides up to the last map of more than one sample", tables=(NETWORK,)),
+    _measure("exact_share", "translations with exact invariance, 1/s²",
+        "1/s², the fraction of translations under which invariance can be exact",
+        range=(0, 1), tables=(NETWORK,)),
+    _measure("copies", "copies for augmentation, s²",
+        "s², the shifted copies of each image that augmentation would need instead",
+        tables=(NETWORK,)),
 ]
+# fmt: on
 MEASURES = {measure.name: measure for measure in _DECLARED}
 
 

@@ -90,7 +90,7 @@ def _check(config: DictConfig, runs: Sequence[Sequence[str]]) -> None:
             "With fresh=true a job that SLURM starts again would start over: say runs=FOLDER for new runs."
         )
     if len(values.get("sweep", ())) > 1:
-        raise InputError("A sweep over sweeps is none: give each +sweep=NAME a command of its own.")
+        raise InputError("+sweep takes one name: run a separate command for each.")
     for key in values:
         if isinstance(OmegaConf.select(config, key), bool):  # the value without the sweep
             for value in values[key]:

@@ -12,7 +12,7 @@ from lit_shift.runs.run import Run
 
 UNFINISHED = {
     STOPPED: "; the same command continues it",
-    RUNNING: " when this command ended: of a cluster it may run on, else the same command continues it",
+    RUNNING: " when this command ended; on a cluster it may continue, otherwise repeat the command",
 }
 
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from lit_shift.cli.eval_config import add_measured
 from lit_shift.cli.explain import plain_errors
 from lit_shift.cli.outcomes import Outcomes
-from lit_shift.runs.config import CONF, settle
+from lit_shift.runs.config import CONF, chosen_protocols, settle
 from lit_shift.utils.console import say, show
 from lit_shift.utils.errors import true_or_false
 
@@ -33,7 +33,7 @@ def measure_once(cfg: DictConfig) -> None:
 def evaluate(cfg: DictConfig, command: str) -> None:
     """Measure the classifier given by a settled config, print the results and write them and the config to ``out``."""
     from lit_shift.evaluation import all_shifts, along_paths, by_votes
-    from lit_shift.evaluation.folder import keep, out_folder, with_weights
+    from lit_shift.evaluation.folder import out_folder, with_weights, write
     from lit_shift.evaluation.path_module import tell_failures
     from lit_shift.results import terminal
     from lit_shift.results.remarks import remarks
@@ -41,7 +41,7 @@ def evaluate(cfg: DictConfig, command: str) -> None:
 
     for switch in ("figures", "skip_bad"):
         true_or_false(switch, cfg[switch])
-    cfg, out, protocols = with_weights(cfg), out_folder(cfg), along_paths.chosen_protocols(cfg)
+    cfg, out, protocols = with_weights(cfg), out_folder(cfg), chosen_protocols(cfg)
     way = along_paths if protocols else all_shifts if cfg.tta is None else by_votes
     with outcomes.measuring(out, protocols or ["all shifts" if cfg.tta is None else "tta"]):
         trainer, findings = way.measure(cfg, out)
@@ -49,7 +49,7 @@ def evaluate(cfg: DictConfig, command: str) -> None:
             show(terminal.measures(findings.metrics))
             for remark in remarks([findings]):
                 say(remark)
-            keep(findings, out, command, stopped_by=interrupted(trainer))
+            write(findings, out, command, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
         tell_failures(trainer)
 

@@ -46,7 +46,7 @@ def train(cfg: DictConfig, run: Run, job: Job) -> None:
     # Imported here, so that --help and finished runs need not wait for torch.
     from lit_shift.results import gallery
     from lit_shift.training.build import build_data, build_module, build_training, check_early, device_name
-    from lit_shift.training.findings import found
+    from lit_shift.training.collect import collect
     from lit_shift.training.wandb_logging import log_media, logged
 
     check_early(cfg)
@@ -62,9 +62,10 @@ def train(cfg: DictConfig, run: Run, job: Job) -> None:
             run.start(cfg, data.classes, data.image_size, job.command, device_name(trainer))
             say(f"{run.state}: {run.folder}")
         trainer.fit(module, data, ckpt_path=run.resume_from)
+        # The callbacks of conf/callbacks measure: ShiftMeasures logs test/consistency, for example.
         trainer.test(module, data, verbose=False)
         if trainer.is_global_zero:
-            findings = found(trainer, cfg, run)
+            findings = collect(trainer, cfg, run)
             run.finish(findings)
             log_media(trainer, lambda: gallery.draw([findings]), lambda: {"table1": row_of_table1(findings)})
         trainer.strategy.barrier()  # all processes wait until the result is written

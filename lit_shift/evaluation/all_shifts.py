@@ -1,4 +1,4 @@
-"""Measurement of a run at all circular shifts of the test images, as at the end of its training."""
+"""Measurement of a run under circular shifts of the test images, as at the end of its training."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from lit_shift.runs.findings import Findings
 from lit_shift.runs.run import Run
 from lit_shift.training.build import build_callbacks, build_data, build_module, build_trainer
 from lit_shift.training.checkpoint import load_weights
-from lit_shift.training.findings import found
+from lit_shift.training.collect import collect
 from lit_shift.training.signals import KeepMeasured
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError
@@ -31,8 +31,9 @@ def measure(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     load_weights(module, given(cfg.ckpt))
     module.skip_bad = cfg.skip_bad
     ready_folder(cfg, out)
+    # The callbacks of conf/callbacks measure: ShiftMeasures logs test/consistency and leaves arrays such as variation.
     trainer.test(module, data, verbose=False)
-    return trainer, found(trainer, cfg, Run.of(cfg.ckpt))
+    return trainer, collect(trainer, cfg, Run.of(cfg.ckpt))
 
 
 def see_as_trained(cfg: DictConfig, data: ImageDataModule) -> None:

@@ -11,12 +11,12 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from lit_shift.data.sources import Collection, Photographs
 from lit_shift.evaluation.build import build_classifier, build_images, build_subset, by_labels
 from lit_shift.evaluation.feasible import USUAL_TOP, named, possible_top, try_network, unusable
+from lit_shift.evaluation.image_by_image import test
 from lit_shift.evaluation.path_measures import Settings
 from lit_shift.evaluation.path_module import Measurement
-from lit_shift.evaluation.testing import test
 from lit_shift.protocols.base import Protocol
 from lit_shift.protocols.video import Frames
-from lit_shift.runs.config import CONF, in_section, names_in
+from lit_shift.runs.config import CONF, chosen_protocols, in_section, names_in
 from lit_shift.runs.findings import Findings
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import as_typed, at_least, at_least_or_all, true_or_false
@@ -73,12 +73,6 @@ def build_protocols(cfg: DictConfig) -> dict[str, Protocol]:
     """Instantiate the protocols of ``cfg.protocol``, by name."""
     with in_section(cfg, "protocol"):
         return {name: instantiate(cfg.protocol[name]) for name in chosen_protocols(cfg)}
-
-
-def chosen_protocols(cfg: DictConfig) -> list[str]:
-    """Return the names of the chosen protocols. ``cfg.protocol`` also holds options, and may be missing."""
-    options = cfg.protocol if "protocol" in cfg else {}
-    return [str(key) for key, part in options.items() if isinstance(part, DictConfig) and "_target_" in part]
 
 
 def build_collections(cfg: DictConfig, protocols: dict[str, Protocol]) -> dict[str, Collection]:

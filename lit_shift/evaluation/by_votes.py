@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from lit_shift.evaluation.build import build_images, build_subset, build_voters, by_labels
-from lit_shift.evaluation.testing import test
+from lit_shift.evaluation.image_by_image import test
 from lit_shift.evaluation.vote_module import Voting
 from lit_shift.runs.findings import Findings
 from lit_shift.utils.errors import at_least, at_least_or_all

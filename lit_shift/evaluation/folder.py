@@ -49,8 +49,10 @@ def out_folder(cfg: DictConfig) -> Path:
     return folder.with_name(f"{folder.name}{vote(cfg)}")
 
 
-def keep(findings: Findings, out: Path, command: str, stopped_by: int) -> None:
-    """Write a measurement: config, arrays, metrics and figures. A partial one never replaces a complete one.
+def write(findings: Findings, out: Path, command: str, stopped_by: int) -> None:
+    """Write a measurement: config, arrays, metrics, and figures by :mod:`lit_shift.results.gallery`.
+
+    A partial measurement never replaces a complete one.
 
     Earlier results for the same network and images are kept, except for measures that were taken again.
 
@@ -70,7 +72,7 @@ def keep(findings: Findings, out: Path, command: str, stopped_by: int) -> None:
     if before and _classifier(before.config) == _classifier(findings.config):
         metrics, arrays = _updated(before.metrics, findings.metrics), _updated(before.arrays, findings.arrays)
         if lost := sorted(before.metrics.keys() - metrics.keys()):
-            say(f"{out} has no longer what was not measured again: {some(lost)}.")
+            say(f"Dropped from {out}, because they were not measured again: {some(lost)}.")
         findings = replace(findings, arrays=arrays, folder=out)
         kept = {name: value for name, value in metrics.items() if family(name) not in BY_LAYER}
         findings = replace(findings, metrics=kept | first_by_layer(kept, findings.protocols))
@@ -128,7 +130,7 @@ def ready_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str] | None
     before = measured_before(out)
     plain: Any = OmegaConf.to_container(cfg)  # a video needs no data, whose folder may be missing
     if before and _classifier(before.config) != _classifier(plain):
-        say(f"{out} holds measurements of another network or of other data, of which this takes the place.")
+        say(f"This replaces the measurements of another network or of other data in {out}.")
     elif before:
         for name in protocols.keys() & before.protocols:
             known = f"({before.arrays.get(f'{name}/options', 'by an older version')})"
@@ -137,7 +139,7 @@ def ready_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str] | None
             if isinstance(images, int) and images < n:
                 known, now = f"{known} of {n:.0f} images", f"{now} of {images}"
             if known != now:
-                say(f"{out} holds {name} {known}, of which this, {now}, takes the place; out=FOLDER keeps both.")
+                say(f"This replaces {name} {known} in {out} by {name} {now}; use out=FOLDER to keep both.")
     make_folder(out, "out")
 
 

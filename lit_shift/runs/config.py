@@ -76,6 +76,12 @@ def settle(cfg: DictConfig) -> DictConfig:
     return resolved
 
 
+def chosen_protocols(cfg: DictConfig) -> list[str]:
+    """Return the names of the chosen protocols. ``cfg.protocol`` also holds options, and may be missing."""
+    options = cfg.protocol if "protocol" in cfg else {}
+    return [str(key) for key, part in options.items() if isinstance(part, DictConfig) and "_target_" in part]
+
+
 def names_in(cfg: DictConfig, section: str) -> dict[str, str]:
     """Return the options of a section by the names of its class's arguments, as they are typed: ``data.size``.
 

@@ -64,7 +64,7 @@ MISTAKES = [
     ("-m pool=blur seed=0..3", "seed=0..3 must be a whole number, 0 or more."),
     ("-m pool=max,blur runs=a,b", "The runs of a sweep go into one folder: runs=... takes one value."),
     ("sweep=table1", "A sweep is an addition to the config: type -m +sweep=NAME."),
-    ("-m +sweep=table1,quick", "A sweep over sweeps is none: give each +sweep=NAME a command of its own."),
+    ("-m +sweep=table1,quick", "+sweep takes one name: run a separate command for each."),
     ("-m hydra/launcher=slurm pool=max,blur fresh=true", "With fresh=true a job that SLURM starts again would start"),
     ("-m pool=max,blur hydra/launcher=ray_cpu hydra.launcher.ray.remote.num_cpus=1000", "A run takes 1000 CPUs"),
     ("-pool=max", "-pool=max: a switch has no dash, type pool=max"),

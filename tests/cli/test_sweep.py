@@ -354,7 +354,7 @@ def test_the_end_tells_what_became_of_each(tmp_path):
     shown = printed(others(jobs, 8))
     assert "8 runs: 1 done, 1 finished before, 2 failed, 1 running, 1 stopped, 2 to come" in shown
     assert shown.count("failed: no space") == 1  # what several have in common is said once
-    assert "running when this command ended: of a cluster it may run on" in shown
+    assert "running when this command ended; on a cluster it may" in shown
     assert "stopped; the same command continues it" in shown
     assert jobs[3].title == "e"
     assert "1 run: 1 done" in printed(others(jobs[:1], 1))

@@ -347,16 +347,17 @@ def test_what_is_wrong_with_the_folder_of_results_is_said_before_anything_is_mea
 def test_what_takes_the_place_of_another_measurement_is_said(run, trained, tmp_path):
     options = [checkpoint(trained), "protocol=circular", "protocol.top=[1]", "protocol.layers=false"]
     measured(run, *options, "protocol.images=5")
-    assert "takes the place" not in measured(run, *options, "protocol.images=5").err
+    assert "This replaces" not in measured(run, *options, "protocol.images=5").err
     failed = run("eval.py", *options, "protocol.path=zigzag", "out=out", "figures=false")
     assert failed.code == 2
-    assert "takes the place" not in failed.err
+    assert "This replaces" not in failed.err
     said = measured(run, *options, "protocol.images=3", "protocol.path=diagonal").err
     assert (
-        "out holds circular (path=vertical, seed=0) of 5 images, of which this, (path=diagonal, seed=0) of 3," in said
+        "This replaces circular (path=vertical, seed=0) of 5 images in out by circular (path=diagonal, seed=0) of 3"
+        in said
     )
     said = measured(run, *options, "protocol.images=3", "tta=2").err
-    assert "out holds measurements of another network or of other data, of which this takes the place" in said
+    assert "This replaces the measurements of another network or of other data in out." in said
     assert metrics(tmp_path)["circular/n"] == 3
 
 
@@ -372,7 +373,7 @@ def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     measured(run, *options, "protocol=circular")
     assert [path.name for path in (tmp_path / "out" / "figures").iterdir()] == ["mine.png"]  # figures=false
     said = measured(run, *options, "protocol=embed", "protocol.layers=false").err
-    assert "out has no longer what was not measured again: embed/departures/conv1_1" in said
+    assert "Dropped from out, because they were not measured again: embed/departures/conv1_1" in said
     found = metrics(tmp_path)
     assert found["nonshiftability/pool5"] == found["circular/nonshiftability/pool5"]
     # Another network.
@@ -690,9 +691,9 @@ def test_images_of_another_size_are_seen_as_under_protocols(run, trained, tmp_pa
 def test_another_subset_of_the_images_is_another_measurement(run, trained, tmp_path):
     options = [checkpoint(trained), "protocol=whole", "protocol.images=5", "protocol.layers=false"]
     measured(run, *options)
-    assert "takes the place" not in measured(run, *options).err
+    assert "This replaces" not in measured(run, *options).err
     said = measured(run, *options, "protocol.seed=1").err
-    assert "out holds whole (), of which this, (seed=1), takes the place" in said
+    assert "This replaces whole () in out by whole (seed=1)" in said
     assert str(load_arrays(tmp_path / "out" / "arrays.npz")["whole/options"]) == "seed=1"
 
 

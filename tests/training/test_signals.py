@@ -13,7 +13,7 @@ from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data.loader import Images
 from lit_shift.data.sources import InMemory
 from lit_shift.data.subset import Collections
-from lit_shift.evaluation.folder import keep
+from lit_shift.evaluation.folder import write
 from lit_shift.evaluation.path_measures import Settings
 from lit_shift.evaluation.path_module import Measurement
 from lit_shift.evaluation.vote_module import Voting
@@ -98,7 +98,7 @@ def test_no_layer_is_run_after_a_signal(make, key, layers, after):
 
 
 def test_what_is_not_measured_is_not_written(tmp_path):
-    keep(Findings("nothing", {}, {}, [], {}), tmp_path / "out", signal.SIGTERM)
+    write(Findings("nothing", {}, {}, [], {}), tmp_path / "out", "eval", signal.SIGTERM)
     assert not (tmp_path / "out").exists()
 
 

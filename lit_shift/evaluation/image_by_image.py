@@ -1,4 +1,4 @@
-"""Lightning test of a classifier along paths or by votes, and its findings."""
+"""Lightning test of a classifier image by image, along paths or by votes, and its findings."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ from lit_shift.runs.config import label
 from lit_shift.runs.findings import Findings, read_history
 from lit_shift.runs.run import Run
 from lit_shift.training.build import build_trainer
-from lit_shift.training.findings import with_network
+from lit_shift.training.collect import with_network
 from lit_shift.training.signals import KeepMeasured, interrupted
 from lit_shift.training.wandb_logging import log_media, logged
 

@@ -1,4 +1,4 @@
-"""Findings of a test, collected from its trainer."""
+"""Collection of a test's findings from its trainer."""
 
 from typing import Any
 
@@ -12,8 +12,8 @@ from lit_shift.runs.records import scalars
 from lit_shift.runs.run import Run
 
 
-def found(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
-    """Return what the test of a run's network has found: what was logged, and the arrays left in the module."""
+def collect(trainer: Trainer, cfg: DictConfig, run: Run) -> Findings:
+    """Return the findings of a run's test: the logged numbers, and the arrays that callbacks left in the module."""
     config: Any = OmegaConf.to_container(cfg)
     module: Any = trainer.lightning_module
     data: Any = trainer.datamodule  # type: ignore[attr-defined]
