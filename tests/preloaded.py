@@ -1,0 +1,24 @@
+"""What the server of forks has done before it forks a command, since it takes longer than most commands do."""
+
+import gc
+
+import matplotlib.backends.backend_agg  # noqa: F401
+import PIL.Image
+
+import lit_shift.callbacks
+import lit_shift.cli.eval_config
+import lit_shift.cli.explain
+import lit_shift.commands.eval
+import lit_shift.commands.train
+import lit_shift.consistency_variants
+import lit_shift.evaluation.measure
+import lit_shift.evaluation.report
+import lit_shift.results.remarks
+import lit_shift.results.terminal
+import lit_shift.training.build  # noqa: F401
+from lit_shift.runs.config import composed
+
+composed("train", [])  # for Hydra's parser and its plugins
+PIL.Image.init()
+gc.collect()
+gc.freeze()  # else each command would look through all of this whenever it collects garbage, and so copy its pages
