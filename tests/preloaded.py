@@ -1,5 +1,6 @@
 """What the server of forks has done before it forks a command, since it takes longer than most commands do."""
 
+import atexit
 import gc
 
 import matplotlib.backends.backend_agg  # noqa: F401
@@ -22,3 +23,5 @@ composed("train", [])  # for Hydra's parser and its plugins
 PIL.Image.init()
 gc.collect()
 gc.freeze()  # else each command would look through all of this whenever it collects garbage, and so copy its pages
+gc.set_threshold(20_000, 20, 20)  # most commands end before there is much
+atexit.register(gc.unfreeze)  # else nanobind complains of what is left

@@ -125,7 +125,7 @@ def test_killed_at_any_moment_and_resumed_it_is_as_if_never_killed(run, command,
     assert_same_run(whole, broken)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.rough), signal.SIGTERM])
 def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, images, tmp_path, number):
     arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=2", "data.batch_size=4", "aug=true"]
     stop = ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=7"]
@@ -146,6 +146,7 @@ SLURM = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1",
 SLURM |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NNODES": "1"}
 
 
+@pytest.mark.rough
 def test_under_slurm_a_run_touches_its_own_checkpoints_only(run, tiny, tmp_path):
     """Lightning would train, test and measure whatever hpc_ckpt_<n>.ckpt lies in the working folder."""
     tiny += ["trainer.max_epochs=1"]
@@ -166,6 +167,7 @@ def test_under_slurm_a_run_touches_its_own_checkpoints_only(run, tiny, tmp_path)
     assert left == {"slurm", "out"}
 
 
+@pytest.mark.rough
 def test_a_job_that_slurm_warns_is_put_back_into_its_queue_and_continues(run, tiny, tmp_path):
     (tmp_path / "bin").mkdir()
     scontrol = tmp_path / "bin" / "scontrol"
@@ -193,8 +195,13 @@ def undisturbed(images, tmp_path_factory):
     return train_tiny(tmp_path_factory.mktemp("undisturbed"), images, *WATCHED)
 
 
-@pytest.mark.parametrize("moment", ["last batch", "end"])
-@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize(
+    ("epoch", "moment"),
+    [
+        (3, "end"),
+        *(pytest.param(*when, marks=pytest.mark.rough) for when in [(1, "end"), (1, "last batch"), (3, "last batch")]),
+    ],
+)
 def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, undisturbed, tiny, tmp_path, epoch, moment):
     """In the last epoch it leaves before the test set is measured."""
     arguments = [*tiny, *WATCHED, "+callbacks.interrupt._target_=tests.interrupt.Interrupt"]
@@ -208,6 +215,7 @@ def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, undistu
     assert_same_run(undisturbed, broken)
 
 
+@pytest.mark.rough
 def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes_it_anew(run, tiny, tmp_path):
     arguments = [*tiny, "trainer.max_epochs=1", "data.eval_batch_size=8", "+callbacks.interrupt.batch=1"]
     arguments += ["+callbacks.interrupt._target_=tests.interrupt.InterruptTest", "+callbacks.interrupt.number=SIGTERM"]
@@ -222,6 +230,7 @@ def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes
     assert_same_run(whole, folder)
 
 
+@pytest.mark.rough
 def test_two_processes_stopped_within_an_epoch_continue_there(run_two, tiny, tmp_path):
     command = ["train.py", *tiny, "trainer.max_epochs=2"]
     command += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=3"]

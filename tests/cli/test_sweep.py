@@ -54,6 +54,7 @@ def printed(renderable) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.rough
 def test_two_sweeps_started_at_once_on_one_folder_share_the_work(run, command, tiny, tmp_path):
     arguments = ["-m", *tiny, "pool=max,blur,avg"]
     (tmp_path / "serial").mkdir()
