@@ -5,6 +5,7 @@ import gc
 
 import matplotlib.backends.backend_agg  # noqa: F401
 import PIL.Image
+import wandb.sdk.launch  # noqa: F401 - as a run does that logs to W&B
 
 import lit_shift.callbacks
 import lit_shift.cli.eval_config
