@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import socket
@@ -29,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()  # which tests/__init__.py has disabled
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from lit_shift.runs.config import composed
 
 composed("train", [])  # for Hydra's parser and its plugins
 PIL.Image.init()
+gc.enable()
 gc.collect()
 gc.freeze()  # else each command would look through all of this whenever it collects garbage, and so copy its pages
 gc.set_threshold(20_000, 20, 20)  # most commands end before there is much

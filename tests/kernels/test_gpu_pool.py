@@ -85,6 +85,7 @@ def test_any_layout_is_taken(memory_format, grad_of, interpreted, rng):
     torch.testing.assert_close(x.grad, with_gradient(lambda x: max_blur(x, "rect3"), x, grad)[1])
 
 
+@pytest.mark.rough
 def test_pytorch_knows_the_operation(interpreted, rng):
     """Its schema, what its result looks like, its gradient, and that ``torch.compile`` can trace both."""
     x = torch.randn(2, 3, 2, 4, generator=rng, requires_grad=True)

@@ -192,6 +192,7 @@ def test_large_frames_shrink():
 
 def test_of_many_models_fewer_images_are_shown_but_one_always():
     many = under(shown=(5, 8, 11))
+    many[1]["embed/sums"] = many[1]["embed/sums"][..., :1]  # a curve each is enough
     for count, kept in ((2, 3), (20, 2), (60, 1)):
         (protocol,) = shown(*(model(str(number), many) for number in range(count)))["protocols"]
         assert {film["title"] for film in protocol["films"]} == {f"test image {n}" for n in [5, 8, 11][:kept]}
