@@ -1,9 +1,7 @@
+import gc
 import multiprocessing
 import os
-import runpy
-import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,14 +11,18 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.forked import run_script
+
 ROOT = Path(__file__).parents[1]
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload(["tests.preloaded", "tests.forked"])
 HANGS = 3600  # seconds after which a process can be said to: no test is to depend on how fast a machine is
 # What makes a run small: 4 channels, images of the test's own making.
 TINY = ["data=imagefolder", "model.width=4", "data.batch_size=16", "logger=csv", "optimizer.lr=0.02"]
 TINY += ["trainer.accelerator=cpu"]  # where equal bits can be asked for
 TINY += ["callbacks.shift_measures.every_n_epochs=2", "callbacks.shift_measures.images=8"]
 TINY += ["callbacks.filter_tv.every_n_epochs=2", "callbacks.equivariance.every_n_epochs=2"]
-TINY += ["callbacks.equivariance.images=8", "callbacks.consistency_readings.images=8"]
+TINY += ["callbacks.equivariance.images=2", "callbacks.consistency_readings.images=2"]
 TINY += ["callbacks.shown_images.least_stable=2", "callbacks.shown_images.sample=2"]
 
 
@@ -28,6 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU"))
+
+
+def pytest_collection_finish() -> None:
+    gc.enable()  # which tests/__init__.py has disabled
 
 
 @pytest.fixture
@@ -67,9 +73,11 @@ class Command:
 
     def __init__(self, folder: Path, script: str, *arguments: object, **environment: str) -> None:
         self.log = Path(tempfile.mkdtemp(dir=folder, prefix=".log"))
-        target = (folder, self.log, ROOT / script, [str(argument) for argument in arguments], environment)
-        self.process = SERVER.Process(target=_script, args=target)
-        self.process.start()
+        asked = (folder, self.log, ROOT / script, [str(argument) for argument in arguments], environment)
+        self.process = SERVER.Process(target=run_script, args=asked)
+        with pytest.MonkeyPatch.context() as patch:  # the first one starts the server, which is to find the tests
+            patch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+            self.process.start()
         self.pid = self.process.pid
 
     @property
@@ -97,33 +105,6 @@ def train_tiny(folder: Path, images: Path, *arguments: str) -> Path:
     assert Command(folder, "train.py", *TINY, f"data.root={images}", *arguments).finish().code == 0
     (run,) = (folder / "runs").iterdir()
     return run
-
-
-SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(
-    [
-        "lit_shift.evaluation.all_shifts",
-        "lit_shift.evaluation.along_paths",
-        "lit_shift.evaluation.by_votes",
-        "lit_shift.consistency_variants",
-        "lit_shift.cli.explain",
-        "lit_shift.cli.eval_config",
-        "lit_shift.commands.train",
-        "lit_shift.commands.eval",
-    ]
-)
-
-
-def _script(folder: Path, log: Path, script: Path, arguments: list[str], environment: dict[str, str]) -> None:
-    os.chdir(folder)
-    for name in [name for name in os.environ if name.startswith(("WANDB_", "LOCAL_", "LIT_SHIFT", "SLURM_"))]:
-        del os.environ[name]
-    os.environ |= {"HOME": str(folder), "COLUMNS": "200", **environment}
-    for name, stream in (("out", sys.stdout), ("err", sys.stderr)):
-        os.dup2(os.open(log / name, os.O_WRONLY | os.O_CREAT), stream.fileno())
-    sys.argv = [str(script), *arguments]
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # which the server of forks ignores
-    runpy.run_path(str(script), run_name="__main__")
 
 
 @pytest.fixture

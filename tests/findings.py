@@ -1,7 +1,10 @@
 """Findings of runs that never were."""
 
+from copy import deepcopy
+from functools import cache
+
 import numpy as np
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.results import table1
 from lit_shift.results.frame import frame
@@ -20,9 +23,15 @@ OF_ZHANG = {  # figures
 }
 
 
+@cache
+def as_composed(data: str, model: str, pool: str) -> DictConfig:
+    """A config as Hydra composes it, once for all tests, as that takes longer than they do."""
+    return composed("train", [f"data={data}", f"model={model}", f"pool={pool}"])
+
+
 def config(pool="blur", filter="tri5", aug=False, seed=0, data="cifar10", model="vgg13", **changes):
     """A run's config as train.py writes it, by default of the paper's protocol; changes as ``optimizer__lr=0.05``."""
-    made = composed("train", [f"data={data}", f"model={model}", f"pool={pool}"])
+    made = deepcopy(as_composed(data, model, pool))
     made.choices = {"data": data, "model": model, "pool": pool}
     made.aug, made.seed = aug, seed
     if pool == "blur":

@@ -1,3 +1,4 @@
+import ctypes
 import re
 import sys
 
@@ -232,8 +233,9 @@ def test_candidates_take_turns_in_changing_order():
 @pytest.mark.parametrize("device", DEVICES)
 def test_peak_memory_is_of_the_call_alone(device):
     keep_freed_memory(False)  # as a test before may have asked: a block that was freed may be a little too small
+    getattr(ctypes.CDLL(None), "malloc_trim", int)(0)  # likewise one that it has left
     device = torch.device(device)
-    kept = torch.ones(2**23, device=device)  # 32 MiB
+    kept = torch.ones(2**24, device=device)  # 64 MiB
 
     def two_at_once():
         first = kept + 1
@@ -244,7 +246,7 @@ def test_peak_memory_is_of_the_call_alone(device):
     if np.isnan(peak_memory(two_at_once, device)):
         pytest.skip("only Linux tells")
     for _ in range(2):  # what an earlier call has taken and freed does not count
-        assert peak_memory(two_at_once, device) == pytest.approx(64, abs=4)
+        assert peak_memory(two_at_once, device) == pytest.approx(128, abs=4)
 
 
 def test_median_and_quartiles():

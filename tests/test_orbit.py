@@ -22,7 +22,7 @@ from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
 
 
-def trained(pool, padding="circular", width=4):
+def trained(pool, padding="circular", width=2):
     """A float64 network in which the image's detail lives on to the logits, its batch norms not trivial."""
     torch.manual_seed(0)
     model = VGG13(pool, num_classes=5, width=width, padding=padding).double()
@@ -46,20 +46,26 @@ def brute_force(model, x):
 
 
 @pytest.mark.parametrize(
-    "pool",
-    [MaxPool, AvgPool, MaxPoolBlurDS, partial(MaxPoolBlurDS, "rect2"), partial(MaxPoolBlurDS, "pascal7")],
+    ("pool", "images"),
+    [
+        (MaxPool, 2),
+        (AvgPool, 1),
+        (MaxPoolBlurDS, 1),
+        (partial(MaxPoolBlurDS, "rect2"), 1),
+        (partial(MaxPoolBlurDS, "pascal7"), 1),
+    ],
     ids=["max", "avg", "tri5", "rect2", "pascal7"],
 )
-def test_all_shifts_at_once_are_1024_passes(pool, rng):
+def test_all_shifts_at_once_are_1024_passes(pool, images, rng):
     model = trained(pool)
-    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
+    x = torch.randn(images, 3, 32, 32, dtype=torch.float64, generator=rng)
     expected = brute_force(model, x)
     assert expected.std(dim=(1, 2)).min() > 1e-7  # the shifts do differ
     torch.testing.assert_close(orbit_logits(model, x), expected, rtol=0, atol=1e-12)
 
 
 def test_images_that_are_not_square_and_larger_than_32(rng):
-    model = trained(MaxPool)
+    model = trained(MaxPool, width=1)
     x = torch.randn(1, 3, 32, 64, dtype=torch.float64, generator=rng)
     torch.testing.assert_close(orbit_logits(model, x), brute_force(model, x), rtol=0, atol=1e-12)
 
@@ -98,10 +104,9 @@ def test_other_boundaries_are_refused_and_sampled_instead(padding, rng):
         orbit_logits(model, x)
     offsets = torch.randint(32, (2, 5, 2), generator=rng)
     logits = sampled_logits(model, x, offsets)
-    everything = brute_force(model, x)
     for n, s in product(range(2), range(5)):
-        h, w = offsets[n, s]
-        torch.testing.assert_close(logits[n, s], everything[n, h, w], rtol=0, atol=1e-12)
+        shifted = model(roll(x[n : n + 1], offsets[n, s : s + 1]))[0]
+        torch.testing.assert_close(logits[n, s], shifted, rtol=0, atol=1e-12)
 
 
 def test_one_boundary_that_is_not_circular_is_enough_to_refuse():

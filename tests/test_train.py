@@ -94,10 +94,11 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
 
 
 def test_same_command_same_metrics_and_fresh_never_touches_an_old_result(run, tiny, tmp_path):
-    assert run("train.py", *tiny, "aug=true").code == 0
+    tiny += ["trainer.max_epochs=2", "aug=true"]
+    assert run("train.py", *tiny).code == 0
     first = run_folder(tmp_path)
     before = {file: file.read_bytes() for file in first.rglob("*") if file.is_file()}
-    assert run("train.py", *tiny, "aug=true", "fresh=true").code == 0
+    assert run("train.py", *tiny, "fresh=true").code == 0
     second = first.with_name(f"{first.name}-2")
     assert_same_run(first, second)
     assert before == {file: file.read_bytes() for file in first.rglob("*") if file.is_file()}
@@ -125,7 +126,7 @@ def test_killed_at_any_moment_and_resumed_it_is_as_if_never_killed(run, command,
     assert_same_run(whole, broken)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.rough), signal.SIGTERM])
 def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, images, tmp_path, number):
     arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=2", "data.batch_size=4", "aug=true"]
     stop = ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=7"]
@@ -146,6 +147,7 @@ SLURM = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1",
 SLURM |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NNODES": "1"}
 
 
+@pytest.mark.rough
 def test_under_slurm_a_run_touches_its_own_checkpoints_only(run, tiny, tmp_path):
     """Lightning would train, test and measure whatever hpc_ckpt_<n>.ckpt lies in the working folder."""
     tiny += ["trainer.max_epochs=1"]
@@ -166,6 +168,7 @@ def test_under_slurm_a_run_touches_its_own_checkpoints_only(run, tiny, tmp_path)
     assert left == {"slurm", "out"}
 
 
+@pytest.mark.rough
 def test_a_job_that_slurm_warns_is_put_back_into_its_queue_and_continues(run, tiny, tmp_path):
     (tmp_path / "bin").mkdir()
     scontrol = tmp_path / "bin" / "scontrol"
@@ -193,8 +196,13 @@ def undisturbed(images, tmp_path_factory):
     return train_tiny(tmp_path_factory.mktemp("undisturbed"), images, *WATCHED)
 
 
-@pytest.mark.parametrize("moment", ["last batch", "end"])
-@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize(
+    ("epoch", "moment"),
+    [
+        (3, "end"),
+        *(pytest.param(*when, marks=pytest.mark.rough) for when in [(1, "end"), (1, "last batch"), (3, "last batch")]),
+    ],
+)
 def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, undisturbed, tiny, tmp_path, epoch, moment):
     """In the last epoch it leaves before the test set is measured."""
     arguments = [*tiny, *WATCHED, "+callbacks.interrupt._target_=tests.interrupt.Interrupt"]
@@ -208,6 +216,7 @@ def test_asked_to_stop_at_the_end_of_an_epoch_nothing_of_it_is_lost(run, undistu
     assert_same_run(undisturbed, broken)
 
 
+@pytest.mark.rough
 def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes_it_anew(run, tiny, tmp_path):
     arguments = [*tiny, "trainer.max_epochs=1", "data.eval_batch_size=8", "+callbacks.interrupt.batch=1"]
     arguments += ["+callbacks.interrupt._target_=tests.interrupt.InterruptTest", "+callbacks.interrupt.number=SIGTERM"]
@@ -222,6 +231,7 @@ def test_a_scheduler_that_stops_the_measurement_is_heeded_and_the_next_one_makes
     assert_same_run(whole, folder)
 
 
+@pytest.mark.rough
 def test_two_processes_stopped_within_an_epoch_continue_there(run_two, tiny, tmp_path):
     command = ["train.py", *tiny, "trainer.max_epochs=2"]
     command += ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=3"]
@@ -236,11 +246,11 @@ def test_two_processes_stopped_within_an_epoch_continue_there(run_two, tiny, tmp
     assert_same_run(whole, broken)
 
 
-@pytest.mark.parametrize("epochs", [1, 3])
-def test_short_trainings_start_at_the_full_rate(run, tiny, tmp_path, epochs):
-    assert run("train.py", *tiny, f"trainer.max_epochs={epochs}").code == 0
-    rows = list(csv.DictReader((run_folder(tmp_path) / "history.csv").open()))
-    assert [float(row["lr"]) for row in rows] == [0.02, 0.02, 0.002][:epochs]
+def test_short_trainings_start_at_the_full_rate(run, undisturbed, tiny, tmp_path):
+    assert run("train.py", *tiny, "trainer.max_epochs=1").code == 0
+    for folder, rates in ((run_folder(tmp_path), [0.02]), (undisturbed, [0.02, 0.02, 0.002])):
+        rows = list(csv.DictReader((folder / "history.csv").open()))
+        assert [float(row["lr"]) for row in rows] == rates
 
 
 def test_a_foreign_pool_is_sampled_not_trusted(run, tiny, tmp_path):
@@ -252,7 +262,7 @@ def test_a_foreign_pool_is_sampled_not_trusted(run, tiny, tmp_path):
 
 
 def test_double_precision(run, tiny):
-    finished = run("train.py", *tiny, "trainer.precision=64-true", "trainer.max_epochs=2")
+    finished = run("train.py", *tiny, "trainer.precision=64-true", "trainer.max_epochs=1")
     assert finished.code == 0, finished.err
 
 
@@ -317,7 +327,8 @@ def test_two_processes_measure_what_one_does(run, run_two, tiny, tmp_path):
 
 
 def test_other_boundaries_are_measured_by_sampling(run, tiny, tmp_path):
-    finished = run("train.py", *tiny, "padding=zeros", "aug=true", "callbacks.shift_measures.shifts=5")
+    tiny += ["padding=zeros", "aug=true", "callbacks.shift_measures.shifts=5", "trainer.max_epochs=2"]
+    finished = run("train.py", *tiny)
     assert finished.code == 0, finished.err
     metrics = json.loads((run_folder(tmp_path) / "metrics.json").read_text())
     assert metrics["test/shifts"] == 5
@@ -325,7 +336,7 @@ def test_other_boundaries_are_measured_by_sampling(run, tiny, tmp_path):
 
 
 def test_bf16_training_is_measured_in_float32(run, tiny, tmp_path):
-    arguments = [*tiny, "pool=blur", "trainer.precision=bf16-mixed"]
+    arguments = [*tiny, "pool=blur", "trainer.precision=bf16-mixed", "trainer.max_epochs=1"]
     assert run("train.py", *arguments).code == 0
     folder = run_folder(tmp_path)
     checkpoint = f"ckpt={folder / 'checkpoints' / 'last.ckpt'}"

@@ -41,7 +41,8 @@ from tests.test_train import assert_same_run, run_folder, wait_for
 
 @pytest.fixture
 def tiny(images):
-    return [*TINY, f"data.root={images}", "trainer.max_epochs=2"]
+    unmeasured = [f"callbacks.{name}=null" for name in ("equivariance", "consistency_readings", "shown_images")]
+    return [*TINY, f"data.root={images}", "trainer.max_epochs=2", *unmeasured]
 
 
 def finished_runs(folder: Path) -> dict[str, Path]:
@@ -54,6 +55,7 @@ def printed(renderable) -> str:
     return console.file.getvalue()
 
 
+@pytest.mark.rough
 def test_two_sweeps_started_at_once_on_one_folder_share_the_work(run, command, tiny, tmp_path):
     arguments = ["-m", *tiny, "pool=max,blur,avg"]
     (tmp_path / "serial").mkdir()

@@ -87,8 +87,8 @@ def test_nothing_waits_for_the_device_within_an_epoch(lookers, as_on_a_gpu):
 def test_a_look_is_seen(name, lookers):
     """The test above can fail: on a CPU, where nothing is lost by it, each looks at every batch."""
     with Waits() as waits:
-        train_digits(Within(lambda on: setattr(waits, "on", on)), lookers[name], max_epochs=2, accelerator="cpu")
-    assert waits.seen["aten._local_scalar_dense.default"] >= 2 * 10
+        train_digits(Within(lambda on: setattr(waits, "on", on)), lookers[name], max_epochs=1, accelerator="cpu")
+    assert waits.seen["aten._local_scalar_dense.default"] >= 10
 
 
 @pytest.mark.gpu

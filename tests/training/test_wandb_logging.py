@@ -177,6 +177,7 @@ def test_online_without_a_login_goes_on_offline_and_says_so(run, arguments, tmp_
     assert "test/consistency" in stored(folder)[0]
 
 
+@pytest.mark.rough
 def test_online_without_a_network_goes_on_offline_and_says_so(run, arguments, tmp_path):
     with socket.socket() as taken:  # bound, but nobody listens
         taken.bind(("127.0.0.1", 0))
@@ -189,6 +190,7 @@ def test_online_without_a_network_goes_on_offline_and_says_so(run, arguments, tm
     assert "test/consistency" in stored(folder)[0]
 
 
+@pytest.mark.rough
 def test_a_resumed_run_continues_under_its_id_and_its_file_holds_every_epoch(run, arguments, tmp_path):
     arguments += [*UNDRAWN, "trainer.max_epochs=3", "+callbacks.interrupt._target_=tests.interrupt.Interrupt"]
     arguments += ["+callbacks.interrupt.epoch=2", "+callbacks.interrupt.moment=1"]
@@ -212,6 +214,7 @@ def test_a_resumed_run_continues_under_its_id_and_its_file_holds_every_epoch(run
         assert losses == pytest.approx([float(row["train/loss"]) for row in rows])
 
 
+@pytest.mark.rough
 def test_two_runs_of_one_config_have_different_ids(run, arguments, tmp_path):
     for runs in ("here", "there"):
         assert run("train.py", *arguments, *UNDRAWN, "trainer.max_epochs=1", f"runs={runs}").code == 0
@@ -219,6 +222,7 @@ def test_two_runs_of_one_config_have_different_ids(run, arguments, tmp_path):
     assert next(here).read_text() != next(there).read_text()
 
 
+@pytest.mark.rough
 def test_each_run_of_a_sweep_is_a_run_of_its_own(run, arguments, tmp_path):
     arguments += [*UNDRAWN, "trainer.max_epochs=1"]
     assert run("train.py", "-m", *arguments, "seed=1,2").code == 0

@@ -196,6 +196,7 @@ def test_large_frames_shrink():
 
 def test_of_many_models_fewer_images_are_shown_but_one_always():
     many = under(shown=(5, 8, 11))
+    many[1]["embed/sums"] = many[1]["embed/sums"][..., :1]  # a curve each is enough
     for count, kept in ((2, 3), (20, 2), (60, 1)):
         (protocol,) = shown(*(model(str(number), many) for number in range(count)))["protocols"]
         assert {film["title"] for film in protocol["films"]} == {f"test image {n}" for n in [5, 8, 11][:kept]}
@@ -256,13 +257,14 @@ def test_nothing_measured():
     assert made == {"titles": {"a": [], "b": []}, "remarks": [], "measures": [], "sizes": [], "protocols": []}
 
 
-def test_a_whole_table_adds_little():
-    """38 networks for 32x32 images with five layers' maps, under four protocols, 1,000 images each."""
+@pytest.mark.parametrize("networks", [8, pytest.param(38, marks=pytest.mark.rough)])
+def test_a_whole_table_adds_little(networks):
+    """38 networks, or their share, for 32x32 images with five layers' maps, under four protocols, 1,000 images each."""
     measured = [under(name, steps, 1000, side=32) for name, steps in (("embed", 17), ("scale", 25), ("circular", 32))]
     rng = np.random.default_rng(0)
     for _, arrays in measured:
         protocol = next(iter(arrays)).partition("/")[0]
         arrays |= {f"{protocol}/maps/{side}": rng.random((1, 8, side, side)) for side in (16, 8, 4)}
     measured.append(under("placement", 9, 1000, ordered=False))
-    made = shown(*(model(f"run-{number}", *measured) for number in range(38)))
-    assert len(json.dumps(made)) < 9e6
+    made = shown(*(model(f"run-{number}", *measured) for number in range(networks)))
+    assert len(json.dumps(made)) < 9e6 * networks / 38
