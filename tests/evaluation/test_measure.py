@@ -385,6 +385,7 @@ def test_what_is_replaced_leaves_nothing_behind(run, trained, tmp_path):
     assert {key.partition("/")[0] for key in metrics(tmp_path)} == {"scale", "network"}
 
 
+@pytest.mark.rough
 def test_a_checkpoint_that_has_changed_is_another_network(run, tiny_run, tmp_path):
     """Of a run that is not finished, measurements have a folder of their own."""
     options = ["protocol=circular", "protocol.images=4", "protocol.top=[1]", "protocol.layers=false"]
