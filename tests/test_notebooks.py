@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = ["01_aliasing", "02_compare_runs"]
-MAY_IMPORT = {"lit_shift", "numpy", "torch", "matplotlib"}
+MAY_IMPORT = {"sys", "lit_shift", "numpy", "torch", "matplotlib"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 MACHINE = re.compile(r"/(home|root|tmp|work|Users|var|private|mnt)\b|[A-Z]:\\")
 IMAGES = ("image/png",)

@@ -402,7 +402,7 @@ def test_a_checkpoint_that_has_changed_is_another_network(run, tiny_run, tmp_pat
     measured(run, checkpoint(folder), *options, out="")
     assert metrics(folder, "eval") != metrics(early, "")
     said = measured(run, checkpoint(folder), *options).err
-    assert "holds measurements of another network" in said
+    assert "This replaces the measurements of another network" in said
     assert metrics(tmp_path) == metrics(folder, "eval") != before
     names = {model.name for model in gather([tmp_path / "runs"])[0]}
     assert names == {"max-noaug-s0", f"max-noaug-s0-{early.name.removeprefix('eval-')}"}
