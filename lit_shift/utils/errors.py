@@ -81,5 +81,5 @@ def as_typed(names: Mapping[str, str]) -> Iterator[None]:
         yield
     except InputError as error:
         arguments = "|".join(map(re.escape, names)) or "(?!)"
-        named = rf"(?<![\w.])(?:{arguments})(?==)|(?<=Unknown )(?:{arguments})(?= ')"
+        named = rf"(?<![\w./-])(?:{arguments})(?==)|(?<=Unknown )(?:{arguments})(?= ')"
         raise InputError(re.sub(named, lambda found: names[found[0]], str(error))) from error

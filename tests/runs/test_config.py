@@ -113,8 +113,8 @@ def told(error, names):
 def test_options_go_by_the_names_that_are_typed():
     names = names_in(CONFIG, "part")
     assert names == {"size": "size", "color": "part.color", "files": "part.files"}
-    sentence = "color=blue: files=there would do, or size=2; other.color=1, recolor=2."
-    typed = "part.color=blue: part.files=there would do, or size=2; other.color=1, recolor=2."
+    sentence = "color=blue: files=there would do, or size=2; other.color=1, recolor=2, a/color=3/b."
+    typed = "part.color=blue: part.files=there would do, or size=2; other.color=1, recolor=2, a/color=3/b."
     assert told(InputError(sentence), names) == told(InputError(typed), names) == typed
     assert told(unknown("color", "blue", ["red"]), names).startswith("Unknown part.color 'blue'.")
     assert told(InputError(sentence), {}) == sentence
