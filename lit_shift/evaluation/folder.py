@@ -21,7 +21,7 @@ from lit_shift.runs.findings import (
     load_arrays,
     save_arrays,
 )
-from lit_shift.runs.records import note_end, read_config, read_metrics, write_environment, write_metrics
+from lit_shift.runs.records import now, read_config, read_metrics, write_environment, write_metrics
 from lit_shift.runs.run import Run, checkpoint_at
 from lit_shift.utils.command import typed
 from lit_shift.utils.console import say
@@ -80,8 +80,7 @@ def write(findings: Findings, out: Path, command: str, stopped_by: int) -> None:
         (out / "metrics.json").unlink()
         gallery.remove([before], out / "figures")
     OmegaConf.save(OmegaConf.create(dict(findings.config)), out / "config.yaml")
-    write_environment(out / "environment.json", command)
-    note_end(out / "environment.json")
+    write_environment(out / "environment.json", command, finished=now())
     save_arrays(out / ARRAYS, findings.arrays)
     write_metrics(out / "metrics.json", findings.metrics)
     hurried = stopped_by == signal.SIGTERM

@@ -31,7 +31,11 @@ class Along:
 
     def shown(self, array: str, place: int) -> Any:
         """Return an array's part on a shown image."""
-        return self[array][self["shown"].tolist().index(place)]
+        return self[array][self._kept(place)]
+
+    def _kept(self, place: int) -> int:
+        """Return the index of an image among the shown ones."""
+        return int(self["shown"].tolist().index(place))
 
     def metric(self, name: str, default: float = nan) -> float:
         """Return a measured value in file units."""
@@ -92,7 +96,7 @@ class Along:
 
     def image(self, place: int) -> str:
         """Return the name of a shown image."""
-        return name_of(place, self["shown"], self.model.arrays.get(f"{self.protocol}/names", ()))
+        return name_of(place, self._kept(place), self.model.arrays.get(f"{self.protocol}/names", ()))
 
 
 def grouped(models: Sequence[Findings]) -> list[list[Along]]:
@@ -137,11 +141,12 @@ def comparable(members: Collection[Along]) -> list[str]:
     return [each.name for measures in of_tops for each in measures if not each.name.startswith(left_out)]
 
 
-def films(members: Iterable[Along]) -> list[tuple[int, list[Along]]]:
-    """Return each shown image together with the models that saw the same frames of it at the same positions."""
+def films(members: Iterable[Along], only: int | None = None) -> list[tuple[int, list[Along]]]:
+    """Return each shown image, or ``only`` one, together with the models that saw the same frames on the same path."""
     found: dict[tuple[Any, ...], list[Along]] = {}
     for each in members:
-        for place in each["shown"].tolist() if each.moves and "frames" in each else ():
+        shown = each["shown"].tolist() if each.moves and "frames" in each else ()
+        for place in (place for place in shown if only in (None, place)):
             frames = each.shown("frames", place)
             found.setdefault((place, *each["positions"].tolist(), frames.shape, frames.tobytes()), []).append(each)
     return [(place, seen) for (place, *_), seen in found.items()]

@@ -37,7 +37,7 @@ BY_PROTOCOL: list[Callable[..., Figure | None]] = [
 
 def drawings(models: Sequence[Findings]) -> dict[str, Callable[[], Figure | None]]:
     """Return functions that draw the models' figures, or return None for lack of data, by the figure's name."""
-    found = {draw.__name__: partial(draw, models) for draw in FIGURES}
+    found: dict[str, Callable[[], Figure | None]] = {draw.__name__: partial(draw, models) for draw in FIGURES}
     for protocol in dict.fromkeys(name for model in models for name in model.protocols):
         found |= {f"{protocol}_{draw.__name__}": partial(draw, models, protocol) for draw in BY_PROTOCOL}
         shown = [model.arrays[key].tolist() for model in models if (key := f"{protocol}/shown") in model.arrays]
@@ -46,7 +46,7 @@ def drawings(models: Sequence[Findings]) -> dict[str, Callable[[], Figure | None
         for model in models:
             of_whom = f"_{model.name}" if len(models) > 1 else ""
             found[f"{protocol}_maps{of_whom}"] = partial(path_figures.maps, [model], protocol)
-    return dict(found)
+    return found
 
 
 def draw(models: Sequence[Findings]) -> dict[str, Figure]:

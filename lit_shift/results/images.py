@@ -24,22 +24,20 @@ def shown(model: Findings) -> dict[int, Shown]:
     """Return the images that a run has saved, by index."""
     places, names = model.arrays.get("shown", np.array([], int)), model.arrays.get("shown_names", ())
     return {
-        place: Shown(
-            model.arrays["pixels"][kept], int(model.arrays["shown_labels"][kept]), name_of(place, places, names)
-        )
+        place: Shown(model.arrays["pixels"][kept], int(model.arrays["shown_labels"][kept]), name_of(place, kept, names))
         for kept, place in enumerate(places.tolist())
     }
 
 
-def name_of(place: int, shown: np.ndarray, names: Iterable[str]) -> str:
-    """Return the file name of the test image with an index, or its index if no name is known.
+def name_of(place: int, kept: int, names: Sequence[str] | np.ndarray) -> str:
+    """Return the file name of a test image, or its index if no name is known.
 
     Args:
-        place: the index.
-        shown: indices (M,) of the images with a name.
-        names: their names, such as ``cat/0012.jpg``; none if unknown.
+        place: its index among all test images.
+        kept: its index among those that a run has saved.
+        names: of those, such as ``cat/0012.jpg``; empty if unknown.
     """
-    return dict(zip(shown.tolist(), map(str, names), strict=False)).get(place) or f"test image {place}"
+    return (str(names[kept]) if kept < len(names) else "") or f"test image {place}"
 
 
 def all_shown(models: Sequence[Findings]) -> dict[int, Shown]:

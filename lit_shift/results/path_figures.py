@@ -106,7 +106,7 @@ def film(models: Sequence[Findings], protocol: str, place: int) -> Figure | None
 
     A model that saw other frames is left out.
     """
-    seen = next((members for shown, members in films(under(models, protocol)) if shown == place), None)
+    seen = next((members for _, members in films(under(models, protocol), only=place)), None)
     if not seen:
         return None
     first = seen[0]
