@@ -4,17 +4,20 @@ import re
 from math import inf
 from typing import Any
 
-from lit_shift.measures import ALONG, BY_LAYER, LAYERS_ALONG_PATHS, MEASURES, NETWORK, SHIFTS, TABLE1, VOTES, Measure
+from lit_shift.measures import ALONG, BY_LAYER, MEASURES, NETWORK, VOTES, Measure, standing
+from lit_shift.metrics import IN_LAYERS, OVER_SHIFTS
 
-# Key in metrics.json, by part of the page, and what of a declaration places a measure there.
+# Key in metrics.json, by part of the page, and the measures there.
 PARTS = {
-    "shifts": ("test/{}", {SHIFTS, TABLE1}),
-    "paths": ("embed/{}", {ALONG}),
-    "layers along paths": ("embed/{}/<layer>", {LAYERS_ALONG_PATHS}),
-    "layers": ("{}/<layer>", {BY_LAYER}),
-    "network": ("network/{}", {NETWORK}),
-    "votes": ("tta/{}_<passes>", {VOTES}),
+    "shifts": ("test/{}", [MEASURES[name] for name in ("accuracy", *OVER_SHIFTS)]),
+    "paths": ("embed/{}", standing(ALONG)),
+    "layers along paths": ("embed/{}/<layer>", [MEASURES[name] for name in IN_LAYERS]),
+    "layers": ("{}/<layer>", standing(BY_LAYER)),
+    "network": ("network/{}", standing(NETWORK)),
+    "votes": ("tta/{}_<passes>", standing(VOTES)),
 }
+PLACED = [measure for _, measures in PARTS.values() for measure in measures]
+PARTS["others"] = "{}", [measure for measure in MEASURES.values() if measure not in PLACED]
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -23,15 +26,10 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def table(part: str) -> str:
-    """Return the table of a part of the page, or of ``others``, the measures that are in none."""
-    if part == "others":
-        placed = set.union(*(places for _, places in PARTS.values()))
-        key, shown = "{}", [measure for measure in MEASURES.values() if not placed & _places(measure)]
-    else:
-        key, places = PARTS[part]
-        shown = [measure for measure in MEASURES.values() if places & _places(measure)]
+    """Return the table of a part of the page."""
+    key, measures = PARTS[part]
     head = "| key | definition | range | unit in tables | better |", "|---|---|---|---|---|"
-    return "\n".join([*head, *(_row(measure, key) for measure in shown)])
+    return "\n".join([*head, *(_row(measure, key) for measure in measures)])
 
 
 def _row(measure: Measure, key: str) -> str:
@@ -41,7 +39,3 @@ def _row(measure: Measure, key: str) -> str:
     definition = measure.definition.replace("{k}", "k") + top
     spread = f"from {low}" if high == inf else f"{low} to {high}"
     return f"| `{key.format(name)}` | {definition} | {spread} | {measure.unit} | {measure.better} |"
-
-
-def _places(measure: Measure) -> set[str]:
-    return {*measure.taken, *measure.tables}

@@ -5,7 +5,8 @@ second part names its subject (``tv/conv1_1``, ``consistency/pairs``), and a suf
 (``accuracy_top5``) or the number of votes (``accuracy_16``). The ends of the 95% interval have the same key followed by
 ``_ci95_low`` and ``_ci95_high``.
 
-A new measure is a formula in :mod:`lit_shift.functional`, a class in :mod:`lit_shift.metrics` and a declaration here.
+A new measure is a formula in :mod:`lit_shift.functional`, a class in :mod:`lit_shift.metrics`, which lists it by its
+name, and a declaration here.
 """
 
 import re
@@ -16,15 +17,13 @@ from typing import Any
 
 # Display units. Files hold rates in [0, 1] and tables show them in percent. Variation is a variance in both.
 PERCENT, POINTS, VARIANCE, MILLISECONDS = "%", "percentage points", "variance", "ms"
-# Where a measure is taken: over the shifts of each image, along the vertical circular shift, over the frames of every
-# protocol, along the frames of protocols with small steps, or along those frames in each layer.
-SHIFTS, CIRCULAR, FRAMES, PATHS, LAYERS_ALONG_PATHS = "shifts", "circular", "frames", "paths", "layers along paths"
 # Tables that include a measure: training runs, Zhang's Table 1, measures along paths (and their figure), a network's
 # properties, values by layer, test-time augmentation by number of votes.
 RUNS, TABLE1, ALONG, NETWORK, BY_LAYER, VOTES = "runs", "table1", "along", "network", "by layer", "votes"
 # Kinds of interval: for a mean over images, from lit_shift.intervals.of_mean, or none.
 OVER_IMAGES, NONE = "Clopper and Pearson's for a mean over images, by their effective number", ""
 ENDS = ("_ci95_low", "_ci95_high")
+OF_FRAMES = ("accuracy", "agreement")  # along paths, a fraction of all frames instead of images
 TOPS = (1, 5)  # values of k that tables along paths always include
 
 
@@ -42,8 +41,6 @@ class Measure:
             all shifts and 0.5 over sampled shifts.
         better: ``higher`` or ``lower``; empty if neither is better.
         interval: kind of 95% interval: ``OVER_IMAGES`` or ``NONE``.
-        metric: name of the class in :mod:`lit_shift.metrics` that computes it, if any.
-        taken: where that class is applied.
         tables: tables that include the measure.
         tops: True for a measure taken for several k, as ``<name>_top<k>``; ``beyond 1`` if k = 1 is plain ``<name>``.
         definition: for the documentation, in Markdown; the label by default.
@@ -56,8 +53,6 @@ class Measure:
     range: tuple[float, float] = (0, inf)
     better: str = ""
     interval: str = NONE
-    metric: str = ""
-    taken: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
     tops: bool | str = False
     definition: str = ""
@@ -132,37 +127,37 @@ _SHIFTED, _MOST = (RUNS, TABLE1), (RUNS, TABLE1, ALONG, NETWORK, VOTES)
 _DECLARED = [
     _measure("accuracy", "accuracy",
         "fraction of images, frames or votes whose correct class is the most probable one",
-        metric="Accuracy", taken=(FRAMES,), tables=_MOST, tops="beyond 1", **_RATE),
+        tables=_MOST, tops="beyond 1", **_RATE),
     _measure("agreement", "agreement with the answer on the whole image",
         "with `class_of=top1`, in place of accuracy: fraction of frames that get the whole image's answer",
-        metric="Accuracy", taken=(FRAMES,), tables=(ALONG, VOTES), tops="beyond 1", **_RATE),
+        tables=(ALONG, VOTES), tops="beyond 1", **_RATE),
     _measure("accuracy_random", "random accuracy",
         "probability that a uniformly shifted image is classified correctly",
-        head="random", metric="RandomAccuracy", taken=(SHIFTS,), tables=_SHIFTED, **_RATE),
+        head="random", tables=_SHIFTED, **_RATE),
     _measure("consistency", "consistency",
         "probability that two independent, uniform shifts of an image get the same class",
-        metric="Consistency", taken=(SHIFTS,), tables=(*_SHIFTED, VOTES), **_RATE),
+        tables=(*_SHIFTED, VOTES), **_RATE),
     _measure("average", "average of accuracy and consistency",
         "mean of accuracy and consistency, in tables only",
         tables=(TABLE1,), **_RATE),  # not in files
     _measure("variation", "variation",
         "variance of the correct class's probability over the shifts of an image",
-        metric="Variation", taken=(SHIFTS,), tables=(RUNS,), unit=VARIANCE, range=(0, 0.5), **_MEAN),
+        tables=(RUNS,), unit=VARIANCE, range=(0, 0.5), **_MEAN),
     _measure("jaggedness", "times that the correct class enters or leaves the top {k} along the path",
-        metric="Jaggedness", taken=(CIRCULAR, PATHS), **_MEAN | _OF_TOPS),
+        **_MEAN | _OF_TOPS),
     _measure("jaggedness_rate", "steps at which the correct class enters or leaves the top {k}",
         "jaggedness per step, shown where paths of different lengths are compared",
-        head="jagged steps", metric="JaggednessRate", taken=(PATHS,), **_SHARE | _OF_TOPS),
+        head="jagged steps", **_SHARE | _OF_TOPS),
     _measure("jagged_fraction", "images whose correct class enters or leaves the top {k} at least once",
-        head="jagged images", metric="JaggedFraction", taken=(PATHS,), **_SHARE | _OF_TOPS),
+        head="jagged images", **_SHARE | _OF_TOPS),
     _measure("mad", "mean absolute change of the correct class's probability per step",
-        head="MAD", metric="MAD", taken=(CIRCULAR, PATHS), tables=(ALONG,), **_SHARE | {"unit": POINTS}),
+        head="MAD", tables=(ALONG,), **_SHARE | {"unit": POINTS}),
     _measure("nonshiftability", "steps of the path at which the sum of a feature map changes",
         "steps at which the sum of a feature map changes by over `tolerance` (20%) of its mean",
-        metric="NonShiftability", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
+        **_MEAN),
     _measure("departures", "frames of the path at which the sum of a feature map departs from its mean",
         "frames at which that sum differs from its mean by over `tolerance` of it",
-        metric="Departures", taken=(LAYERS_ALONG_PATHS,), **_MEAN),
+        **_MEAN),
     _measure("equivariance", "cosine distance between the shifted features and those of the shifted image",
         **_DISTANCE),
     _measure("invariance", "cosine distance between the features and those of the shifted image", **_DISTANCE),
@@ -199,11 +194,6 @@ def standing(table: str) -> list[Measure]:
     return [measure for measure in MEASURES.values() if table in measure.tables]
 
 
-def taken(where: str) -> list[Measure]:
-    """Return the measures taken in a given place, in order of declaration."""
-    return [measure for measure in MEASURES.values() if where in measure.taken]
-
-
 def along_paths(keys: Iterable[str] = ()) -> dict[int, list[Measure]]:
     """Return the measures of tables along paths, grouped by k.
 
@@ -218,7 +208,7 @@ def along_paths(keys: Iterable[str] = ()) -> dict[int, list[Measure]]:
 
 
 def _over_frames(measure: Measure) -> Measure:
-    return replace(measure, label=f"{measure.label}, over all frames") if FRAMES in measure.taken else measure
+    return replace(measure, label=f"{measure.label}, over all frames") if measure.name in OF_FRAMES else measure
 
 
 def measure_of(key: str) -> Measure:

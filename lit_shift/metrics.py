@@ -4,7 +4,7 @@ Results do not depend on how images are split into batches and processes.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from torchmetrics.utilities import dim_zero_cat
 
 from lit_shift import feature_distance, functional
 from lit_shift.intervals import of_mean
-from lit_shift.measures import Measure
 from lit_shift.upsampling import Upsampling
 
 
@@ -326,6 +325,17 @@ class ElectedConsistency(ElectedAccuracy):
         return first == second
 
 
-def metric_of(measure: Measure) -> Any:
-    """Return the class of this module that computes a declared measure."""
-    return globals()[measure.metric]
+# The measures of lit_shift.measures by name: over all shifts of an image, along the frames of a path, and in each layer
+# along these frames.
+OVER_SHIFTS: dict[str, Callable[[bool], OverShifts]] = {
+    "accuracy_random": RandomAccuracy,
+    "consistency": Consistency,
+    "variation": Variation,
+}
+ALONG_PATHS = {
+    "jaggedness": Jaggedness,
+    "jaggedness_rate": JaggednessRate,
+    "jagged_fraction": JaggedFraction,
+    "mad": MAD,
+}
+IN_LAYERS = {"nonshiftability": NonShiftability, "departures": Departures}

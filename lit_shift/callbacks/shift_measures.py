@@ -12,8 +12,7 @@ from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Batch, Images
 from lit_shift.figures.zhang import VARIATION_EDGES, variation_counts
-from lit_shift.measures import CIRCULAR, SHIFTS, taken
-from lit_shift.metrics import PerImage, metric_of
+from lit_shift.metrics import MAD, OVER_SHIFTS, Jaggedness, PerImage
 from lit_shift.protocols.trajectory import Track
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.training.module import LitClassifier
@@ -30,7 +29,7 @@ class ShiftMeasures(Callback):
     allows it (circular boundaries everywhere), else a seeded sample by brute force. Everything is computed in float32
     or better, whatever the precision of training.
 
-    Logs the measures over shifts of :mod:`lit_shift.measures`, each with the ends ``_ci95_low`` and ``_ci95_high`` of
+    Logs the measures of :data:`lit_shift.metrics.OVER_SHIFTS`, each with the ends ``_ci95_low`` and ``_ci95_high`` of
     its 95% interval over images; ``images``, and ``complete``, 1 if these are all; ``shifts``, the number of shifts per
     image, and ``exact``, 1 if these are all.
 
@@ -68,7 +67,7 @@ class ShiftMeasures(Callback):
 
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
-        self.along_path = {each.name: metric_of(each)().to(pl_module.device) for each in taken(CIRCULAR)}
+        self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
         self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
 
     # Before the test's own step, which must leave out the same images.
@@ -111,7 +110,7 @@ class ShiftMeasures(Callback):
         if not self.probe.exact:
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
         sampled = not self.probe.exact
-        self.metrics = {each.name: metric_of(each)(sampled).to(module.device) for each in taken(SHIFTS)}
+        self.metrics = {name: metric(sampled).to(module.device) for name, metric in OVER_SHIFTS.items()}
 
     def _logits(self, batch: Batch) -> Tensor:
         """Compute the logits of a batch at the measured shifts."""

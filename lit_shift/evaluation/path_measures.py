@@ -16,8 +16,8 @@ from lit_shift.answers import answered, check_any
 from lit_shift.classifiers.classifier import Classifier, Key, full_precision
 from lit_shift.data.loader import Batch
 from lit_shift.functional import correct_probability
-from lit_shift.measures import LAYERS_ALONG_PATHS, MEASURES, PATHS, taken
-from lit_shift.metrics import AccuracyByStep, PerImage, metric_of
+from lit_shift.measures import MEASURES
+from lit_shift.metrics import ALONG_PATHS, IN_LAYERS, Accuracy, AccuracyByStep, PerImage
 from lit_shift.models.layers import Layers
 from lit_shift.protocols.base import Protocol
 from lit_shift.protocols.canvas import Scale
@@ -79,17 +79,16 @@ class PathMeasures:
         self.steps = len(self.positions)
         moving = protocol.ordered and self.steps > 1
         self.watched = layers if moving and layers and layers.names else None
-        rate = MEASURES[settings.rate]
-        rates = {each.name: k for k, each in rate.of_tops({1, *settings.top}).items()}
-        self.metrics: dict[str, Metric] = {name: metric_of(rate)(k) for name, k in rates.items()}
-        self.on_whole_images = {name: metric_of(rate)(k) for name, k in rates.items() if settings.by_label}
-        for measure in taken(PATHS) if moving else ():
-            for k, each in measure.of_tops(settings.top).items():
-                self.metrics[each.name] = metric_of(measure)(k) if measure.tops else metric_of(measure)()
+        rates = {each.name: k for k, each in MEASURES[settings.rate].of_tops({1, *settings.top}).items()}
+        self.metrics: dict[str, Metric] = {name: Accuracy(k) for name, k in rates.items()}
+        self.on_whole_images = {name: Accuracy(k) for name, k in rates.items() if settings.by_label}
+        for name, along in ALONG_PATHS.items() if moving else ():
+            for k, measure in MEASURES[name].of_tops(settings.top).items():
+                self.metrics[measure.name] = along(k) if MEASURES[name].tops else along()
         self.layers = {
-            (measure.name, name): metric_of(measure)(settings.tolerance, settings.threshold)
-            for measure in taken(LAYERS_ALONG_PATHS)
-            for name in (self.watched.names if self.watched else ())
+            (name, layer): metric(settings.tolerance, settings.threshold)
+            for name, metric in IN_LAYERS.items()
+            for layer in (self.watched.names if self.watched else ())
         }
         by_size = settings.top if isinstance(protocol, Scale) else ()
         self.by_step = {f"{settings.rate}_top{k}": AccuracyByStep(k) for k in by_size}
@@ -97,8 +96,8 @@ class PathMeasures:
         if self.watched:
             self.per_image["nonshiftability_by_image"] = PerImage()
         for part in (self.metrics, self.on_whole_images, self.layers, self.by_step, self.per_image):
-            for metric in part.values():
-                metric.to(classifier.mean.device)
+            for each in part.values():
+                each.to(classifier.mean.device)
 
     def update(self, batch: Batch) -> list[int]:
         """Measure images of one size, given their ``places`` and labels in the classifier's classes.
@@ -236,8 +235,7 @@ class PathMeasures:
         if self.watched:
             arrays |= {"layers": np.array(self.watched.names), "depths": np.array(self.watched.depths)}
             arrays["pools"] = np.array(self.watched.pools)
-            for measure in taken(LAYERS_ALONG_PATHS):
-                by_layer = [found[f"{measure.name}/{name}"][:3] for name in self.watched.names]
-                arrays[measure.name] = np.array(by_layer)
+            for name in IN_LAYERS:
+                arrays[name] = np.array([found[f"{name}/{layer}"][:3] for layer in self.watched.names])
             arrays["tolerance"] = np.array(float(self.settings.tolerance))
         return scalars, arrays

@@ -11,7 +11,7 @@ from lit_shift.figures.style import (
     MISSING_COLOUR,
     PROBABILITY_MAP,
     Array,
-    Interval,
+    ErrorBar,
     filmstrip,
     interval_line,
     legend_below,
@@ -65,7 +65,7 @@ def correct_probability(models: Mapping[str, Probabilities], of: str = "correct 
     return figure
 
 
-def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]], of: str = "correct class") -> Figure:
+def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, ErrorBar]]], of: str = "correct class") -> Figure:
     """Amount of change of the output along paths: one panel per measure, bars with intervals.
 
     Args:
@@ -81,7 +81,7 @@ def jaggedness(models: Mapping[str, Mapping[str, Mapping[str, Interval]]], of: s
     figure = Figure(figsize=(width, 1.7 * len(measures) + 0.3), layout="constrained")
     axes = figure.subplots(len(measures), 1, squeeze=False, sharex=True)[:, 0]
     thickness = 0.8 / len(models)
-    unknown = Interval(np.nan, np.nan, np.nan)
+    unknown = ErrorBar(np.nan, np.nan, np.nan)
     for ax, measure in zip(axes, measures, strict=True):
         for number, (name, model, style) in enumerate(styled(models)):
             places = np.arange(len(protocols)) + (number - (len(models) - 1) / 2) * thickness

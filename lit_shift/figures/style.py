@@ -34,7 +34,7 @@ DISTANCE_MAP, PROBABILITY_MAP = "RdYlBu_r", "viridis"
 MISSING_COLOUR = "#a8a8a8"
 
 
-class Interval(NamedTuple):
+class ErrorBar(NamedTuple):
     """Mean over images, and the lower and upper end of its 95% interval. NaN if unknown."""
 
     mean: float

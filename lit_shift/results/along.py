@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import nan
 from typing import Any
 
-from lit_shift.figures.style import Interval
+from lit_shift.figures.style import ErrorBar
 from lit_shift.measures import along_paths, interval_in
 from lit_shift.results.images import name_of
 from lit_shift.runs.findings import Findings
@@ -41,9 +41,9 @@ class Along:
         """Return a measured value in file units."""
         return self.model.metrics.get(f"{self.protocol}/{name}", default)
 
-    def interval(self, measure: str) -> Interval:
+    def interval(self, measure: str) -> ErrorBar:
         """Return a measure and the ends of its interval, NaN for missing values."""
-        return Interval(*interval_in(self.model.metrics, f"{self.protocol}/{measure}"))
+        return ErrorBar(*interval_in(self.model.metrics, f"{self.protocol}/{measure}"))
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from lit_shift.measures import ENDS, FRAMES, Measure, along_paths
+from lit_shift.measures import ENDS, OF_FRAMES, Measure, along_paths
 from lit_shift.results.along import Along, comparable, correct_class, grouped, under
 from lit_shift.results.remarks import remarks
 from lit_shift.results.writer import Cell, Table
@@ -59,5 +59,7 @@ def _measures(models: Sequence[Findings]) -> dict[int, list[Measure]]:
 
 def _caption(measures: Sequence[Measure], members: Sequence[Along]) -> str:
     """Return a caption that explains the columns, in terms of the correct class or its stand-in."""
-    told = [measure.axis if FRAMES in measure.taken else f"{measure.heading}: {measure.axis}" for measure in measures]
+    told = [
+        measure.axis if measure.heading in OF_FRAMES else f"{measure.heading}: {measure.axis}" for measure in measures
+    ]
     return f"Mean over images (95% interval). {'; '.join(told)}.".replace("correct class", correct_class(members))

@@ -24,7 +24,8 @@ from lit_shift.training.memory import keep_freed_memory
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
 from lit_shift.training.signals import StopOnSignal
-from lit_shift.utils.errors import InputError, as_typed, at_least, number, true_or_false
+from lit_shift.training.wandb_logging import MODES
+from lit_shift.utils.errors import InputError, as_typed, at_least, number, one_of, true_or_false
 
 OTHER_DATA = "Or take the bundled digits, data=digits, or images of your own, data=imagefolder data.root=FOLDER."
 
@@ -71,7 +72,10 @@ def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
 
 
 def check_early(cfg: DictConfig) -> None:
-    """Raise the InputErrors of a training's network and optimizer before its data are read, which may take long."""
+    """Raise the InputErrors of a training's network, optimizer and logger before its data are read, or its folder made.
+
+    Reading the data may take long.
+    """
     if at_least(0, "seed", cfg.seed) >= 2**32:  # NumPy's limit
         raise InputError(f"seed={cfg.seed} must be below 2^32.")
     net = build_net(cfg, num_classes=2)
@@ -79,6 +83,8 @@ def check_early(cfg: DictConfig) -> None:
         if "lr" in cfg.optimizer:
             number("lr", cfg.optimizer.lr, 0)
         instantiate(cfg.optimizer)(net.parameters())
+    if "mode" in cfg.logger:
+        one_of(MODES, "logger.mode", cfg.logger.mode)
 
 
 def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:

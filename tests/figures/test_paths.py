@@ -10,7 +10,7 @@ from matplotlib.container import BarContainer
 
 from lit_shift.figures import paths
 from lit_shift.figures.paths import Probabilities, SizeAccuracy
-from lit_shift.figures.style import Interval
+from lit_shift.figures.style import ErrorBar
 from lit_shift.measures import along_paths
 from tests.figures.artists import LONG, RNG, bands, intervals, labelled, names_fit
 
@@ -77,10 +77,10 @@ PROTOCOLS = ("embed", "scale", "circular")
 def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
     models = {
         "max": {
-            "embed": {"mad": Interval(0.2, 0.15, 0.26), "jaggedness_top1": Interval(3, 2, 5)},
-            "scale": {"jaggedness_top1": Interval(4, 3.5, 4.5)},
+            "embed": {"mad": ErrorBar(0.2, 0.15, 0.26), "jaggedness_top1": ErrorBar(3, 2, 5)},
+            "scale": {"jaggedness_top1": ErrorBar(4, 3.5, 4.5)},
         },
-        "tri5": {"scale": {"jaggedness_top1": Interval(1, 0.5, 1.25)}, "circular": {"mad": Interval(0.1, 0.1, 0.1)}},
+        "tri5": {"scale": {"jaggedness_top1": ErrorBar(1, 0.5, 1.25)}, "circular": {"mad": ErrorBar(0.1, 0.1, 0.1)}},
     }
     figure = paths.jaggedness(models)
     assert [ax.get_title() for ax in figure.axes] == [
@@ -112,7 +112,7 @@ def test_jaggedness_has_a_bar_and_an_interval_for_each_model_of_each_protocol():
 
 def test_jaggedness_of_ten_models_in_six_protocols_stays_readable():
     measures = {measure.name: measure.label for of_top in along_paths().values() for measure in of_top}
-    found = {measure: Interval(0.5, 0.4, 0.6) for measure in reversed(measures)}
+    found = {measure: ErrorBar(0.5, 0.4, 0.6) for measure in reversed(measures)}
     figure = paths.jaggedness({f"{LONG} {i}": {f"protocol {p}": found for p in range(6)} for i in range(10)})
     assert [ax.get_title() for ax in figure.axes] == list(measures.values())
     assert names_fit(figure)
@@ -125,7 +125,7 @@ def test_jaggedness_of_ten_models_in_six_protocols_stays_readable():
 
 
 def test_an_image_alone_has_bars_without_intervals():
-    alone = Interval(2.0, np.nan, np.nan)
+    alone = ErrorBar(2.0, np.nan, np.nan)
     (ax,) = paths.jaggedness({"a": {"embed": {"jaggedness_top5": alone}}}).axes
     assert [bar.get_height() for bar in ax.patches] == [2]
 

@@ -11,7 +11,8 @@ from scipy.stats import spearmanr
 
 from lit_shift import published
 from lit_shift.filters import FILTERS
-from lit_shift.results import agreement, comparison, shift_figures, writer
+from lit_shift.measures import TABLE1, standing
+from lit_shift.results import agreement_with_paper, comparison, shift_figures, writer
 from lit_shift.runs.config import composed
 from lit_shift.runs.recipe import PAPERS, recipe
 from tests.findings import build, findings
@@ -44,17 +45,17 @@ def test_the_papers_own_numbers_agree_with_themselves_in_the_papers_order():
     assert list(rows[["filter", "aug"]].itertuples(index=False, name=None)) == expected
     assert not any(rows["notes"])
     for measure in ("accuracy", "consistency"):
-        assert agreement(rows, measure) == (38, pytest.approx(1), pytest.approx(0, abs=1e-9))
+        assert agreement_with_paper(rows, measure) == (38, pytest.approx(1), pytest.approx(0, abs=1e-9))
         assert rows[f"{measure}_difference"].abs().max() < 1e-9
     # The paper's average is of numbers that were not rounded.
-    assert agreement(rows, "average").mean_absolute_difference < 0.0006
+    assert agreement_with_paper(rows, "average").mean_absolute_difference < 0.0006
 
 
 def test_a_reversed_order_has_rank_correlation_minus_one():
     runs = all_published()
     for run in runs:
         run.metrics["test/consistency"] = 1 - run.metrics["test/consistency"]
-    assert agreement(build(runs), "consistency").rank_correlation == pytest.approx(-1)
+    assert agreement_with_paper(build(runs), "consistency").rank_correlation == pytest.approx(-1)
 
 
 def test_rank_correlation_is_scipys_ties_included():
@@ -63,14 +64,14 @@ def test_rank_correlation_is_scipys_ties_included():
     rows = build([findings(f, accuracy=rate, filter=f) for f, rate in zip(filters, ours, strict=True)])
     theirs = {row["filter"]: float(row["accuracy"]) for row in published.load("zhang_table1") if row["aug"] == "false"}
     expected = spearmanr(ours, [theirs[filter] for filter in filters]).statistic
-    found = agreement(rows, "accuracy")
+    found = agreement_with_paper(rows, "accuracy")
     assert found.rank_correlation == pytest.approx(expected)
     assert found.mean_absolute_difference == pytest.approx(
         mean(abs(rate - theirs[filter] / 100) for filter, rate in zip(filters, ours, strict=True))
     )
     alike = build([findings(f, accuracy=0.9, filter=f) for f in filters])
-    assert math.isnan(agreement(alike, "accuracy").rank_correlation)
-    assert math.isnan(agreement(rows[:2], "accuracy").rank_correlation)
+    assert math.isnan(agreement_with_paper(alike, "accuracy").rank_correlation)
+    assert math.isnan(agreement_with_paper(rows[:2], "accuracy").rank_correlation)
 
 
 def test_seeds_are_averaged():
@@ -204,10 +205,10 @@ def test_average_pooling_has_nothing_published():
     (row,) = rows_of([findings(pool="avg")])
     assert (row["pool"], row["filter"]) == ("avg", "rect6")
     assert math.isnan(row["accuracy_published"])
-    assert agreement(build([findings(pool="avg")]), "accuracy") is None
+    assert agreement_with_paper(build([findings(pool="avg")]), "accuracy") is None
 
 
-MEASURES = ("accuracy", "accuracy_random", "consistency", "average")
+MEASURES = tuple(measure.name for measure in standing(TABLE1))
 
 
 def test_a_pool_of_ones_own_is_named_as_its_config_does():
@@ -302,7 +303,7 @@ def test_published_values_are_beside_runs_of_cifar10_alone(data, classes, size, 
     for run in runs:
         run.config.update(classes=classes, image_size=size)
     rows = build(runs)
-    assert comparison.any_published(rows) == (agreement(rows, "accuracy") is not None) == compares
+    assert comparison.any_published(rows) == (agreement_with_paper(rows, "accuracy") is not None) == compares
     tables = comparison.tables(rows)
     shown = io.StringIO()
     Console(width=200, file=shown).print(writer.terminal(tables))
@@ -350,6 +351,14 @@ def test_measures_that_are_not_finite_are_missing():
     assert math.isnan(row["accuracy"])
     assert math.isnan(row["average"])
     assert row["notes"] == [f"{measure} was not measured in every run" for measure in ("accuracy", "average")]
+
+
+def test_a_measure_that_only_some_runs_have_is_noted_but_not_one_newer_than_all():
+    first, second = findings(filter="tri3"), findings(filter="tri5")
+    del first.metrics["test/accuracy_random"]
+    assert [row["notes"] for row in rows_of([first, second])] == [["accuracy_random was not measured in every run"], []]
+    del second.metrics["test/accuracy_random"]
+    assert [row["notes"] for row in rows_of([first, second])] == [[], []]
 
 
 def test_terminal_holds_a_table_for_each_recipe_in_80_columns():

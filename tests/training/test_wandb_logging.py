@@ -279,3 +279,10 @@ def test_an_agent_of_wandb_trains_a_row_of_the_table(run, images, tmp_path, monk
     assert file.name == "run-row7.wandb"
     assert [record.run.sweep_id for record in records(file) if record.HasField("run")] == ["sweep"]
     assert stored(folder)[2] == {("blur-rect3-aug-s0", "table1")}
+
+
+def test_an_unknown_mode_is_said_before_anything_is_made(run, tmp_path):
+    finished = run("train.py", "data=digits", "logger.mode=onlin")
+    assert finished.code == 2
+    assert "Unknown logger.mode 'onlin'. Did you mean 'online'?" in finished.err
+    assert not (tmp_path / "runs").exists()

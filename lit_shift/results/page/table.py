@@ -8,7 +8,7 @@ import pandas as pd
 from lit_shift.filters import family
 from lit_shift.measures import measure_of
 from lit_shift.results.along import under
-from lit_shift.results.comparison import MEASURES, agreement, any_published
+from lit_shift.results.comparison import MEASURES, agreement_with_paper, any_published
 from lit_shift.runs.findings import Findings
 
 FEW = 4  # number of models that are easily distinguished in a figure
@@ -102,7 +102,7 @@ def _cells(row: Mapping[str, Any], measure: str, compared: bool) -> list[dict[st
 
 def _foot(rows: pd.DataFrame, where: str) -> list[dict[str, Any]]:
     """Return lines with the agreement of each measure with the published one."""
-    found = [agreement(rows, measure) for measure in MEASURES]
+    found = [agreement_with_paper(rows, measure) for measure in MEASURES]
     count = max(each.rows for each in found if each)
     which = f"{count} row{'s' * (count != 1)}{where}"
     lines = {
