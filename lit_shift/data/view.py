@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
@@ -67,3 +68,12 @@ def resized(images: Tensor, height: int, width: int) -> Tensor:
     if images.shape[2:] == (height, width):
         return images
     return F.interpolate(images, (height, width), mode="bilinear", antialias=True)
+
+
+def cut(images: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
+    """Cut a window out of each image: (N, C, H, W) and upper left corners (N, 2) -> (N, C, height, width)."""
+    windows = [
+        image[:, row : row + height, col : col + width]
+        for image, (row, col) in zip(images, corners.tolist(), strict=True)
+    ]
+    return torch.stack(windows)

@@ -11,7 +11,6 @@ import numpy as np
 from torch import Tensor
 
 from lit_shift.data.view import View, too_small, whole
-from lit_shift.protocols.trajectory import Track
 
 
 class Protocol(ABC):
@@ -63,22 +62,6 @@ class Protocol(ABC):
         Raises:
             InputError: an image cannot be used, see :meth:`flaw`.
         """
-
-
-class OnTrack(Protocol):
-    """A protocol that moves something along a path.
-
-    Args:
-        what: name of the thing moved.
-        path: see :class:`Track`.
-        draws: number of random positions.
-        seed: of the random positions.
-    """
-
-    def __init__(self, what: str, path: str, draws: int, seed: int) -> None:
-        self.track = Track(path, draws, seed)
-        self.along = self.track.along(what)
-        self.ordered = self.track.ordered
 
 
 class Whole(Protocol):

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lit_shift.data.view import View, resized, whole
-from lit_shift.protocols.base import OnTrack, Protocol
-from lit_shift.protocols.crop import _cut
+from lit_shift.data.view import View, cut, resized, whole
+from lit_shift.protocols.base import Protocol
 from lit_shift.protocols.fill import Fill
+from lit_shift.protocols.trajectory import OnTrack
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.utils.errors import InputError, at_least
 
@@ -74,7 +74,7 @@ class Embed(OnTrack):
         corners = room.expand(len(places), 2)
         scene = self.canvas.fill.around(images, 2 * height - h, 2 * width - w, corners, places)
         for offsets in self.track.offsets(height - h + 1, width - w + 1, places):
-            yield _cut(scene, room - room // 2 - offsets, height, width)
+            yield cut(scene, room - room // 2 - offsets, height, width)
 
     def _image_size(self, view: View) -> tuple[int, int]:
         height, _ = self.canvas.size(view)

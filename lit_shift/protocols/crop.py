@@ -9,8 +9,8 @@ from torch import Tensor
 
 from lit_shift.data.annotations import Outline, largest_boxes
 from lit_shift.data.image_files import some
-from lit_shift.data.view import View, resized, scaled, scaled_size
-from lit_shift.protocols.base import OnTrack
+from lit_shift.data.view import View, cut, resized, scaled, scaled_size
+from lit_shift.protocols.trajectory import OnTrack
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError, at_least
 from lit_shift.utils.files import given
@@ -99,7 +99,7 @@ class Crop(OnTrack):
         size, sizes = (images.shape[2], images.shape[3]), self._sizes(view)
         middle = [[(low + high) // 2 for low, high in self._ranges(size, sizes, place)] for place in places]
         for offsets in self.track.offsets(*self._room(view), places):
-            yield resized(_cut(images, torch.tensor(middle) + offsets, *sizes), view.height, view.width)
+            yield resized(cut(images, torch.tensor(middle) + offsets, *sizes), view.height, view.width)
 
     def _sizes(self, view: View) -> tuple[int, int]:
         """Height and width of a window."""
@@ -137,15 +137,6 @@ class Crop(OnTrack):
             (height * outline.top / outline.height, height * outline.bottom / outline.height),
             (width * outline.left / outline.width, width * outline.right / outline.width),
         ]
-
-
-def _cut(images: Tensor, corners: Tensor, height: int, width: int) -> Tensor:
-    """Cut a window out of each image: (N, C, H, W) and upper left corners (N, 2) -> (N, C, height, width)."""
-    cut = [
-        image[:, row : row + height, col : col + width]
-        for image, (row, col) in zip(images, corners.tolist(), strict=True)
-    ]
-    return torch.stack(cut)
 
 
 def _checked(box: Sequence[float]) -> tuple[float, float, float, float]:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_shift.data.view import View, whole
-from lit_shift.protocols.base import OnTrack
+from lit_shift.protocols.trajectory import OnTrack
 from lit_shift.shifts import fourier_shift, roll
 from lit_shift.utils.errors import InputError, at_least
 

@@ -1,4 +1,4 @@
-"""Paths along which images move."""
+"""Paths along which images move, and the base of the protocols that follow one."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lit_shift.protocols.base import Protocol
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.utils.errors import at_least, one_of
 
@@ -59,3 +60,19 @@ class Track:
         if self.path in ("grid", "random"):
             return f"{self.path} {what}, in order"
         return f"{self.path} {what} in pixels"
+
+
+class OnTrack(Protocol):
+    """A protocol that moves something along a path.
+
+    Args:
+        what: name of the thing moved.
+        path: see :class:`Track`.
+        draws: number of random positions.
+        seed: of the random positions.
+    """
+
+    def __init__(self, what: str, path: str, draws: int, seed: int) -> None:
+        self.track = Track(path, draws, seed)
+        self.along = self.track.along(what)
+        self.ordered = self.track.ordered

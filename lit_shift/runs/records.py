@@ -4,7 +4,6 @@ Needs no torch.
 """
 
 import json
-import math
 import os
 import platform
 from collections.abc import Mapping
@@ -53,20 +52,9 @@ def read_metrics(path: Path) -> dict[str, float]:
     return metrics
 
 
-def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
-    """Write Lightning's metrics as a flat JSON object of numbers, sorted by key."""
-    atomic_text(path, json.dumps(dict(sorted(scalars(metrics).items())), indent=2, allow_nan=False) + "\n")
-
-
-def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Convert scalar tensors to numbers, with the seven digits that float32 holds.
-
-    Ints stay ints. Values that are not finite are left out.
-    """
-    numbers = {
-        name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()
-    }
-    return {name: number for name, number in numbers.items() if math.isfinite(number)}
+def write_metrics(path: Path, metrics: Mapping[str, float]) -> None:
+    """Write metrics as a flat JSON object of numbers, sorted by key."""
+    atomic_text(path, json.dumps(dict(sorted(metrics.items())), indent=2, allow_nan=False) + "\n")
 
 
 def write_environment(path: Path, command: str, **more: str) -> None:

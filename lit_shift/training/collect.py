@@ -1,5 +1,7 @@
 """Collection of a test's findings from its trainer."""
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -8,7 +10,6 @@ from pytorch_lightning import Trainer
 from lit_shift.models.anatomy import in_numbers
 from lit_shift.runs.config import label
 from lit_shift.runs.findings import Findings, read_history
-from lit_shift.runs.records import scalars
 from lit_shift.runs.run import Run
 
 
@@ -28,3 +29,14 @@ def with_network(trainer: Trainer, network: dict[str, int | float]) -> dict[str,
     for logger in trainer.loggers:
         logger.log_metrics(network)
     return scalars(trainer.callback_metrics) | network
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Convert scalar tensors to numbers, with the seven digits that float32 holds.
+
+    Ints stay ints. Values that are not finite are left out.
+    """
+    numbers = {
+        name: value if isinstance(value, int) else float(f"{float(value):.7g}") for name, value in metrics.items()
+    }
+    return {name: number for name, number in numbers.items() if math.isfinite(number)}

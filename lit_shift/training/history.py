@@ -7,7 +7,7 @@ from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from lit_shift.runs.records import scalars
+from lit_shift.training.collect import scalars
 from lit_shift.training.wandb_logging import log_again
 from lit_shift.utils.files import atomic_text
 

@@ -10,7 +10,7 @@ from lit_shift.models.anatomy import anatomy
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.results.terminal import tables
-from lit_shift.runs.records import scalars
+from lit_shift.training.collect import scalars
 
 
 def on_paper(make, side):
