@@ -75,7 +75,7 @@ def main() -> None:
     loader = BatchLoader(Images(pixels, labels), batch, Augmentation(flip=True, shift=False))
     sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=5e-4)
     half = torch.full((3,), 0.5)
-    classifier = LitClassifier(Colours(), CLASSES, half, half, sgd, [0.5, 0.75], 0.1, compile=False)
+    classifier = LitClassifier(Colours(), half, half, sgd, [0.5, 0.75], 0.1, compile=False)
     turns = Turns(Training(Colours(), loader, steps, options.device))
     never = [f"callbacks.{name}.every_n_epochs=1000000" for name in ("shift_measures", "equivariance")]
     accelerator = "gpu" if options.device.type == "cuda" else "cpu"

@@ -14,6 +14,8 @@ class Interrupt(Callback):
     history and its checkpoint.
     """
 
+    takes_chunks = True
+
     def __init__(self, epoch, moment, number="SIGINT"):
         self.epoch = epoch
         self.moment = moment

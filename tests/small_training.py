@@ -24,7 +24,7 @@ def train_digits(
     data.setup()
     sgd = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
     classifier = LitClassifier(
-        VGG13(MaxPoolBlurDS, width=2), 10, data.mean, data.std, sgd, [0.5, 0.75], 0.1, compile=compile
+        VGG13(MaxPoolBlurDS, width=2), data.mean, data.std, sgd, [0.5, 0.75], 0.1, compile=compile
     )
     trainer = Trainer(
         callbacks=list(callbacks),

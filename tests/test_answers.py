@@ -80,9 +80,7 @@ def trainer(*callbacks):
 def outcome(bad, skip_bad, padding="circular"):
     """What a test logs and leaves of the digits with or without the bad ones."""
     data = digits(bad)
-    module = LitClassifier(
-        network(), 10, data.mean, data.std, partial(torch.optim.SGD, lr=0.1), [0.5], 0.1, compile=False
-    )
+    module = LitClassifier(network(), data.mean, data.std, partial(torch.optim.SGD, lr=0.1), [0.5], 0.1, compile=False)
     module.skip_bad = skip_bad
     module.net.features.conv1_1.padding_mode = padding
     measures, shown = ShiftMeasures(1, 4, 4, 0), ShownImages([2, 4], 0, 7, 0)

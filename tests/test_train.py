@@ -143,6 +143,23 @@ def test_asked_to_stop_it_checkpoints_within_the_epoch_and_continues_there(run, 
     assert_same_run(whole, broken)
 
 
+def test_whole_steps_stop_within_the_epoch_and_continue_there(run, images, tmp_path):
+    """Of 40 steps an epoch, 3 at once, it is stopped in the second epoch after 8 times 3."""
+    arguments = [*TINY, f"data.root={images}", "trainer.max_epochs=2", "data.batch_size=4", "aug=true"]
+    arguments += ["steps_at_once=3", "+optimizer.fused=true", "+callbacks.interrupt.number=SIGTERM"]
+    stop = ["+callbacks.interrupt._target_=tests.interrupt.Interrupt", "+callbacks.interrupt.moment=7"]
+    assert run("train.py", *arguments, *stop, "+callbacks.interrupt.epoch=99", "runs=whole").code == 0
+    (whole,) = (tmp_path / "whole").iterdir()
+    assert run("train.py", *arguments, *stop, "+callbacks.interrupt.epoch=2", "runs=broken").code == 128 + 15
+    (broken,) = (tmp_path / "broken").iterdir()
+    checkpoint = torch.load(broken / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 40 + 24
+    other = run("train.py", *arguments, *stop, "+callbacks.interrupt.epoch=2", "runs=broken", "steps_at_once=1")
+    assert "This run was trained with steps_at_once=3 so far" in other.err
+    assert run("train.py", *arguments, *stop, "+callbacks.interrupt.epoch=2", "runs=broken").code == 0
+    assert_same_run(whole, broken)
+
+
 SLURM = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "train", "SLURM_NTASKS": "1", "SLURM_PROCID": "0"}
 SLURM |= {"SLURM_LOCALID": "0", "SLURM_NODEID": "0", "SLURM_NNODES": "1"}
 

@@ -114,24 +114,34 @@ class BatchLoader:
         return whole + (rest >= needed)
 
     def __iter__(self) -> Iterator[Batch]:
-        n, _, height, width = self.images.pixels.shape
-        generator = seeded(self.seed, self.epoch)
-        device = self.images.pixels.device
-        order = torch.randperm(n, generator=generator) if self.augmentation else torch.arange(n)
-        draws = self.augmentation.draw(n, height, width, generator) if self.augmentation else order
-        order, draws = order.to(device), draws.to(device)
-        start, self._start = self._start, 0
+        order, draws = self._draw()
+        n, start, self._start = len(order), self._start, 0
         for batch in range(start, len(self)):
             first, last = batch * self.batch_size, min((batch + 1) * self.batch_size, n)
             if self.augmentation:
                 last -= (last - first) % self.world_size
             share = slice(first + self.rank, last, self.world_size)
-            places = order[share]
-            pixels, labels = self.images.select(places)
-            if self.augmentation:
-                pixels = self.augmentation.apply(pixels, draws[share])
             self.delivered = batch + 1
-            yield Batch(pixels, labels, places)
+            yield self._batch(order[share], draws[share])
+
+    def _draw(self) -> tuple[Tensor, Tensor]:
+        """Draw the epoch's order of the images, (N,), and their augmentation, (N, 3) or meaningless.
+
+        They are drawn on the CPU, so that every device has the same.
+        """
+        n, _, height, width = self.images.pixels.shape
+        generator = seeded(self.seed, self.epoch)
+        device = self.images.pixels.device
+        order = torch.randperm(n, generator=generator) if self.augmentation else torch.arange(n)
+        draws = self.augmentation.draw(n, height, width, generator) if self.augmentation else order
+        return order.to(device), draws.to(device)
+
+    def _batch(self, places: Tensor, draws: Tensor) -> Batch:
+        """Return the images at ``places``, augmented according to ``draws``."""
+        pixels, labels = self.images.select(places)
+        if self.augmentation:
+            pixels = self.augmentation.apply(pixels, draws)
+        return Batch(pixels, labels, places)
 
     batch_sampler = None
 

@@ -10,6 +10,7 @@ from pytorch_lightning import LightningDataModule
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 
+from lit_shift.data.chunks import ChunkLoader
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.padding import PADDINGS, Padding
 from lit_shift.shifts import seeded
@@ -36,6 +37,10 @@ class ImageDataModule(LightningDataModule, ABC):
         padding: border handling of these shifts.
         val_size: number of training images held out by a stratified split; 0 trains on all, as the paper does.
         seed: of the split, the shuffling and the augmentation.
+
+    Attributes:
+        batches_at_once: batches that the training takes at a time, as a :class:`~lit_shift.data.chunks.Chunk` if there
+            are several. A training that can do so sets it.
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class ImageDataModule(LightningDataModule, ABC):
         self.augmentation = Augmentation(true_or_false("flip", flip), true_or_false("aug", aug), padding)
         self.val_size = at_least(0, "val_size", val_size)
         self.seed = at_least(0, "seed", seed)
+        self.batches_at_once = 1
         self._ready = False
 
     @abstractmethod
@@ -140,6 +146,8 @@ class ImageDataModule(LightningDataModule, ABC):
                 f"{world_size} processes cannot share batches of {batch_size} of {len(images.labels)} images: "
                 "each needs one of every batch."
             )
+        if augmentation and self.batches_at_once > 1:
+            return ChunkLoader(self.batches_at_once, images, batch_size, augmentation, self.seed)
         return BatchLoader(images, batch_size, augmentation, self.seed, rank, world_size)
 
 

@@ -21,7 +21,15 @@ PACKAGE = Path(__file__).parents[1]
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.with_name("conf")) if folder.is_dir())
 
 # Options that do not change a run's results beyond rounding.
-NOT_IDENTITY = ("logger", "runs", "fresh", "data.eval_batch_size", "model.fourier", "trainer.accelerator")
+NOT_IDENTITY = (
+    "logger",
+    "runs",
+    "fresh",
+    "steps_at_once",
+    "data.eval_batch_size",
+    "model.fourier",
+    "trainer.accelerator",
+)
 
 
 def composed(name: str, overrides: list[str], config_dir: str | None = None) -> DictConfig:

@@ -16,7 +16,7 @@ from torch import nn
 from lit_shift.data.module import ImageDataModule
 from lit_shift.runs.config import in_section, names_in
 from lit_shift.runs.run import Run
-from lit_shift.training.checkpoint import AtomicCheckpointIO
+from lit_shift.training.checkpoint import AtomicCheckpointIO, BackgroundCheckpointIO
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.heartbeat import Heartbeat
 from lit_shift.training.history import History
@@ -25,6 +25,7 @@ from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import Progress
 from lit_shift.training.signals import StopOnSignal
 from lit_shift.training.wandb_logging import MODES
+from lit_shift.training.whole_steps import WholeSteps
 from lit_shift.utils.errors import InputError, as_typed, at_least, number, one_of, true_or_false
 
 OTHER_DATA = "Or take the bundled digits, data=digits, or images of your own, data=imagefolder data.root=FOLDER."
@@ -53,9 +54,7 @@ def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
     net = build_net(cfg, len(data.classes))
     with as_typed(names_in(cfg, "schedule")):
         optimizer = instantiate(cfg.optimizer)
-        module = LitClassifier(
-            net, len(data.classes), data.mean, data.std, optimizer, **cfg.schedule, compile=cfg.compile
-        )
+        module = LitClassifier(net, data.mean, data.std, optimizer, **cfg.schedule, compile=cfg.compile)
     with in_section(cfg, "model"), torch.no_grad():
         module.eval()(data.test.pixels[:1])
     return module.train()
@@ -94,6 +93,7 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
     )
     # The order matters: a diverged network is not measured, and the history comes after all callbacks that log.
     callbacks = [
+        WholeSteps(cfg.steps_at_once),
         StopOnDivergence(),
         *build_callbacks(cfg),
         History(run.history),
@@ -158,6 +158,8 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | P
         if on_gpus:
             raise InputError("trainer.sync_batchnorm=true needs GPUs: PyTorch supports it on no other device.")
         keep_freed_memory()
+    else:
+        trainer.strategy.checkpoint_io = BackgroundCheckpointIO()
     return trainer
 
 

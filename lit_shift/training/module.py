@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import MultiStepLR
 from torchmetrics import Metric
-from torchmetrics.classification import MulticlassAccuracy
 
 from lit_shift.answers import answered
 from lit_shift.classifiers.classifier import full_precision, in_full_precision
+from lit_shift.data.chunks import Chunk
 from lit_shift.data.loader import Batch
 from lit_shift.metrics import Accuracy
 from lit_shift.utils.errors import InputError, number, true_or_false
@@ -26,7 +26,6 @@ class LitClassifier(LightningModule):
 
     Args:
         net: normalised images (N, 3, H, W) -> logits (N, K).
-        num_classes: K.
         mean: of the training pixels in [0, 1], (3,). Saved with the weights, so that other data are normalised alike.
         std: likewise.
         optimizer: called with the parameters.
@@ -37,6 +36,7 @@ class LitClassifier(LightningModule):
     Attributes:
         skip_bad: leave test images out whose outputs are not finite.
         bad: their indices in the test set, collected by the test and by callbacks that measure.
+        train_chunk: trains several batches at a time; set by :class:`lit_shift.training.whole_steps.WholeSteps`.
         arrays: results of the test that are no scalars, left by callbacks that measure, for figures and each other.
     """
 
@@ -46,7 +46,6 @@ class LitClassifier(LightningModule):
     def __init__(
         self,
         net: nn.Module,
-        num_classes: int,
         mean: Tensor,
         std: Tensor,
         optimizer: Callable[..., Optimizer],
@@ -66,17 +65,15 @@ class LitClassifier(LightningModule):
         self.bad: set[int] = set()
         self.arrays: dict[str, np.ndarray] = {}
         self.train_forward = self.forward
-        # No checks of values, so that a training on a GPU need not wait for it within an epoch.
-        self.train_loss = MeanLoss()
-        self.train_accuracy = MulticlassAccuracy(num_classes, average="micro", validate_args=False)
-        self.eval_loss = MeanLoss()
+        self.train_chunk: Callable[[Chunk], dict[str, Tensor]]
+        self.train_loss, self.train_accuracy, self.eval_loss = OverImages(), OverImages(), OverImages()
 
-    def setup(self, stage: str) -> None:
-        if self.compiled and stage == "fit":
+    def on_fit_start(self) -> None:
+        if self.compiled:
             torch.compiler.reset()  # drops what earlier runs of a sweep have compiled, which counts towards a limit
             # CUDA graphs reuse the memory of their outputs in the next step. That is safe in training, which keeps
-            # nothing from step to step, unless gradients are accumulated.
-            graphs = self.trainer.accumulate_grad_batches == 1
+            # nothing from step to step, unless gradients are accumulated. A graph of the whole step holds no others.
+            graphs = self.trainer.accumulate_grad_batches == 1 and self.automatic_optimization
             mode = "reduce-overhead" if graphs else "default"
             self.train_forward = torch.compile(self.forward, mode=mode, dynamic=False)
 
@@ -98,11 +95,19 @@ class LitClassifier(LightningModule):
         self.train_loss.reset()
         self.train_accuracy.reset()
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Tensor]:
-        logits = self.train_forward(batch.pixels)
+    def training_step(self, batch: Batch | Chunk, batch_idx: int) -> dict[str, Tensor]:
+        if isinstance(batch, Chunk):
+            return self.train_chunk(batch)
+        logits, images = self.train_forward(batch.pixels), len(batch.labels)
         loss = F.cross_entropy(logits, batch.labels)
-        self.train_loss.update(loss.detach(), len(batch.labels))
-        self.train_accuracy.update(logits.detach(), batch.labels)
+        right = (logits.detach().argmax(1) == batch.labels).sum()
+        self.count(loss.detach().double() * images, right, images)
+        return {"loss": loss, "accuracy": right / images}
+
+    def count(self, loss: Tensor, right: Tensor, images: int) -> None:
+        """Count the summed loss and the correct answers of training images towards the epoch's means."""
+        self.train_loss.update(loss, images)
+        self.train_accuracy.update(right, images)
         # Once per epoch, since Lightning logs a metric's value at its end. Logging takes a quarter of a millisecond,
         # which is long for a GPU, and a number that is copied to the GPU makes the program wait for it.
         if not self.logged:
@@ -110,8 +115,6 @@ class LitClassifier(LightningModule):
             self.log("train/loss", self.train_loss, on_step=False, on_epoch=True)
             self.log("train/accuracy", self.train_accuracy, on_step=False, on_epoch=True)
             self.log("lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, reduce_fx="max")  # type: ignore[union-attr]
-        correct = (logits.detach().argmax(1) == batch.labels).float().mean()
-        return {"loss": loss, "accuracy": correct}
 
     def on_validation_epoch_start(self) -> None:
         self._start_evaluation()
@@ -144,7 +147,7 @@ class LitClassifier(LightningModule):
         if not good.any():
             return
         logits, labels = logits[good], batch.labels[good]
-        self.eval_loss.update(F.cross_entropy(logits, labels), len(labels))
+        self.eval_loss.update(F.cross_entropy(logits, labels).double() * len(labels), len(labels))
         self.right.update(logits[:, None], labels)
         self.log(f"{stage}/loss", self.eval_loss, on_step=False, on_epoch=True)
 
@@ -190,8 +193,8 @@ def milestone_epochs(fractions: Sequence[float], epochs: int) -> list[int]:
     return [math.ceil(round(fraction * epochs, 6)) for fraction in fractions]
 
 
-class MeanLoss(Metric):
-    """Mean over images of the losses of batches.
+class OverImages(Metric):
+    """Mean over images, from the sums over batches.
 
     Its sums follow the module to its device, but keep their precision: bfloat16 cannot count many images.
     """
@@ -205,8 +208,8 @@ class MeanLoss(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, loss: Tensor, images: int) -> None:
-        self.total += loss.double() * images
+    def update(self, total: Tensor, images: int) -> None:
+        self.total += total
         self.images += images
 
     def compute(self) -> Tensor:

@@ -43,7 +43,7 @@ class Progress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.total = int(trainer.num_training_batches) * (trainer.max_epochs or 0)
-        self.task = self._add("training", self.total, trainer.global_step)
+        self.task = self._add("training", self.total, trainer.fit_loop.total_batch_idx + 1)
         self.shown = 0.0
         self.found: list[str] = []
         self.on_train_epoch_start(trainer, pl_module)  # Lightning does not call it when resuming within an epoch
@@ -60,7 +60,8 @@ class Progress(ProgressBar):
         if self.visible and now - self.shown > self.REFRESH_SECONDS:
             self.shown = now
             description, *state = self._describe(trainer)
-            self.bars.update(self.task, completed=trainer.global_step, description=description, state="  ".join(state))
+            completed = trainer.fit_loop.total_batch_idx + 1
+            self.bars.update(self.task, completed=completed, description=description, state="  ".join(state))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.visible and not self.console.is_terminal:

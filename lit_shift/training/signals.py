@@ -110,6 +110,7 @@ class StopOnSignal(_OnSignal):
         self.waiting = False
         if not trainer.is_last_batch and self._asked(trainer):
             trainer.save_checkpoint(self.path)
+            trainer.strategy.checkpoint_io.teardown()  # waits until it is written
             self._leave(trainer)
 
     def _asked(self, trainer: Trainer) -> bool:

@@ -48,7 +48,7 @@ def classifier(data, padding):
             module.momentum = 1
     net(torch.randn(8, 3, 32, 32))
     optimizer = partial(torch.optim.SGD, lr=0.01)
-    return LitClassifier(net, 10, data.mean, data.std, optimizer, milestones=[0.5], gamma=0.1, compile=False)
+    return LitClassifier(net, data.mean, data.std, optimizer, milestones=[0.5], gamma=0.1, compile=False)
 
 
 def trainer(*callbacks, **options):

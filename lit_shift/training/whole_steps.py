@@ -1,0 +1,164 @@
+"""Training in whole steps: from the batch's images to the update, several steps per call of Lightning's loop."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from pytorch_lightning import Callback, Trainer
+from torch import Tensor
+
+from lit_shift.data.chunks import Chunk, ChunkLoader
+from lit_shift.kernels.replay import Replay
+from lit_shift.training.module import LitClassifier
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError, at_least
+
+# Options of the trainer that are about single batches, with the values that mean nothing special.
+USUAL = {
+    "accumulate_grad_batches": 1,
+    "gradient_clip_val": None,
+    "limit_train_batches": 1.0,
+    "overfit_batches": 0.0,
+    "max_steps": -1,
+    "val_check_interval": 1.0,
+}
+OF_BATCHES = (
+    "on_train_batch_start",
+    "on_train_batch_end",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+)
+TAKE_CHUNKS = ("lit_shift.", "pytorch_lightning.callbacks.")  # modules whose callbacks need no single batches
+
+
+class WholeSteps(Callback):
+    """Callback that trains ``at_once`` batches per call of Lightning's loop, on a GPU each step as one CUDA graph.
+
+    A GPU does a step of a small network in less time than Python takes to ask for it. Here a step makes and augments
+    its batch, computes loss and gradients, updates the weights and counts correct answers, all on the device; once
+    captured, it is a single request. Lightning's hooks, progress, signals and checkpoints come between chunks. Batches
+    and their augmentation are those of Lightning's own loop, and so are the results, to rounding.
+
+    If this is not possible, :func:`why_not` says why, and Lightning's own loop trains batch by batch.
+
+    Args:
+        at_once: number of batches, 1 for Lightning's own loop. A signal is answered after a chunk.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self.at_once = at_least(1, "steps_at_once", at_once)
+        self.before: int | None = None  # of a training that goes on
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
+        if self.at_once > 1 and (reason := why_not(trainer)):
+            say(f"Batches are trained one by one, which is slower on a GPU, because {reason}.")
+            self.at_once = 1
+        pl_module.automatic_optimization = self.at_once == 1
+        pl_module.train_chunk = self.train_chunk
+        if data := trainer.datamodule:  # type: ignore[attr-defined]
+            data.batches_at_once = self.at_once
+
+    def on_train_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
+        if self.before not in (None, self.at_once):
+            raise InputError(
+                f"This run was trained with steps_at_once={self.before} so far, which cannot become "
+                f"{self.at_once}: say the same again, or start over with fresh=true."
+            )
+        self.trainer, self.module, self.device = trainer, pl_module, trainer.strategy.root_device
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.right = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.rates = [torch.zeros((), device=self.device) for _ in trainer.optimizers[0].param_groups]
+        self.pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
+        self.steps: dict[int, Replay] = {}
+        self.chunk_done: torch.cuda.Event | None = None
+
+    def train_chunk(self, chunk: Chunk) -> dict[str, Tensor]:
+        """Train a chunk's batches. Returns their mean ``loss`` and ``accuracy``."""
+        self.loss.zero_()
+        self.right.zero_()
+        for rate, group in zip(self.rates, self.trainer.optimizers[0].param_groups, strict=True):
+            rate.fill_(group["lr"])
+        for size in chunk.sizes:
+            self._step(chunk.loader, size)()
+        images, loop = len(chunk.labels), self.trainer.fit_loop.epoch_loop
+        self.module.count(self.loss, self.right, images)
+        for _ in chunk.sizes:
+            loop.manual_optimization.optim_step_progress.increment_ready()
+            loop.manual_optimization.optim_step_progress.increment_completed()
+        if self.trainer.is_last_batch:
+            self.module.lr_schedulers().step()  # type: ignore[union-attr]
+        self._wait()
+        return {"loss": self.loss / images, "accuracy": self.right / images}
+
+    def _step(self, loader: ChunkLoader, size: int) -> Replay:
+        """Return the training step for batches of ``size`` images."""
+        if size not in self.steps:
+            self.steps[size] = Replay(lambda: self._train(loader, size), self.device, self.pool)
+        return self.steps[size]
+
+    def _train(self, loader: ChunkLoader, size: int) -> None:
+        kind, optimizer = self.device.type, self.trainer.optimizers[0]
+        batch = loader.take(size)
+        optimizer.zero_grad()
+        # Weights that autocast has converted must not be kept from one step to the next.
+        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, dtype, enabled, cache_enabled=False):
+            logits = self.module.train_forward(batch.pixels)
+            loss = F.cross_entropy(logits, batch.labels)
+        with torch.autocast(kind, enabled=False):
+            loss.backward()
+            self._update(optimizer)
+        self.loss += loss.detach().double() * size
+        self.right += (logits.detach().argmax(1) == batch.labels).sum()
+
+    def _update(self, optimizer: torch.optim.Optimizer) -> None:
+        """Step the optimizer, on a GPU with rates that it reads from the device, since a graph would keep numbers."""
+        if self.device.type != "cuda":
+            optimizer.step()
+            return
+        rates = [group["lr"] for group in optimizer.param_groups]
+        for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = rate
+        optimizer.step()
+        for group, number in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = number
+
+    def _wait(self) -> None:
+        """Wait for the previous chunk, so that the program is never further ahead of a GPU than one chunk."""
+        if self.device.type == "cuda":
+            if self.chunk_done:
+                self.chunk_done.synchronize()
+            self.chunk_done = torch.cuda.Event()
+            self.chunk_done.record()
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"at_once": self.at_once}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.before = state_dict["at_once"]
+
+
+def why_not(trainer: Trainer) -> str | None:
+    """Return why a trainer cannot train several batches at once, or None.
+
+    A callback whose hooks for batches also take a :class:`~lit_shift.data.chunks.Chunk` has an attribute
+    ``takes_chunks``.
+    """
+    optimizer, *others = trainer.optimizers
+    if trainer.world_size > 1:
+        return "several devices train together"
+    for option, usual in USUAL.items():
+        if (value := getattr(trainer, option)) != usual:
+            return f"trainer.{option}={value} is about single batches"
+    if trainer.precision not in ("32-true", "bf16-mixed"):
+        return f"trainer.precision={trainer.precision} is neither 32-true nor bf16-mixed"
+    if others or not all(group.get("fused") or group.get("capturable") for group in optimizer.param_groups):
+        return "the optimizer reads its rate on the CPU (say +optimizer.fused=true)"
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        kind = type(callback)
+        takes_chunks = kind.__module__.startswith(TAKE_CHUNKS) or getattr(kind, "takes_chunks", False)
+        if not takes_chunks and any(getattr(kind, hook) is not getattr(Callback, hook) for hook in OF_BATCHES):
+            return f"the callback {kind.__name__} has a hook for each of them"
+    return None
