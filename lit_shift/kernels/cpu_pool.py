@@ -23,6 +23,11 @@ def applies(x: Tensor) -> bool:
     return x.dtype == torch.float32 and min(x.shape[2:]) >= SMALLEST
 
 
+def dense_applies(x: Tensor) -> bool:
+    """True if :func:`dense_max` is faster than padding such maps."""
+    return x.device.type == "cpu"
+
+
 def dense_max(x: Tensor) -> Tensor:
     """Max over each 2x2 window at stride 1, the window reaching down and right: (N, C, H, W) -> (N, C, H, W).
 

@@ -39,48 +39,49 @@ def runs_on(device: torch.device) -> bool:
 
 
 @custom_op("lit_shift::max_blur", mutates_args=())
-def max_blur(x: Tensor, taps: Sequence[float]) -> Tensor:
+def max_blur(x: Tensor, taps: Sequence[float], border: int = 0) -> Tensor:
     """Dense max, blur and every second sample on a torus, with sums in float32. Not twice differentiable.
 
     Args:
         x: (N, C, H, W) on a GPU, H and W even, with one of :data:`DTYPES`.
         taps: the filter's, at most 7.
+        border: width of a circular border around the result, 0 or 1; with a border, H and W are at least 4.
 
     Returns:
-        (N, C, H/2, W/2) in channels_last.
+        (N, C, H/2 + 2 border, W/2 + 2 border) in channels_last.
     """
     from lit_shift.kernels import triton_pool
 
-    return triton_pool.forward(_channels_last(x), tuple(taps))
+    return triton_pool.forward(_channels_last(x), tuple(taps), border)
 
 
 @custom_op("lit_shift::max_blur_backward", mutates_args=())
-def max_blur_backward(x: Tensor, grad: Tensor, taps: Sequence[float]) -> Tensor:
+def max_blur_backward(x: Tensor, grad: Tensor, taps: Sequence[float], border: int = 0) -> Tensor:
     """Gradient of :func:`max_blur` with respect to ``x``. Of equal samples in a window the first one receives it."""
     from lit_shift.kernels import triton_pool
 
-    return triton_pool.backward(_channels_last(x), _channels_last(grad), tuple(taps))
+    return triton_pool.backward(_channels_last(x), _channels_last(grad), tuple(taps), border)
 
 
 @max_blur.register_fake
-def _(x: Tensor, taps: Sequence[float]) -> Tensor:
+def _(x: Tensor, taps: Sequence[float], border: int = 0) -> Tensor:
     n, c, h, w = x.shape
-    shape = (n, c, h // 2, w // 2)
+    shape = (n, c, h // 2 + 2 * border, w // 2 + 2 * border)
     return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 
 @max_blur_backward.register_fake
-def _(x: Tensor, grad: Tensor, taps: Sequence[float]) -> Tensor:
+def _(x: Tensor, grad: Tensor, taps: Sequence[float], border: int = 0) -> Tensor:
     return torch.empty_like(x, memory_format=torch.channels_last)
 
 
-def _keep(ctx: Any, inputs: tuple[Tensor, Sequence[float]], output: Tensor) -> None:
-    x, ctx.taps = inputs
+def _keep(ctx: Any, inputs: tuple[Tensor, Sequence[float], int], output: Tensor) -> None:
+    x, ctx.taps, ctx.border = inputs
     ctx.save_for_backward(x)
 
 
-def _send_back(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-    return max_blur_backward(*ctx.saved_tensors, grad, ctx.taps), None
+def _send_back(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    return max_blur_backward(*ctx.saved_tensors, grad, ctx.taps, ctx.border), None, None
 
 
 max_blur.register_autograd(_send_back, setup_context=_keep)

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_shift.kernels import fourier_conv
+from lit_shift.kernels import fourier_conv, gpu_norm
 from lit_shift.padding import PADDINGS, Padding, pad
-from lit_shift.pools.pool import Pool
+from lit_shift.pools.pool import Pool, bordered
 from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
 
 
@@ -28,6 +28,10 @@ class ConvNormReLU(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.convolve(x)), inplace=True)
+
+    def bordered(self, x: Tensor, border: int) -> Tensor:
+        """Do the same to a map with a circular border of 1, and give the result a ``border`` of 0 or 1."""
+        return gpu_norm.norm_relu(self.norm, F.conv2d(x, self.weight), border)
 
     def convolve(self, x: Tensor) -> Tensor:
         """Apply the convolution alone."""
@@ -84,4 +88,24 @@ class VGG13(nn.Module):
         h, w = x.shape[-2:]
         if h % 32 or w % 32 or not h * w:
             raise InputError(f"VGG13 halves the image five times, so its sides must be multiples of 32, not {h}x{w}.")
-        return self.classify(self.features(x.contiguous(memory_format=torch.channels_last)))
+        x = x.contiguous(memory_format=torch.channels_last)
+        return self.classify(self._by_borders(x) if self._has_borders(x) else self.features(x))
+
+    def _has_borders(self, x: Tensor) -> bool:
+        """True if :meth:`_by_borders` applies: in training on a GPU, with circular padding, without hooks.
+
+        A hook that watches a layer expects its map without a border.
+        """
+        if not x.is_cuda or not self.training or any(layer._forward_hooks for layer in self.features):
+            return False
+        convolutions = [layer for layer in self.features if isinstance(layer, ConvNormReLU)]
+        return all(layer.padding_mode == "circular" and gpu_norm.applies(layer.norm, x) for layer in convolutions)
+
+    def _by_borders(self, x: Tensor) -> Tensor:
+        """Compute ``features`` on a GPU, where each layer writes the border that the next convolution reads."""
+        layers = list(self.features)
+        x = pad(x, 1, 1, "circular")
+        for layer, following in zip(layers, [*layers[1:], None], strict=True):
+            border = int(isinstance(following, ConvNormReLU))
+            x = layer.bordered(x, border) if isinstance(layer, ConvNormReLU) else bordered(layer, x, border)
+        return x

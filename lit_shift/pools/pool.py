@@ -103,12 +103,22 @@ class AvgPool(Pool):
         return x
 
 
+def bordered(pool: nn.Module, x: Tensor, border: int) -> Tensor:
+    """Pool, and give the result a circular border of this width, 0 or 1, for the next convolution."""
+    known = isinstance(pool, Pool) and type(pool) in (MaxPool, MaxPoolBlurDS) and pool.padding == "circular"
+    if border and known and min(x.shape[2:]) >= 4 and gpu_pool.applies(x):
+        check_maps(x)
+        return gpu_pool.max_blur(x, pool.taps, border)
+    pooled: Tensor = pool(x)
+    return pad(pooled, border, border, "circular") if border else pooled
+
+
 def dense_max(x: Tensor, padding: Padding) -> Tensor:
     """Max over each 2x2 window at stride 1, the window reaching down and right: (N, C, H, W) -> (N, C, H, W).
 
     The result cannot be modified in place.
     """
-    if padding == "circular":
+    if padding == "circular" and cpu_pool.dense_applies(x):
         return cpu_pool.dense_max(x)
     return F.max_pool2d(pad(x, 0, 1, padding), 2, stride=1)
 
