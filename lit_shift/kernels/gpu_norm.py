@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_shift.kernels.gpu_pool import DTYPES, runs_on
+from lit_shift.kernels.gpu import DTYPES, runs_on
 
 
 def applies(norm: nn.Module, x: Tensor) -> bool:

@@ -1,6 +1,5 @@
 """MaxPoolBlurDS as a single operation, on GPUs that can run its Triton kernels."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,9 +7,7 @@ import torch
 from torch import Tensor
 from torch.library import custom_op
 
-from lit_shift.kernels.constant import constant
-
-DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+from lit_shift.kernels.gpu import DTYPES, runs_on
 
 
 def applies(x: Tensor) -> bool:
@@ -19,23 +16,6 @@ def applies(x: Tensor) -> bool:
     Results are the same. Gradients differ only in which of several equal samples across the border receives them.
     """
     return x.is_cuda and x.dtype in DTYPES and runs_on(x.device)
-
-
-@constant
-def runs_on(device: torch.device) -> bool:
-    """True if the kernels run on this GPU, found by running them once. If they do not, a warning says why."""
-    try:
-        from lit_shift.kernels import triton_pool  # here, because Triton is not available on every platform
-
-        x = torch.zeros(1, 1, 2, 2, device=device)
-        triton_pool.backward(x, triton_pool.forward(x, (1.0,)), (1.0,))
-        torch.cuda.synchronize(device)
-    except Exception as error:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        message = f"MaxPoolBlurDS pools step by step, which is slower: its kernels do not run here ({reason})."
-        warnings.warn(message, stacklevel=1)
-        return False
-    return True
 
 
 @custom_op("lit_shift::max_blur", mutates_args=())

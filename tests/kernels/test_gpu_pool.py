@@ -1,4 +1,3 @@
-import sys
 from itertools import product
 
 import pytest
@@ -6,6 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from lit_shift.kernels import gpu_pool
+from lit_shift.kernels.gpu import runs_on
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPoolBlurDS
 from tests.definition import max_blur, with_gradient
@@ -107,16 +107,6 @@ def test_a_network_trains_by_the_kernels_as_without(interpreted, monkeypatch, rn
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 
 
-def test_without_its_kernels_a_gpu_pools_step_by_step_and_says_why(monkeypatch):
-    monkeypatch.setitem(sys.modules, "lit_shift.kernels.triton_pool", None)
-    monkeypatch.delattr("lit_shift.kernels.triton_pool", raising=False)
-    with pytest.warns(
-        UserWarning,
-        match=r"pools step by step, which is slower: its kernels do not run here \(ModuleNotFoundError: .+\)",
-    ):
-        assert not gpu_pool.runs_on.__wrapped__(torch.device("cuda", 0))
-
-
 def test_a_cpu_and_what_the_kernels_do_not_take_pool_step_by_step(monkeypatch, rng):
     x = torch.randn(1, 1, 2, 2, generator=rng)
     assert not gpu_pool.applies(x)
@@ -144,7 +134,7 @@ def test_a_pool_that_overrides_a_step_is_not_pooled_by_the_kernels(monkeypatch, 
 
 @pytest.mark.gpu
 def test_a_gpu_computes_what_a_cpu_does(rng):
-    assert gpu_pool.runs_on(torch.device("cuda", torch.cuda.current_device()))
+    assert runs_on(torch.device("cuda", torch.cuda.current_device()))
     for filter, shape in product(FILTERS, [(128, 64, 32, 32), (7, 512, 2, 2), *SHAPES]):
         x = torch.randn(shape, generator=rng)
         grad = torch.randn(max_blur(x, filter).shape, generator=rng)
