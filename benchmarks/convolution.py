@@ -44,25 +44,26 @@ def forward_backward(way: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight:
 def main() -> None:
     parser = Options(__doc__, rounds=20)
     parser.add_argument("--widths", type=positive, nargs="*", default=[16, 32, 64], help="16, 32 and 64 by default")
+    parser.add_device()
     options = parser.parse_args()
+    device = options.device
     rounds, widths, batch, images = (1, [4], 2, 1) if options.tiny else (options.rounds, options.widths, 128, 4)
-    cpu = torch.device("cpu")
     table = Table(
         *("layer", "channels", "map"),
-        title=f"Fourier basis relative to direct, float32, rounds {rounds}, {describe(cpu)}",
+        title=f"Fourier basis relative to direct, float32, rounds {rounds}, {describe(device)}",
     )
     for column in (f"training, batch {batch}", f"all shifts, {images} images"):
         table.add_column(column, justify="right")
     for width in widths:
         for name, (before, after, side, phases) in LAYERS.items():
             c, k = before * width, after * width
-            weight = torch.randn(k, c, 3, 3).contiguous(memory_format=torch.channels_last)
+            weight = torch.randn(k, c, 3, 3, device=device).contiguous(memory_format=torch.channels_last)
             cells = []
             for n, work in ((batch, forward_backward), (images * phases, forward)):
-                x = torch.randn(n, c, side, side).contiguous(memory_format=torch.channels_last)
+                x = torch.randn(n, c, side, side, device=device).contiguous(memory_format=torch.channels_last)
                 torch.testing.assert_close(convolve(x, weight), direct(x, weight), rtol=1e-3, atol=1e-3 * c**0.5)
                 works = {way.__name__: partial(work, way, x, weight) for way in (direct, convolve)}
-                times = take_turns(works, rounds, cpu, f"{name}, width {width}")
+                times = take_turns(works, rounds, device, f"{name}, width {width}")
                 cells.append(quartiles(times["convolve"] / times["direct"], ".2f"))
             table.add_row(name, f"{c} to {k}", f"{side}x{side}", *cells)
     Console(width=130).print(table)

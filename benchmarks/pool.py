@@ -9,13 +9,11 @@ one gradient and write the other. There is no figure where a reflecting border w
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 import torch
-from antialiased_cnns import BlurPool
-from kornia.filters import max_blur_pool2d
 from rich.console import Console
 from rich.table import Table
-from timm.layers import BlurPool2d
 from torch import Tensor, nn
 
 from benchmarks.plain import literal
@@ -31,11 +29,15 @@ FLOOR = {"forward": 0.625, "forward + backward": 1.25}  # relative to a copy, wh
 
 def published(channels: int) -> nn.Module:
     """Pool of antialiased-cnns. Its border reflects, and its max drops one row and column."""
+    from antialiased_cnns import BlurPool
+
     return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool(channels, filt_size=TAPS, stride=2))
 
 
 def published_circular(channels: int) -> nn.Module:
     """Pool of antialiased-cnns with circular boundaries."""
+    from antialiased_cnns import BlurPool
+
     blur = BlurPool(channels, filt_size=TAPS, stride=2)
     blur.pad = nn.CircularPad2d(2)
     return nn.Sequential(nn.CircularPad2d((0, 1, 0, 1)), nn.MaxPool2d(2, stride=1), blur)
@@ -43,7 +45,16 @@ def published_circular(channels: int) -> nn.Module:
 
 def timm(channels: int) -> nn.Module:
     """Dense max with timm's blur, whose border reflects."""
+    from timm.layers import BlurPool2d
+
     return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(channels, TAPS, stride=2))
+
+
+def kornia(channels: int) -> Callable[[Tensor], Tensor]:
+    """Pool of kornia."""
+    from kornia.filters import max_blur_pool2d
+
+    return partial(max_blur_pool2d, kernel_size=TAPS)
 
 
 class StepByStep(MaxPoolBlurDS):
@@ -63,7 +74,7 @@ CANDIDATES: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "MaxPool": lambda channels: MaxPool(),
     "antialiased-cnns": published,
     "antialiased-cnns, circular": published_circular,
-    "kornia": lambda channels: partial(max_blur_pool2d, kernel_size=TAPS),
+    "kornia": kornia,
     "timm": timm,
     "nn.MaxPool2d": lambda channels: nn.MaxPool2d(2),
 }
@@ -72,6 +83,9 @@ ON_GPU: dict[str, Callable[[int], Callable[[Tensor], Tensor]]] = {
     "MaxPoolBlurDS, step by step": lambda channels: StepByStep("pascal5"),
     "MaxPoolBlurDS, compiled": compiled,
 }
+# The packages that others need.
+PACKAGES = {"antialiased-cnns": "antialiased_cnns", "antialiased-cnns, circular": "antialiased_cnns"}
+PACKAGES |= {"kornia": "kornia", "timm": "timm"}
 REFLECTING = ("antialiased-cnns", "timm")
 ALIKE = ("MaxPoolBlurDS", "antialiased-cnns, circular")  # modules that must agree with the literal method
 
@@ -93,8 +107,9 @@ WORKS = {"forward": forward, "forward + backward": forward_backward}
 
 
 def candidates(device: torch.device) -> dict[str, Callable[[int], Callable[[Tensor], Tensor]]]:
-    """Return all candidates that run on a device."""
-    return CANDIDATES | (ON_GPU if device.type == "cuda" else {})
+    """Return all candidates that run on a device, without those whose package is not installed."""
+    every = CANDIDATES | (ON_GPU if device.type == "cuda" else {})
+    return {name: make for name, make in every.items() if name not in PACKAGES or find_spec(PACKAGES[name])}
 
 
 def works(work: Callable[[Callable[[Tensor], Tensor], Tensor], None], x: Tensor) -> dict[str, partial[None]]:
@@ -126,7 +141,7 @@ def main() -> None:
     cells: dict[str, dict[str, list[str]]] = {name: {} for name in WORKS}
     for channels, side in SHAPES:
         x = torch.randn(batch, channels, side, side, device=options.device, dtype=dtype)
-        for candidate in ALIKE:
+        for candidate in filter(candidates(options.device).get, ALIKE):
             pool = CANDIDATES[candidate](channels)
             assert isinstance(pool, nn.Module)
             tolerance = {"rtol": 0.05, "atol": 0.05} if dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-5}
@@ -139,6 +154,8 @@ def main() -> None:
             for candidate in [*rows, "memory floor"]:
                 ratios = times[candidate] / times["literal, NCHW"] if candidate in times else None
                 cells[name].setdefault(candidate, []).append("-" if ratios is None else quartiles(ratios, ".2f"))
+    if left_out := [name for name in CANDIDATES if name not in candidates(options.device)]:
+        print(f"Left out, because the packages are not installed: {'; '.join(left_out)}.")
     for name, table in tables.items():
         for candidate, row in cells[name].items():
             table.add_row(candidate, *row)

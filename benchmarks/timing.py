@@ -7,7 +7,7 @@ import argparse
 import ctypes
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import nn
 
+from lit_shift.kernels.replay import Replay
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import Pool
 
@@ -109,19 +110,40 @@ def peak_memory(work: Callable[[], object], device: torch.device) -> float:
 
 
 def take_turns(
-    candidates: Mapping[str, Callable[[], object]], rounds: int, device: torch.device, title: str
+    candidates: Mapping[str, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    title: str,
+    eager: Container[str] = (),
 ) -> dict[str, np.ndarray]:
-    """Seconds of each candidate in each round, after a warm-up round.
+    """Seconds of each candidate in each round, after the calls of a warm-up.
 
-    The order is shuffled every round, so that caches are not always left by the same neighbour.
+    The order is shuffled every round, so that caches are not always left by the same neighbour. On a GPU a turn replays
+    a CUDA graph of the work, because launching small operations one by one takes longer than they do.
+
+    Args:
+        eager: candidates that are called as they are, such as those that read images from the CPU.
     """
-    times: dict[str, list[float]] = {name: [] for name in candidates}
-    order, shuffler = list(candidates), random.Random(0)
-    for _ in track(range(rounds + 1), title, console=Console(stderr=True)):
+    works = {name: work if name in eager else replayed(work, device) for name, work in candidates.items()}
+    times: dict[str, list[float]] = {name: [] for name in works}
+    order, shuffler = list(works), random.Random(0)
+    for turn in track(range(rounds + 1), title, console=Console(stderr=True)):
         shuffler.shuffle(order)
         for name in order:
-            times[name].append(seconds(candidates[name], device))
+            if turn == 0 and device.type == "cuda":
+                for _ in range(Replay.FIRST_CALLS + 1):
+                    works[name]()
+            times[name].append(seconds(works[name], device))
     return {name: np.array(measured[1:]) for name, measured in times.items()}
+
+
+def replayed(work: Callable[[], object], device: torch.device) -> Replay:
+    """Return the work as one that a GPU replays. What it returns is dropped."""
+
+    def alone() -> None:
+        work()
+
+    return Replay(alone, device)
 
 
 def quartiles(values: np.ndarray, form: str) -> str:

@@ -2,8 +2,9 @@
 
 The plain loop has a ``DataLoader`` of PIL images, torchvision's transforms, circular ``padding_mode`` and the blur
 written as its definition. Candidates take turns. A ratio is the median, with quartiles, of the time of the plain loop
-relative to the candidate's in the same round. On a GPU, ours trains in float32, with bfloat16 autocast, and as with
-``experiment=gpu``.
+relative to the candidate's in the same round. On a GPU, ours trains in float32, with bfloat16 autocast, compiled by
+``torch.compile``, and by whole steps as with ``experiment=gpu``. How many images a second Lightning's own loop can ask
+for at most is in ``benchmarks.host``.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,11 +22,13 @@ from torch.utils.data import DataLoader
 from benchmarks.plain import Pictures, load_ours, plain_vgg
 from benchmarks.timing import Options, describe, positive, quartiles, take_turns
 from lit_shift.classifiers.classifier import full_precision
+from lit_shift.data.chunks import ChunkLoader
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.models.vgg import VGG13
 from lit_shift.padding import Padding
 from lit_shift.pools.pool import MaxPoolBlurDS
 from lit_shift.training.memory import keep_freed_memory
+from lit_shift.training.whole_steps import Steps
 
 SIDE, CLASSES = 32, 10
 
@@ -42,7 +45,7 @@ class Training:
     Args:
         keep: as for :func:`keep_freed_memory`.
         dtype: of matrix products and convolutions.
-        fast: compiled, with SGD in one pass over the weights, as with ``experiment=gpu``.
+        fast: compiled, with SGD in one pass over the weights.
     """
 
     def __init__(
@@ -68,15 +71,34 @@ class Training:
 
     def __call__(self) -> None:
         keep_freed_memory(self.keep)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            self.train()
+
+    def train(self) -> None:
+        """Train, under autocast."""
         for _ in range(self.steps):
             x, labels, *_ = (tensor.to(self.device) for tensor in next(self.batches))
-            if x.dtype == torch.uint8:
-                x = (x.float() / 255 - 0.5) / 0.25
             self.optimizer.zero_grad()
-            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-                loss = F.cross_entropy(self.run(x), labels)
-            loss.backward()
-            self.optimizer.step()
+            loss = F.cross_entropy(self.answer(x), labels)
+            with torch.autocast(self.device.type, enabled=False):
+                loss.backward()
+                self.optimizer.step()
+
+    def answer(self, x: Tensor) -> Tensor:
+        """Compute logits of images, which are uint8 or normalised."""
+        return self.run((x.float() / 255 - 0.5) / 0.25 if x.dtype == torch.uint8 else x)
+
+
+class WholeSteps(Training):
+    """The same, by steps that a GPU replays, as with ``experiment=gpu``."""
+
+    def __init__(self, net: nn.Module, loader: ChunkLoader, *args: Any, **kwargs: Any) -> None:
+        super().__init__(net, loader, *args, **kwargs)
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4, fused=True)
+        self.whole = Steps(self.answer, self.optimizer, self.device)
+
+    def train(self) -> None:
+        self.whole.train(next(self.batches))  # type: ignore[arg-type]
 
 
 def multiplications(net: nn.Module) -> int:
@@ -115,16 +137,20 @@ def main() -> None:
     if options.tiny:
         options.batch, options.width, steps, options.rounds = 4, 4, 1, 1
 
+    count = steps * options.batch
     images = Images(
-        torch.randint(256, (4 * options.batch, 3, SIDE, SIDE), dtype=torch.uint8),
-        torch.randint(CLASSES, (4 * options.batch,)),
+        torch.randint(256, (count, 3, SIDE, SIDE), dtype=torch.uint8),
+        torch.randint(CLASSES, (count,)),
     )
     held = Images(*(tensor.to(device) for tensor in images))
 
-    def ours(padding: Padding = "circular", fourier: bool = True, **how: Any) -> Training:
+    def ours(padding: Padding = "circular", fourier: bool = True, whole: bool = False, **how: Any) -> Training:
         net = VGG13(partial(MaxPoolBlurDS, padding=padding), CLASSES, options.width, padding, fourier)
-        loader = BatchLoader(held, options.batch, Augmentation(flip=True, shift=False))
-        return Training(net, loader, steps, device, **how)
+        augmentation = Augmentation(flip=True, shift=False)
+        if whole:
+            loader = ChunkLoader(steps, held, options.batch, augmentation)
+            return WholeSteps(net, loader, steps, device, **how)
+        return Training(net, BatchLoader(held, options.batch, augmentation), steps, device, **how)
 
     pictures = Pictures(images, [0.5] * 3, [0.25] * 3, flip=True)
     plain = DataLoader(pictures, options.batch, shuffle=True, drop_last=True)
@@ -134,9 +160,12 @@ def main() -> None:
     }
     if on_gpu:
         candidates["ours, bfloat16"] = ours(dtype=torch.bfloat16)
-        candidates["experiment=gpu"] = ours(dtype=torch.bfloat16, fast=True)
-        candidates["experiment=gpu, zero-padded"] = ours("zeros", dtype=torch.bfloat16, fast=True)
+        candidates["ours, bfloat16, compiled"] = ours(dtype=torch.bfloat16, fast=True)
+        candidates["experiment=gpu"] = ours(dtype=torch.bfloat16, whole=True)
+        candidates["experiment=gpu, float32"] = ours(whole=True)
+        candidates["experiment=gpu, zero-padded"] = ours("zeros", dtype=torch.bfloat16, whole=True)
     else:
+        candidates["ours, whole steps"] = ours(whole=True)
         candidates["ours, direct convolutions"] = ours(fourier=False)
         candidates["ours, freed memory given back"] = ours(keep=False)
         candidates["ours, zero-padded"] = ours("zeros")
@@ -148,7 +177,7 @@ def main() -> None:
     works: dict[str, Callable[[], object]] = {**candidates}
     for dtype in {training.dtype for training in candidates.values()}:
         works[str(dtype)] = partial(torch.matmul, *torch.randn(2, side, side, dtype=dtype, device=device))
-    times = take_turns(works, options.rounds, device, "training steps")
+    times = take_turns(works, options.rounds, device, "training steps", eager=candidates)
     rates = {name: 2 * side**3 / times.pop(name) for name in works.keys() - candidates.keys()}
     trained = options.batch * steps
     # A backward pass takes twice the multiplications of a forward pass.

@@ -1,5 +1,6 @@
 """Base of all data sets: the split, the pixel statistics, the loaders."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -16,6 +17,9 @@ from lit_shift.padding import PADDINGS, Padding
 from lit_shift.shifts import seeded
 from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
 
+MEMORY = 40 * 2**20  # bytes that all shifts of a 32x32 image take in VGG13 of width 64, with room for more
+MOST = 128  # images whose shifts keep a large GPU busy
+
 
 class Dataset(NamedTuple):
     """Training images, test images, class names and, if they come from files, the names of the test images."""
@@ -31,7 +35,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     Args:
         batch_size: training images per batch, over all processes.
-        eval_batch_size: likewise in evaluation.
+        eval_batch_size: likewise in evaluation on a CPU; on a GPU see :func:`fitting`.
         aug: random shifts in training; see :class:`lit_shift.data.loader.Augmentation`.
         flip: random horizontal flips in training.
         padding: border handling of these shifts.
@@ -106,10 +110,10 @@ class ImageDataModule(LightningDataModule, ABC):
         return self._loader(self.train, self.batch_size, self.augmentation)
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
-        return self._loader(self.val, self.eval_batch_size) if self.val else []
+        return self._loader(self.val) if self.val else []
 
     def test_dataloader(self) -> BatchLoader:
-        return self._loader(self.test, self.eval_batch_size)
+        return self._loader(self.test)
 
     @property
     def image_size(self) -> list[int]:
@@ -133,14 +137,20 @@ class ImageDataModule(LightningDataModule, ABC):
         """
         drawn = torch.randperm(len(images.labels), generator=seeded(seed))[:size]
         chosen = drawn[[place not in without for place in drawn.tolist()]]
-        return self._loader(images.select(chosen), self.eval_batch_size)
+        return self._loader(images.select(chosen))
 
-    def _loader(self, images: Images, batch_size: int, augmentation: Augmentation | None = None) -> BatchLoader:
-        rank, world_size = 0, 1
+    def _loader(
+        self, images: Images, batch_size: int | None = None, augmentation: Augmentation | None = None
+    ) -> BatchLoader:
+        """Return a loader for training, or for evaluation if no batch size is given."""
+        rank, world_size, batch_size = 0, 1, batch_size or self.eval_batch_size
         if self.trainer is not None:
             device = self.trainer.strategy.root_device
             images = Images(*(tensor.to(device) for tensor in images))
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            if device.type == "cuda" and augmentation is None:
+                free, _ = torch.cuda.mem_get_info(device)
+                batch_size = world_size * fitting(free, self.image_size)
         if world_size > min(batch_size, len(images.labels)):
             raise InputError(
                 f"{world_size} processes cannot share batches of {batch_size} of {len(images.labels)} images: "
@@ -149,6 +159,16 @@ class ImageDataModule(LightningDataModule, ABC):
         if augmentation and self.batches_at_once > 1:
             return ChunkLoader(self.batches_at_once, images, batch_size, augmentation, self.seed)
         return BatchLoader(images, batch_size, augmentation, self.seed, rank, world_size)
+
+
+def fitting(free: int, size: Sequence[int]) -> int:
+    """Number of images, of this height and width, whose outputs at all shifts a GPU computes at once.
+
+    Args:
+        free: bytes of free memory, of which half is used.
+    """
+    each = MEMORY * math.prod(size) // 32**2
+    return max(1, min(MOST, free // 2 // each))
 
 
 def to_images(pixels: "np.ndarray | Tensor", labels: "np.ndarray | list[int]") -> Images:

@@ -1,11 +1,14 @@
 """Training in whole steps: from the batch's images to the update, several steps per call of Lightning's loop."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Callback, Trainer
 from torch import Tensor
+from torch.optim import Optimizer
 
 from lit_shift.data.chunks import Chunk, ChunkLoader
 from lit_shift.kernels.replay import Replay
@@ -33,13 +36,76 @@ OF_BATCHES = (
 TAKE_CHUNKS = ("lit_shift.", "pytorch_lightning.callbacks.")  # modules whose callbacks need no single batches
 
 
-class WholeSteps(Callback):
-    """Callback that trains ``at_once`` batches per call of Lightning's loop, on a GPU each step as one CUDA graph.
+class Steps:
+    """Training steps on batches that are made on the device, each on a GPU one CUDA graph.
 
-    A GPU does a step of a small network in less time than Python takes to ask for it. Here a step makes and augments
-    its batch, computes loss and gradients, updates the weights and counts correct answers, all on the device; once
-    captured, it is a single request. Lightning's hooks, progress, signals and checkpoints come between chunks. Batches
-    and their augmentation are those of Lightning's own loop, and so are the results, to rounding.
+    A step makes and augments its batch, computes loss and gradients, updates the weights, and adds up loss and correct
+    answers. The first steps of a training, and of each size of a batch, are not yet graphs.
+
+    Args:
+        forward: uint8 images -> logits, the same function in every step.
+        optimizer: of its parameters. On a GPU it must be able to read its rate there, as fused SGD is.
+        device: of images and parameters.
+
+    Attributes:
+        loss: sum of the losses of a chunk's images, () float64.
+        right: number of its correct answers, () int64.
+    """
+
+    def __init__(self, forward: Callable[[Tensor], Tensor], optimizer: Optimizer, device: torch.device) -> None:
+        self.forward = forward
+        self.optimizer = optimizer
+        self.device = device
+        self.loss = torch.zeros((), dtype=torch.float64, device=device)
+        self.right = torch.zeros((), dtype=torch.int64, device=device)
+        self.rates = [torch.zeros((), device=device) for _ in optimizer.param_groups]
+        self.pool = torch.cuda.graph_pool_handle() if device.type == "cuda" else None
+        self.of_size: dict[int, Replay] = {}
+
+    def train(self, chunk: Chunk) -> None:
+        """Train a chunk's batches, one after another."""
+        self.loss.zero_()
+        self.right.zero_()
+        for rate, group in zip(self.rates, self.optimizer.param_groups, strict=True):
+            rate.fill_(group["lr"])
+        for size in chunk.sizes:
+            if size not in self.of_size:
+                self.of_size[size] = Replay(partial(self._step, chunk.loader, size), self.device, self.pool)
+            self.of_size[size]()
+
+    def _step(self, loader: ChunkLoader, size: int) -> None:
+        kind = self.device.type
+        batch = loader.take(size)
+        self.optimizer.zero_grad()
+        # Weights that autocast has converted must not be kept from one step to the next.
+        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, dtype, enabled, cache_enabled=False):
+            logits = self.forward(batch.pixels)
+            loss = F.cross_entropy(logits, batch.labels)
+        with torch.autocast(kind, enabled=False):
+            loss.backward()
+            self._update()
+        self.loss += loss.detach().double() * size
+        self.right += (logits.detach().argmax(1) == batch.labels).sum()
+
+    def _update(self) -> None:
+        """Step the optimizer, on a GPU with rates that it reads from the device, since a graph would keep numbers."""
+        groups = self.optimizer.param_groups
+        rates = [group["lr"] for group in groups]
+        if self.device.type == "cuda":
+            for group, rate in zip(groups, self.rates, strict=True):
+                group["lr"] = rate
+        self.optimizer.step()
+        for group, number in zip(groups, rates, strict=True):
+            group["lr"] = number
+
+
+class WholeSteps(Callback):
+    """Callback that trains ``at_once`` batches per call of Lightning's loop, by :class:`Steps`.
+
+    A GPU does a step of a small network in less time than Lightning takes to ask for it. Its hooks, progress, signals
+    and checkpoints come between chunks of steps. Batches and their augmentation are those of Lightning's own loop, and
+    so are the results, to rounding.
 
     If this is not possible, :func:`why_not` says why, and Lightning's own loop trains batch by batch.
 
@@ -66,68 +132,26 @@ class WholeSteps(Callback):
                 f"This run was trained with steps_at_once={self.before} so far, which cannot become "
                 f"{self.at_once}: say the same again, or start over with fresh=true."
             )
-        self.trainer, self.module, self.device = trainer, pl_module, trainer.strategy.root_device
-        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.right = torch.zeros((), dtype=torch.int64, device=self.device)
-        self.rates = [torch.zeros((), device=self.device) for _ in trainer.optimizers[0].param_groups]
-        self.pool = torch.cuda.graph_pool_handle() if self.device.type == "cuda" else None
-        self.steps: dict[int, Replay] = {}
+        self.trainer, self.module = trainer, pl_module
+        self.steps = Steps(pl_module.train_forward, trainer.optimizers[0], trainer.strategy.root_device)
         self.chunk_done: torch.cuda.Event | None = None
 
     def train_chunk(self, chunk: Chunk) -> dict[str, Tensor]:
         """Train a chunk's batches. Returns their mean ``loss`` and ``accuracy``."""
-        self.loss.zero_()
-        self.right.zero_()
-        for rate, group in zip(self.rates, self.trainer.optimizers[0].param_groups, strict=True):
-            rate.fill_(group["lr"])
-        for size in chunk.sizes:
-            self._step(chunk.loader, size)()
-        images, loop = len(chunk.labels), self.trainer.fit_loop.epoch_loop
-        self.module.count(self.loss, self.right, images)
+        self.steps.train(chunk)
+        images, progress = len(chunk.labels), self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        self.module.count(self.steps.loss, self.steps.right, images)
         for _ in chunk.sizes:
-            loop.manual_optimization.optim_step_progress.increment_ready()
-            loop.manual_optimization.optim_step_progress.increment_completed()
+            progress.increment_ready()
+            progress.increment_completed()
         if self.trainer.is_last_batch:
             self.module.lr_schedulers().step()  # type: ignore[union-attr]
         self._wait()
-        return {"loss": self.loss / images, "accuracy": self.right / images}
-
-    def _step(self, loader: ChunkLoader, size: int) -> Replay:
-        """Return the training step for batches of ``size`` images."""
-        if size not in self.steps:
-            self.steps[size] = Replay(lambda: self._train(loader, size), self.device, self.pool)
-        return self.steps[size]
-
-    def _train(self, loader: ChunkLoader, size: int) -> None:
-        kind, optimizer = self.device.type, self.trainer.optimizers[0]
-        batch = loader.take(size)
-        optimizer.zero_grad()
-        # Weights that autocast has converted must not be kept from one step to the next.
-        dtype, enabled = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-        with torch.autocast(kind, dtype, enabled, cache_enabled=False):
-            logits = self.module.train_forward(batch.pixels)
-            loss = F.cross_entropy(logits, batch.labels)
-        with torch.autocast(kind, enabled=False):
-            loss.backward()
-            self._update(optimizer)
-        self.loss += loss.detach().double() * size
-        self.right += (logits.detach().argmax(1) == batch.labels).sum()
-
-    def _update(self, optimizer: torch.optim.Optimizer) -> None:
-        """Step the optimizer, on a GPU with rates that it reads from the device, since a graph would keep numbers."""
-        if self.device.type != "cuda":
-            optimizer.step()
-            return
-        rates = [group["lr"] for group in optimizer.param_groups]
-        for group, rate in zip(optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate
-        optimizer.step()
-        for group, number in zip(optimizer.param_groups, rates, strict=True):
-            group["lr"] = number
+        return {"loss": self.steps.loss / images, "accuracy": self.steps.right / images}
 
     def _wait(self) -> None:
         """Wait for the previous chunk, so that the program is never further ahead of a GPU than one chunk."""
-        if self.device.type == "cuda":
+        if self.steps.device.type == "cuda":
             if self.chunk_done:
                 self.chunk_done.synchronize()
             self.chunk_done = torch.cuda.Event()

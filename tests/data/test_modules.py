@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
 
 from lit_shift.data import CIFAR10, Digits, ImageFolder
+from lit_shift.data.module import fitting
 from lit_shift.utils.errors import InputError
 from tests.conftest import save_images
 
@@ -72,6 +73,14 @@ class TestShared:
         data = make(Digits, val_size=100)
         assert torch.equal(data.held_out.pixels, data.val.pixels)
         assert torch.equal(make(Digits).held_out.pixels, data.test.pixels)
+
+
+@pytest.mark.parametrize(
+    ("free", "size", "images"),
+    [(80 * 2**30, [32, 32], 128), (2**30, [32, 32], 12), (2**30, [64, 64], 3), (2**20, [32, 32], 1)],
+)
+def test_a_gpu_measures_as_many_images_at_once_as_fit(free, size, images):
+    assert fitting(free, size) == images
 
 
 class TestDigits:

@@ -14,7 +14,7 @@ from lit_shift.pools.pool import MaxPoolBlurDS
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.history import History
 from lit_shift.training.module import LitClassifier
-from lit_shift.training.whole_steps import WholeSteps
+from lit_shift.training.whole_steps import Steps, WholeSteps
 from lit_shift.utils.errors import InputError
 
 CPU, GPU = "cpu", pytest.param("gpu", marks=pytest.mark.gpu)
@@ -82,7 +82,7 @@ def test_five_steps_have_the_same_losses(tmp_path, accelerator, monkeypatch):
     plain, ours = Losses(), Losses()
     train(tmp_path, 1, callbacks=[plain], epochs=1)
     summed = []
-    step = WholeSteps._train
+    step = Steps._step
 
     def watched(self, loader, size):
         before = self.loss.item()
@@ -90,7 +90,7 @@ def test_five_steps_have_the_same_losses(tmp_path, accelerator, monkeypatch):
         summed.append((self.loss.item() - before) / size)
 
     if accelerator == "cpu":  # a graph cannot be watched
-        monkeypatch.setattr(WholeSteps, "_train", watched)
+        monkeypatch.setattr(Steps, "_step", watched)
     train(tmp_path, 5, accelerator, callbacks=[ours], epochs=1)
     assert len(plain.found) == 5
     weights = [8, 8, 8, 8, 3]
