@@ -48,15 +48,19 @@ def worst(work: Callable[[Tensor], Tensor], exactly: Callable[[Tensor], Tensor],
     return max(difference(found, exact) for found, exact in zip(*outcomes, strict=True))
 
 
+def levels(n: int, channels: int, side: int) -> Tensor:
+    """Random whole numbers from -16 to 15, which bfloat16 holds, as maps."""
+    return torch.randint(-16, 16, (n, channels, side, side), generator=seeded(0)).float()
+
+
 def pools(to: Tensor, n: int) -> Iterator[float]:
     """Yield the difference of each pool on each map, with and without a border."""
     for make in POOLS.values():
         pool, exact = make(), make()
         for channels, side in MAPS:
-            # Whole numbers that bfloat16 holds, of which no window has two equal ones: the gradient goes to the largest.
+            # No window has two equal samples, of which one would have to get the gradient.
             row, column = torch.arange(side)[:, None] % 2, torch.arange(side) % 2
-            levels = torch.randint(-16, 16, (n, channels, side, side), generator=seeded(0))
-            x = (4 * levels + 2 * row + column).float()
+            x = 4 * levels(n, channels, side) + 2 * row + column
             for border in (0, 1) if side > 2 else (0,):
                 yield worst(partial(bordered, pool, border=border), partial(bordered, exact, border=border), x, to)
 
@@ -64,8 +68,10 @@ def pools(to: Tensor, n: int) -> Iterator[float]:
 def norms(to: Tensor, n: int) -> Iterator[float]:
     """Yield the difference of batch norm, ReLU and border on each map, and of its running statistics."""
     for channels, side in MAPS:
-        x = 3 + torch.randn(n, channels, side, side, generator=seeded(0))
+        x = levels(n, channels, side)
         norm, exact = nn.BatchNorm2d(channels).to(to.device), nn.BatchNorm2d(channels).double()
+        for each in (norm, exact):
+            nn.init.constant_(each.bias, 0.3)  # so that no value is where ReLU bends, which rounding would decide
 
         def by_steps(x: Tensor, norm: nn.BatchNorm2d = exact) -> Tensor:
             return pad(F.relu(norm(x)), 1, 1, "circular")

@@ -14,7 +14,7 @@ CLASSES_OF_CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "f
 
 # Options that make a row within a recipe, and options that do not change the result.
 _ROW = ("aug", "seed", "filter", "choices", "classes", "image_size", "pool._partial_", "pool.filter")
-_NO_MATTER = (*NOT_IDENTITY, "compile", "callbacks", "optimizer.fused", "trainer.strategy")
+_NO_MATTER = (*NOT_IDENTITY, "compile", "callbacks", "optimizer.fused", "trainer.strategy", "trainer.benchmark")
 # Options that determine among how many devices a batch is split for batch norm; see :func:`shares`.
 _SHARES = ("trainer.devices", "trainer.num_nodes", "trainer.sync_batchnorm")
 _NAMED = ("model.width", "trainer.max_epochs", "padding")
