@@ -251,7 +251,14 @@ def main() -> None:
     for dtype in ("float32",) if options.tiny else ("float32", "bfloat16"):
         session.benchmark("pool", 45, "--dtype", dtype, *rounds)
         session.benchmark("norm", 45, "--dtype", dtype, *rounds)
-    for name, limit in (("forward", 40), ("train", 90), ("orbit", 40), ("convolution", 30), ("host", 40)):
+    for name, limit in (
+        ("forward", 40),
+        ("train", 90),
+        ("orbit", 40),
+        ("convolution", 30),
+        ("host", 40),
+        ("checkpoint", 30),
+    ):
         session.benchmark(name, limit, *rounds)
     data = noise(options.out.absolute() / "noise") if options.tiny and options.data is None else options.data
     if data is None:

@@ -7,10 +7,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import benchmarks.agree
+import benchmarks.checkpoint
 import benchmarks.convolution
 import benchmarks.curves
 import benchmarks.forward
 import benchmarks.host
+import benchmarks.norm
 import benchmarks.orbit
 import benchmarks.pool
 import benchmarks.train
@@ -125,6 +128,40 @@ def test_step_by_step_is_what_a_gpu_is_spared(rng):
 def test_convolution_has_a_row_for_each_layer(benchmark):
     text, _ = benchmark(benchmarks.convolution)
     assert all(text.count(name) >= 1 for name in benchmarks.convolution.LAYERS)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_checkpoint_is_timed_both_ways(benchmark, device):
+    _, rows = benchmark(benchmarks.checkpoint, "--device", device)
+    assert list(rows) == ["at once", "in the background"]
+    assert all(len(cells) == 4 for cells in rows.values())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_norms_are_compared_on_every_map(benchmark, dtype, device):
+    _, rows = benchmark(benchmarks.norm, "--dtype", dtype, "--device", device)
+    assert set(rows) == {"step by step", "memory floor"} | ({"ours", "compiled"} if device == "cuda" else set())
+    assert rows["step by step"] == ["1.00 (1.00-1.00)"] * 5
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_agrees_with_a_cpu(monkeypatch, capsys, device):
+    monkeypatch.setattr(sys, "argv", ["agree", "--tiny", "--device", device])
+    with pytest.raises(SystemExit) as stopped:
+        benchmarks.agree.main()
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out.count("agrees") == (4 if device == "cpu" else 6)
+
+
+def test_what_does_not_agree_is_told(monkeypatch, capsys):
+    monkeypatch.setattr(benchmarks.agree.nn.init, "constant_", lambda bias, value: bias.data.uniform_(-1, 1))
+    monkeypatch.setattr(sys, "argv", ["agree", "--tiny", "--device", "cpu"])
+    with pytest.raises(SystemExit) as stopped:
+        benchmarks.agree.main()
+    assert stopped.value.code == 1
+    assert "norm, ReLU and border, float32:" in (out := capsys.readouterr().out)
+    assert out.count("IS OFF: more than 1e-05") == 1
 
 
 @pytest.mark.parametrize("device", DEVICES)
