@@ -1,8 +1,8 @@
 """How long a checkpoint holds up a training: ``python -m benchmarks.checkpoint``.
 
 The state of VGG13 and its optimizer, 75 MB at full width, is saved at once and in the background, with training steps
-before and after. A figure is the median, with quartiles, of milliseconds: of the call that saves, of that and the write,
-of that and the steps after it, and of as many steps without a checkpoint.
+before and after. A figure is the median, with quartiles, in milliseconds: of the call that saves, until the file is
+written, until the steps after it are done, and of as many steps without a checkpoint.
 """
 
 import tempfile
