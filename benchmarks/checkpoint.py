@@ -39,6 +39,7 @@ def main() -> None:
     dtype = torch.bfloat16 if on_gpu else torch.float32
     loader = ChunkLoader(steps, images, batch, Augmentation(flip=True, shift=False))
     training = WholeSteps(VGG13(MaxPoolBlurDS, CLASSES, width), loader, steps, options.device, dtype=dtype)
+    training()  # after which the optimizer has its momentum
     state = {"state_dict": training.net.state_dict(), "optimizer_states": [training.optimizer.state_dict()]}
 
     def now() -> float:

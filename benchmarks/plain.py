@@ -1,6 +1,7 @@
 """The plain loop: VGG13 with tri5, its images and its training in ordinary PyTorch."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -28,10 +29,16 @@ class Pictures(Dataset[tuple[Tensor, int]]):
         return self.transform(self.pictures[place]), self.labels[place]
 
 
+@cache
+def blur(filter: str, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return the two-dimensional filter, made once, since a CUDA graph cannot copy it from the CPU."""
+    taps = lowpass(filter).to(device, dtype)
+    return torch.outer(taps, taps)
+
+
 def literal(x: Tensor, filter: str = "tri5") -> Tensor:
     """MaxPoolBlurDS with five taps, written as its definition."""
-    taps = lowpass(filter).to(x)
-    kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 5, 5)
+    kernel = blur(filter, x.dtype, x.device).expand(x.shape[1], 1, 5, 5)
     x = F.max_pool2d(F.pad(x, (0, 1, 0, 1), mode="circular"), 2, stride=1)
     return F.conv2d(F.pad(x, (2, 2, 2, 2), mode="circular"), kernel, stride=2, groups=x.shape[1])
 

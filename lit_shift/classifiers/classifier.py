@@ -63,6 +63,7 @@ def full_precision(device: torch.device) -> Iterator[None]:
     """Disable autocast, TF32 and gradients: bf16 moves logits more than shifts of an anti-aliased network do.
 
     cuDNN searches for the fastest algorithm of each convolution, which is several times faster than its first choice.
+    On a GPU the last digits may therefore differ from run to run.
     """
     matmul = torch.backends.cuda.matmul
     before, precision = matmul.allow_tf32, matmul.fp32_precision

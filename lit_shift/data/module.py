@@ -35,7 +35,7 @@ class ImageDataModule(LightningDataModule, ABC):
 
     Args:
         batch_size: training images per batch, over all processes.
-        eval_batch_size: likewise in evaluation on a CPU; on a GPU see :func:`fitting`.
+        eval_batch_size: likewise in evaluation; for one GPU see :func:`fitting`.
         aug: random shifts in training; see :class:`lit_shift.data.loader.Augmentation`.
         flip: random horizontal flips in training.
         padding: border handling of these shifts.
@@ -148,9 +148,9 @@ class ImageDataModule(LightningDataModule, ABC):
             device = self.trainer.strategy.root_device
             images = Images(*(tensor.to(device) for tensor in images))
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
-            if device.type == "cuda" and augmentation is None:
+            if device.type == "cuda" and world_size == 1 and augmentation is None:  # several may have different memory
                 free, _ = torch.cuda.mem_get_info(device)
-                batch_size = world_size * fitting(free, self.image_size)
+                batch_size = fitting(free, self.image_size)
         if world_size > min(batch_size, len(images.labels)):
             raise InputError(
                 f"{world_size} processes cannot share batches of {batch_size} of {len(images.labels)} images: "

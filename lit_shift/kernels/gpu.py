@@ -1,17 +1,21 @@
 """GPUs that can run the Triton kernels."""
 
 import warnings
+from functools import cache
 
 import torch
-
-from lit_shift.kernels.constant import constant
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 
 
-@constant
+@torch.compiler.assume_constant_result
 def runs_on(device: torch.device) -> bool:
     """True if the kernels run on this GPU, found by running them once. If they do not, a warning says why."""
+    return _tried(device)
+
+
+@cache
+def _tried(device: torch.device) -> bool:
     try:
         from lit_shift.kernels import triton_norm, triton_pool  # here, because not every platform has Triton
 

@@ -27,6 +27,8 @@ class Replay:
         self.pool = pool
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
+        # Of the first calls and of the capture, which the default stream cannot do. They share its memory.
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __call__(self) -> None:
         if self.device.type != "cuda":
@@ -39,14 +41,14 @@ class Replay:
         else:
             self.graph = torch.cuda.CUDAGraph()
             # Other threads, such as one that writes a checkpoint, may use the GPU meanwhile.
-            with torch.cuda.graph(self.graph, self.pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(self.graph, self.pool, self.stream, capture_error_mode="thread_local"):
                 self.work()
             self.graph.replay()
 
     def _aside(self) -> None:
-        """Call the work on another stream, as what is captured later must not depend on the default stream's state."""
-        aside, current = torch.cuda.Stream(self.device), torch.cuda.current_stream(self.device)
-        aside.wait_stream(current)
-        with torch.cuda.stream(aside):
+        """Call the work on its stream, after what the current one does and before what it will do."""
+        current = torch.cuda.current_stream(self.device)
+        self.stream.wait_stream(current)  # type: ignore[union-attr]
+        with torch.cuda.stream(self.stream):
             self.work()
-        current.wait_stream(aside)
+        current.wait_stream(self.stream)  # type: ignore[arg-type]

@@ -96,7 +96,9 @@ class VGG13(nn.Module):
 
         A hook that watches a layer expects its map without a border.
         """
-        if not x.is_cuda or not self.training or any(layer._forward_hooks for layer in self.features):
+        if not x.is_cuda or not self.training:
+            return False
+        if any(module._forward_hooks or module._forward_pre_hooks for module in self.features.modules()):
             return False
         convolutions = [layer for layer in self.features if isinstance(layer, ConvNormReLU)]
         return all(layer.padding_mode == "circular" and gpu_norm.applies(layer.norm, x) for layer in convolutions)

@@ -110,7 +110,6 @@ class StopOnSignal(_OnSignal):
         self.waiting = False
         if not trainer.is_last_batch and self._asked(trainer):
             trainer.save_checkpoint(self.path)
-            trainer.strategy.checkpoint_io.teardown()  # waits until it is written
             self._leave(trainer)
 
     def _asked(self, trainer: Trainer) -> bool:
@@ -118,6 +117,7 @@ class StopOnSignal(_OnSignal):
         return trainer.strategy.reduce_boolean_decision(bool(self.received), all=False)
 
     def _leave(self, trainer: Trainer) -> None:
+        trainer.strategy.checkpoint_io.teardown()  # waits until the checkpoint is written
         epoch = min(trainer.current_epoch + 1, trainer.max_epochs or 0)  # current_epoch ends at max_epochs
         self._stop(f"in epoch {epoch}. {self.command} continues from {self.path}.", self.received or signal.SIGINT)
 

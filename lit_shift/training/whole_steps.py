@@ -7,10 +7,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import GradientAccumulationScheduler, ModelCheckpoint, ProgressBar, Timer
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 
 from lit_shift.data.chunks import Chunk, ChunkLoader
+from lit_shift.data.module import ImageDataModule
 from lit_shift.kernels.replay import Replay
 from lit_shift.training.module import LitClassifier
 from lit_shift.utils.console import say
@@ -24,6 +26,7 @@ USUAL = {
     "overfit_batches": 0.0,
     "max_steps": -1,
     "val_check_interval": 1.0,
+    "reload_dataloaders_every_n_epochs": 0,
 }
 OF_BATCHES = (
     "on_train_batch_start",
@@ -33,7 +36,7 @@ OF_BATCHES = (
     "on_after_backward",
     "on_before_optimizer_step",
 )
-TAKE_CHUNKS = ("lit_shift.", "pytorch_lightning.callbacks.")  # modules whose callbacks need no single batches
+TAKE_CHUNKS = (ModelCheckpoint, ProgressBar, Timer)  # callbacks of Lightning's that need no single batches
 
 
 class Steps:
@@ -71,7 +74,8 @@ class Steps:
         for size in chunk.sizes:
             if size not in self.of_size:
                 self.of_size[size] = Replay(partial(self._step, chunk.loader, size), self.device, self.pool)
-            self.of_size[size]()
+            # Anomaly detection reads every gradient, which no graph may do.
+            self.of_size[size].work() if torch.is_anomaly_enabled() else self.of_size[size]()
 
     def _step(self, loader: ChunkLoader, size: int) -> None:
         kind = self.device.type
@@ -123,7 +127,7 @@ class WholeSteps(Callback):
             self.at_once = 1
         pl_module.automatic_optimization = self.at_once == 1
         pl_module.train_chunk = self.train_chunk
-        if data := trainer.datamodule:  # type: ignore[attr-defined]
+        if isinstance(data := trainer.datamodule, ImageDataModule):  # type: ignore[attr-defined]
             data.batches_at_once = self.at_once
 
     def on_train_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
@@ -135,6 +139,9 @@ class WholeSteps(Callback):
         self.trainer, self.module = trainer, pl_module
         self.steps = Steps(pl_module.train_forward, trainer.optimizers[0], trainer.strategy.root_device)
         self.chunk_done: torch.cuda.Event | None = None
+
+    def on_train_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
+        del self.steps  # the graphs' memory, which the test can use
 
     def train_chunk(self, chunk: Chunk) -> dict[str, Tensor]:
         """Train a chunk's batches. Returns their mean ``loss`` and ``accuracy``."""
@@ -174,15 +181,25 @@ def why_not(trainer: Trainer) -> str | None:
     if trainer.world_size > 1:
         return "several devices train together"
     for option, usual in USUAL.items():
-        if (value := getattr(trainer, option)) != usual:
+        value = getattr(trainer, option)
+        if value != usual or type(value) is not type(usual):  # 1 is a batch, 1.0 all of them
             return f"trainer.{option}={value} is about single batches"
     if trainer.precision not in ("32-true", "bf16-mixed"):
         return f"trainer.precision={trainer.precision} is neither 32-true nor bf16-mixed"
-    if others or not all(group.get("fused") or group.get("capturable") for group in optimizer.param_groups):
-        return "the optimizer reads its rate on the CPU (say +optimizer.fused=true)"
+    if others or not all(_reads_rate_on_device(optimizer, group) for group in optimizer.param_groups):
+        option = "fused" if type(optimizer) is SGD else "capturable"
+        return f"the optimizer reads its rate on the CPU (say +optimizer.{option}=true)"
+    if not isinstance(trainer.datamodule, ImageDataModule):  # type: ignore[attr-defined]
+        return "the images are not those of an ImageDataModule"
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         kind = type(callback)
-        takes_chunks = kind.__module__.startswith(TAKE_CHUNKS) or getattr(kind, "takes_chunks", False)
-        if not takes_chunks and any(getattr(kind, hook) is not getattr(Callback, hook) for hook in OF_BATCHES):
-            return f"the callback {kind.__name__} has a hook for each of them"
+        ours = kind.__module__.startswith("lit_shift.")
+        takes_chunks = ours or isinstance(callback, TAKE_CHUNKS) or getattr(callback, "takes_chunks", False)
+        hooked = any(getattr(kind, hook) is not getattr(Callback, hook) for hook in OF_BATCHES)
+        if not takes_chunks and (hooked or isinstance(callback, GradientAccumulationScheduler)):
+            return f"the callback {kind.__name__} needs each of them"
     return None
+
+
+def _reads_rate_on_device(optimizer: Optimizer, group: dict[str, Any]) -> bool:
+    return bool(group.get("fused") if type(optimizer) is SGD else group.get("capturable"))

@@ -2,10 +2,12 @@
 
 import os
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
@@ -14,7 +16,7 @@ from lit_shift.pools.pool import MaxPoolBlurDS
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.history import History
 from lit_shift.training.module import LitClassifier
-from lit_shift.training.whole_steps import Steps, WholeSteps
+from lit_shift.training.whole_steps import USUAL, Steps, WholeSteps, why_not
 from lit_shift.utils.errors import InputError
 
 CPU, GPU = "cpu", pytest.param("gpu", marks=pytest.mark.gpu)
@@ -26,6 +28,12 @@ class FewDigits(Digits):
     def setup(self, stage=None):
         super().setup(stage)
         self.train = Images(*(part[:35] for part in self.train))
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch):
+    """A GPU is to be compared with a CPU in float32."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
 def train(tmp_path, at_once, accelerator="cpu", callbacks=(), lr=0.05, fused=True, epochs=4, **options):
@@ -113,15 +121,37 @@ class Watcher(Callback):
         ({"max_steps": 7}, "trainer.max_steps=7 is about single batches"),
         ({"limit_train_batches": 2}, "trainer.limit_train_batches=2 is about single batches"),
         ({"precision": "64-true"}, "trainer.precision=64-true is neither 32-true nor bf16-mixed"),
+        ({"limit_train_batches": 1}, "trainer.limit_train_batches=1 is about single batches"),
+        (
+            {"callbacks": [GradientAccumulationScheduler({0: 1})]},
+            "the callback GradientAccumulationScheduler has a hook",
+        ),
         ({"fused": False}, "the optimizer reads its rate on the CPU (say +optimizer.fused=true)"),
-        ({"callbacks": [Watcher()]}, "the callback Watcher has a hook for each of them"),
+        ({"callbacks": [Watcher()]}, "the callback Watcher needs each of them"),
     ],
 )
 def test_what_needs_single_batches_gets_them_and_the_reason_is_said(tmp_path, capsys, options, reason):
     found, module, _ = train(tmp_path, 3, epochs=2, **options)
     assert module.automatic_optimization
-    assert f"Batches are trained one by one, which is slower on a GPU, because {reason}." in capsys.readouterr().err
+    assert f"Batches are trained one by one, which is slower on a GPU, because {reason}" in capsys.readouterr().err
     expected, *_ = train(tmp_path, 1, epochs=2, **options)
+    assert found == expected
+
+
+@pytest.mark.parametrize(("options", "possible"), [({}, False), ({"fused": True}, False), ({"capturable": True}, True)])
+def test_an_optimizer_must_read_its_rate_on_the_device(options, possible):
+    """Which a fused Adam does not."""
+    adam = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], **options)
+    trainer = SimpleNamespace(optimizers=[adam], world_size=1, precision="32-true", callbacks=[], **USUAL)
+    trainer.datamodule = FewDigits(8, 8, False, False, "circular", 0, 0)
+    assert (why_not(trainer) is None) == possible
+    trainer.datamodule = None
+    assert why_not(trainer)
+
+
+def test_anomalies_are_looked_for_step_by_step(tmp_path):
+    found, *_ = train(tmp_path, 3, epochs=1, detect_anomaly=True)
+    expected, *_ = train(tmp_path, 3, epochs=1)
     assert found == expected
 
 
