@@ -124,7 +124,7 @@ class Watcher(Callback):
         ({"limit_train_batches": 1}, "trainer.limit_train_batches=1 is about single batches"),
         (
             {"callbacks": [GradientAccumulationScheduler({0: 1})]},
-            "the callback GradientAccumulationScheduler has a hook",
+            "the callback GradientAccumulationScheduler",
         ),
         ({"fused": False}, "the optimizer reads its rate on the CPU (say +optimizer.fused=true)"),
         ({"callbacks": [Watcher()]}, "the callback Watcher needs each of them"),
