@@ -13,7 +13,7 @@ from lit_shift.data.loader import Batch, BatchLoader
 class Chunk(NamedTuple):
     """Consecutive batches of an epoch, which ``loader.take`` makes one after another.
 
-    ``labels`` (M,) are those of all their images; ``sizes`` are the batches' numbers of images.
+    ``labels`` (M,) are the labels of all their images; ``sizes`` are the numbers of images of the batches.
     """
 
     labels: Tensor

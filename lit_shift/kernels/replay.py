@@ -27,7 +27,7 @@ class Replay:
         self.pool = pool
         self.calls = 0
         self.graph: torch.cuda.CUDAGraph | None = None
-        # Of the first calls and of the capture, which the default stream cannot do. They share its memory.
+        # For the first calls and the capture, which must not be on the default stream.
         self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def __call__(self) -> None:

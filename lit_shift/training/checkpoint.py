@@ -27,10 +27,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BackgroundCheckpointIO(AtomicCheckpointIO):
-    """Checkpoint IO that copies a checkpoint where it is, and writes the copy while the training goes on.
+    """Checkpoint IO that copies a checkpoint on its device, and writes the copy while the training goes on.
 
-    A GPU copies its memory in a fraction of a millisecond, and the file takes as long as many training steps. There is
-    one write at a time. An error of a write is raised by the next one or by :meth:`teardown`, which waits for the last.
+    The copy takes a GPU a fraction of a millisecond; writing the file takes as long as many training steps. There is one
+    write at a time. If it fails, the next one raises the error, or :meth:`teardown`, which waits for the last.
     """
 
     def __init__(self) -> None:
