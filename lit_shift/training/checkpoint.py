@@ -29,8 +29,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class BackgroundCheckpointIO(AtomicCheckpointIO):
     """Checkpoint IO that copies a checkpoint on its device, and writes the copy while the training goes on.
 
-    The copy takes a GPU a fraction of a millisecond; writing the file takes as long as many training steps. There is one
-    write at a time. If it fails, the next one raises the error, or :meth:`teardown`, which waits for the last.
+    A GPU copies its own memory much faster than a file is written. There is one write at a time. If it fails, the next
+    one raises the error, or :meth:`teardown`, which waits for the last.
     """
 
     def __init__(self) -> None:
