@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.norm import by_steps
 from benchmarks.timing import Options, describe, network
 from benchmarks.train import Training, WholeSteps
 from lit_shift.classifiers.classifier import full_precision
@@ -21,7 +22,6 @@ from lit_shift.data.loader import Augmentation, BatchLoader, Images
 from lit_shift.kernels import gpu_norm
 from lit_shift.models.vgg import VGG13
 from lit_shift.orbit import orbit_logits
-from lit_shift.padding import pad
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS, Pool, bordered
 from lit_shift.shifts import seeded
 
@@ -72,12 +72,9 @@ def norms(to: Tensor, n: int) -> Iterator[float]:
         norm, exact = nn.BatchNorm2d(channels).to(to.device), nn.BatchNorm2d(channels).double()
         for each in (norm, exact):
             nn.init.constant_(each.bias, 0.3)  # so that no value is where ReLU bends, which rounding would decide
-
-        def by_steps(x: Tensor, norm: nn.BatchNorm2d = exact) -> Tensor:
-            return pad(F.relu(norm(x)), 1, 1, "circular")
-
-        ours: Callable[[Tensor], Tensor] = partial(gpu_norm.norm_relu, norm, border=1)
-        yield worst(ours if gpu_norm.applies(norm, x.to(to)) else partial(by_steps, norm=norm), by_steps, x, to)
+        fast = gpu_norm.applies(norm, x.to(to))
+        ours = partial(gpu_norm.norm_relu, norm, border=1) if fast else partial(by_steps, norm)
+        yield worst(ours, partial(by_steps, exact), x, to)
         yield difference(norm.running_mean, exact.running_mean)  # type: ignore[arg-type]
         yield difference(norm.running_var, exact.running_var)  # type: ignore[arg-type]
 

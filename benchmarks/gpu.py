@@ -31,7 +31,8 @@ from PIL import Image
 
 from benchmarks.timing import Options, describe, positive
 from lit_shift.filters import FILTERS
-from lit_shift.published import load
+from lit_shift.results.comparison import PUBLISHED
+from lit_shift.runs.records import versions
 from lit_shift.utils.files import atomic_text, atomic_write
 
 ROOT = Path(__file__).parents[1]
@@ -126,17 +127,9 @@ def last_of(errors: str) -> str:
 
 def machine(device: torch.device) -> str:
     """Card, versions and processors, in a line."""
-    packages = ["torch", "triton", "pytorch_lightning", "torchmetrics", "hydra"]
-    versions = [f"{name} {version_of(name)}" for name in packages]
-    return f"{describe(device)}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {', '.join(versions)}"
-
-
-def version_of(package: str) -> str:
-    """Version of a package, or ``missing``."""
-    try:
-        return str(__import__(package).__version__)
-    except ImportError:
-        return "missing"
+    found = versions(["torch", "triton", "pytorch-lightning", "torchmetrics", "hydra-core"])
+    told = ", ".join(f"{package} {version}" for package, version in found.items())
+    return f"{describe(device)}, {os.cpu_count()} CPUs, Python {platform.python_version()}, {told}"
 
 
 def noise(folder: Path) -> Path:
@@ -190,10 +183,9 @@ def train(session: Session, data: Path, rows: Sequence[tuple[str, bool]]) -> lis
 def rates(folder: Path, filter: str, aug: bool) -> dict[str, float]:
     """Return a run's measures, each with the published one, as fractions."""
     metrics = json.loads((folder / "metrics.json").read_text())
-    printed = next(row for row in load("zhang_table1") if (row["filter"], row["aug"]) == (filter, str(aug).lower()))
-    found = {}
+    printed, found = PUBLISHED[filter, aug], {}
     for key in MEASURED:
-        found |= {key: metrics[f"test/{key}"], f"{key}_published": round(float(printed[key]) / 100, 3)}
+        found |= {key: metrics[f"test/{key}"], f"{key}_published": printed[key]}
     return found | {"variation": metrics["test/variation"]}
 
 
@@ -203,9 +195,11 @@ def archive(out: Path, folders: Sequence[Path]) -> None:
     if len(content) > ARCHIVE:
         content = packed(folders, ("config.yaml", "environment.json", "history.csv", "metrics.json"))
     atomic_write(out / "results.tar.xz", lambda file: file.write(content))
+    if len(folders) > 2:  # whose weights are there
+        return
     weights = BytesIO()
     with tarfile.open(fileobj=weights, mode="w") as tar:
-        for folder in folders[:2]:
+        for folder in folders:
             state = torch.load(folder / "checkpoints" / "last.ckpt", "cpu", weights_only=True)["state_dict"]
             halved = BytesIO()
             torch.save({name: t.half() if t.is_floating_point() else t for name, t in state.items()}, halved)

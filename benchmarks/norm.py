@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from benchmarks.pool import SHAPES
-from benchmarks.timing import Options, describe, positive, quartiles, take_turns
+from benchmarks.pool import SHAPES, forward_backward
+from benchmarks.timing import Options, describe, quartiles, take_turns
 from lit_shift.kernels import gpu_norm
 from lit_shift.padding import pad
 
@@ -33,17 +33,9 @@ def plainly(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
     return F.pad(F.relu(norm(x)), (1, 1, 1, 1), mode="circular")
 
 
-def forward_backward(way: Callable[[Tensor], Tensor], x: Tensor) -> None:
-    """Run a forward and a backward pass."""
-    y = way(x.detach().requires_grad_())
-    y.backward(torch.ones_like(y))
-
-
 def main() -> None:
     parser = Options(__doc__, rounds=20)
-    parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_device()
+    parser.add_maps()
     options = parser.parse_args()
     batch, rounds = (2, 1) if options.tiny else (options.batch, options.rounds)
     how = f"batch {batch}, rounds {rounds}, {options.dtype}, {describe(options.device)}"

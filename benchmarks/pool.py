@@ -17,7 +17,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.plain import literal
-from benchmarks.timing import Options, describe, positive, quartiles, take_turns
+from benchmarks.timing import Options, describe, quartiles, take_turns
 from lit_shift.pools.pool import MaxPool, MaxPoolBlurDS
 from lit_shift.training.memory import keep_freed_memory
 
@@ -128,9 +128,7 @@ def works(work: Callable[[Callable[[Tensor], Tensor], Tensor], None], x: Tensor)
 
 def main() -> None:
     parser = Options(__doc__, rounds=20)
-    parser.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_device()
+    parser.add_maps()
     options = parser.parse_args()
     batch, rounds = (2, 2) if options.tiny else (options.batch, options.rounds)
     dtype = getattr(torch, options.dtype)

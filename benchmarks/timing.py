@@ -37,6 +37,12 @@ class Options(argparse.ArgumentParser):
         default = "cuda" if torch.cuda.is_available() else "cpu"
         self.add_argument("--device", type=usable_device, default=default, metavar="cpu|cuda")
 
+    def add_maps(self) -> None:
+        """Add ``--batch`` and ``--dtype`` of maps, and ``--device``."""
+        self.add_argument("--batch", type=positive, default=128, help="images, 128 by default")
+        self.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+        self.add_device()
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import benchmarks.gpu
+import lit_shift
 from benchmarks.gpu import FIRST, ROWS, Session, archive, train
 from lit_shift.filters import FILTERS
 
@@ -105,3 +106,21 @@ def test_mistakes(arguments, sentence, monkeypatch, capsys):
         benchmarks.gpu.main()
     assert stopped.value.code == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_a_source_tree_is_enough_and_a_missing_package_has_no_version(tmp_path):
+    """Where neither lit_shift nor W&B is installed, and a run still writes its environment.json."""
+    session = Session(1, tmp_path, CPU, tiny=True)
+    code = """
+import importlib.metadata
+installed = importlib.metadata.version
+def version(package):
+    if package in ("lit-shift", "scipy"):
+        raise importlib.metadata.PackageNotFoundError(package)
+    return installed(package)
+importlib.metadata.version = version
+import lit_shift
+from lit_shift.runs.records import versions
+print(lit_shift.__version__, sorted(versions(["lit-shift", "numpy", "scipy"])))
+"""
+    assert session.run(["-c", code], 60)[:2] == (0, f"{lit_shift.__version__} ['numpy']")

@@ -107,7 +107,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return tuple(self.train.select(torch.from_numpy(np.sort(part))) for part in (kept, held_out))  # type: ignore[return-value]
 
     def train_dataloader(self) -> BatchLoader:
-        return self._loader(self.train, self.batch_size, self.augmentation)
+        return self._loader(self.train, self.augmentation)
 
     def val_dataloader(self) -> BatchLoader | list[BatchLoader]:
         return self._loader(self.val) if self.val else []
@@ -139,11 +139,9 @@ class ImageDataModule(LightningDataModule, ABC):
         chosen = drawn[[place not in without for place in drawn.tolist()]]
         return self._loader(images.select(chosen))
 
-    def _loader(
-        self, images: Images, batch_size: int | None = None, augmentation: Augmentation | None = None
-    ) -> BatchLoader:
-        """Return a loader for training, or for evaluation if no batch size is given."""
-        rank, world_size, batch_size = 0, 1, batch_size or self.eval_batch_size
+    def _loader(self, images: Images, augmentation: Augmentation | None = None) -> BatchLoader:
+        """Return a loader for training with an augmentation, or for evaluation."""
+        rank, world_size, batch_size = 0, 1, self.batch_size if augmentation else self.eval_batch_size
         if self.trainer is not None:
             device = self.trainer.strategy.root_device
             images = Images(*(tensor.to(device) for tensor in images))

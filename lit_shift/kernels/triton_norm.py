@@ -1,9 +1,9 @@
 # mypy: disable-error-code="no-untyped-def, assignment"
 """Batch norm with the statistics of its batch, ReLU and circular border as Triton kernels, forward and backward.
 
-Step by step, a map is read and written five times on the way from one convolution to the next, and ten times on the way
-back. Here it is read twice and written once, and back read twice each with its gradient and written once: once for the
-sums over the batch that each channel needs, once for the result. The sums are of float32, taken in strips of samples
+Step by step, each of the three reads the map and writes it again, and so does its gradient. Here the map is read twice
+and written once, and on the way back read twice with its gradient and written once: once for the sums over the batch
+that each channel needs, once for the result. The sums are of float32, taken in strips of samples
 whose results are added in a fixed order, so that the same input always gives the same bits.
 
 Maps are in channels_last. A border of one sample on each side is what the next 3x3 convolution reads; the gradient of a

@@ -85,11 +85,16 @@ def _blurred(left, right, TAPS: tl.constexpr, ROWS: tl.constexpr):
 
 
 @triton.jit
+def _zero(like):
+    return tl.full(like.shape, 0.0, tl.float32)
+
+
+@triton.jit
 def _zeros(column, ROWS: tl.constexpr):
     """Return a column of zeros, shaped like another one."""
     zeros = ()
     for _ in tl.static_range(ROWS):
-        zeros = zeros + (column[0] * 0.0,)
+        zeros = zeros + (_zero(column[0]),)
     return zeros
 
 
@@ -159,7 +164,7 @@ def _spread(
         seen = seen + (folded(grad, (row + (i + first + 4 * H)) % H, across, channel, inside, H, W, C, BORDER),)
     spread = ()
     for r in tl.static_range(2 * ROWS + 1):
-        total = seen[0] * 0.0
+        total = _zero(seen[0])
         for k in tl.static_range(len(TAPS)):
             if (r - 1 + before - k) % 2 == 0:
                 total += TAPS[k] * seen[(r - 1 + before - k) // 2 - first]
@@ -174,7 +179,7 @@ def _across(ring, ODD: tl.constexpr, TAPS: tl.constexpr, ROWS: tl.constexpr):
     first: tl.constexpr = -((len(TAPS) - 1 - before) // 2)
     dense = ()
     for r in tl.static_range(2 * ROWS + 1):
-        total = ring[0][r] * 0.0
+        total = _zero(ring[0][r])
         for k in tl.static_range(len(TAPS)):
             if (ODD + before - k) % 2 == 0:
                 total += TAPS[k] * ring[(ODD + before - k) // 2 - first][r]
@@ -188,7 +193,7 @@ def _to_first(left, right, dense, ROWS: tl.constexpr):
 
     Returns what the piece's samples of the left column get, and what those of the right one get.
     """
-    zero = dense[0] * 0.0
+    zero = _zero(dense[0])
     lefts, rights = (), ()
     of_left, of_right = zero, zero  # what the lower two samples of the window above get
     for r in tl.static_range(2 * ROWS + 1):

@@ -6,9 +6,10 @@ Needs no torch.
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+import lit_shift
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import atomic_text, read_text
 
 NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
-PACKAGES = ("lit-shift", "torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
+PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
 TOO_OLD = "written by version 0.1, which this one does not read"
 
 
@@ -66,9 +68,18 @@ def write_environment(path: Path, command: str, **more: str) -> None:
         "machine": platform.platform(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {"lit-shift": lit_shift.__version__, **versions(PACKAGES)},
     }
     atomic_text(path, json.dumps(more | content, indent=2) + "\n")
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def note_end(path: Path) -> None:

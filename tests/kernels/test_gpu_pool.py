@@ -63,6 +63,16 @@ def test_what_is_not_finite_is_seen_where_it_is_seen_step_by_step(value, interpr
     torch.testing.assert_close(MaxPoolBlurDS()(x), max_blur(x, "tri5"), equal_nan=True)
 
 
+@pytest.mark.parametrize("filter", ["delta", "tri3", "pascal4", "ls7"])
+def test_a_gradient_that_is_not_finite_reaches_no_further_than_the_filter(filter, interpreted, rng):
+    x, grad = torch.randn(1, 2, 8, 8, generator=rng), torch.randn(1, 2, 4, 4, generator=rng)
+    grad[0, 0, 1, 2] = torch.inf
+    _, gradient = with_gradient(MaxPoolBlurDS(filter), x, grad)
+    _, expected = with_gradient(lambda x: max_blur(x, filter), x, grad)
+    assert torch.equal(gradient.isfinite(), expected.isfinite())
+    assert not gradient.isfinite().all()
+
+
 # Triton's interpreter cuts a bfloat16 off where a GPU rounds it.
 @pytest.mark.parametrize(("dtype", "within"), [(torch.bfloat16, 2**-7), (torch.float16, 0)])
 def test_half_precision_is_rounded_once(dtype, within, interpreted, rng):
