@@ -1,3 +1,4 @@
+import re
 from functools import partial
 from itertools import product
 
@@ -9,17 +10,10 @@ from torch import nn
 from lit_shift.classifiers.classifier import full_precision
 from lit_shift.feature_distance import cosine_distance, equivariance_distance, invariance_distance
 from lit_shift.models.vgg import VGG13
-from lit_shift.orbit import (
-    has_exact_orbit,
-    is_circular,
-    layer_names,
-    layer_phases,
-    orbit_logits,
-    sampled_logits,
-    split_phases,
-)
+from lit_shift.orbit import LayersAtAllShifts, obstacle, orbit_logits, sampled_logits
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
+from lit_shift.utils.errors import InputError
 
 
 def trained(pool, padding="circular", width=2):
@@ -88,18 +82,10 @@ def test_a_gpu_computes_what_a_cpu_does(pool, rng):
         torch.testing.assert_close(orbit_logits(model, x).cpu(), expected_orbit, rtol=1e-3, atol=1e-4)
 
 
-def test_split_phases(rng):
-    maps = torch.randn(3, 2, 4, 6, generator=rng)
-    split = split_phases(maps)
-    for n, p, q in product(range(3), range(2), range(2)):
-        assert torch.equal(split[4 * n + 2 * p + q], maps[n, :, p::2, q::2])
-
-
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
 def test_other_boundaries_are_refused_and_sampled_instead(padding, rng):
     model = trained(partial(MaxPoolBlurDS, padding=padding), padding)
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
-    assert not is_circular(model)
     with pytest.raises(ValueError, match="circular boundaries"):
         orbit_logits(model, x)
     offsets = torch.randint(32, (2, 5, 2), generator=rng)
@@ -109,10 +95,18 @@ def test_other_boundaries_are_refused_and_sampled_instead(padding, rng):
         torch.testing.assert_close(logits[n, s], shifted, rtol=0, atol=1e-12)
 
 
-def test_one_boundary_that_is_not_circular_is_enough_to_refuse():
-    assert not is_circular(VGG13(partial(MaxPool, padding="zeros"), width=1))
-    assert not is_circular(VGG13(MaxPool, width=1, padding="zeros"))
-    assert is_circular(VGG13(MaxPool, width=1))
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (VGG13(partial(MaxPool, padding="zeros"), width=1), "features.pool1"),
+        (VGG13(MaxPool, width=1, padding="reflect"), "features.conv1_1"),
+        (VGG13(lambda: nn.MaxPool2d(3, 2, 1), width=1), "features.pool1"),
+        (VGG13(lambda: nn.AvgPool2d(3, 2), width=1), "features.pool1"),
+    ],
+)
+def test_the_first_layer_whose_boundary_is_not_circular_is_named(model, layer):
+    with pytest.raises(InputError, match=rf"circular boundaries everywhere, but {layer} \("):
+        orbit_logits(model.eval(), torch.zeros(1, 3, 32, 32))
 
 
 def test_training_mode_is_refused(rng):
@@ -127,6 +121,11 @@ class Uneven(MaxPoolBlurDS):
         return x * torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
 
 
+def Strided(channels):
+    """A convolution of stride 2 in a pool's place."""
+    return nn.Conv2d(channels, channels, 3, stride=2, padding=1, padding_mode="circular")
+
+
 class Forward(MaxPool):
     """Overrides the forward pass alone."""
 
@@ -134,23 +133,37 @@ class Forward(MaxPool):
         return torch.nn.functional.avg_pool2d(x, 2)
 
 
-@pytest.mark.parametrize("pool", [lambda: nn.MaxPool2d(2), Uneven, Forward, partial(MaxPool, padding="zeros")])
-def test_what_does_not_commute_with_shifts_is_found_out(pool, rng):
+@pytest.mark.parametrize("pool", [Forward, lambda: nn.MaxPool2d(2), lambda: nn.AvgPool2d(2), Strided])
+def test_pools_of_any_kind_are_taken(pool, rng):
+    model = trained(pool)
     x = torch.randn(1, 3, 32, 32, dtype=torch.float64, generator=rng)
-    assert not has_exact_orbit(trained(pool), x)
-    assert has_exact_orbit(trained(MaxPoolBlurDS), x)
-    assert has_exact_orbit(trained(MaxPool).float(), x.float())
+    torch.testing.assert_close(orbit_logits(model, x), brute_force(model, x), rtol=0, atol=1e-12)
+    assert not obstacle(model, x)
+
+
+@pytest.mark.parametrize(
+    ("pool", "reason"),
+    [
+        (Uneven, r"features.pool1 \(Uneven\), or a function just before it, is the first to give another result"),
+        (partial(MaxPool, padding="zeros"), "padding=zeros"),
+    ],
+)
+def test_what_does_not_commute_with_shifts_is_found_out(pool, reason, rng):
+    x = torch.randn(1, 3, 32, 32, dtype=torch.float64, generator=rng)
+    assert re.search(reason, obstacle(trained(pool), x))
+    assert not obstacle(trained(MaxPoolBlurDS), x)
+    assert not obstacle(trained(MaxPool).float(), x.float())
 
 
 class OnlyConstant(MaxPool):
     """Commutes with shifts on constant maps alone: what it adds depends on where a map varies."""
 
+    def at_once(self, x):
+        return None
+
     def dense(self, x):
         columns = torch.linspace(0, 1, x.shape[-1], dtype=x.dtype)
         return super().dense(x) + columns * (x.amax((2, 3), keepdim=True) - x.amin((2, 3), keepdim=True))
-
-    def forward(self, x):
-        return self.blur(self.dense(x), stride=2)
 
 
 @pytest.mark.parametrize("value", [0, 0.5, -3])
@@ -158,18 +171,18 @@ def test_a_pool_that_commutes_on_a_constant_image_alone_is_found_out(value):
     x = torch.full((1, 3, 32, 32), value, dtype=torch.float64)
     model = trained(OnlyConstant)
     torch.testing.assert_close(orbit_logits(model, x), brute_force(model, x))  # there it does commute
-    assert not has_exact_orbit(model, x)
-    assert has_exact_orbit(trained(MaxPool), x)
+    assert obstacle(model, x)
+    assert not obstacle(trained(MaxPool), x)
 
 
 def test_images_without_finite_answers_tell_nothing(rng):
     x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
     x[1] = torch.nan
-    assert has_exact_orbit(trained(MaxPool), x)
-    assert not has_exact_orbit(trained(Uneven), x)
+    assert not obstacle(trained(MaxPool), x)
+    assert obstacle(trained(Uneven), x)
     silent = trained(MaxPool)
     silent.classifier.bias.data[:] = torch.nan
-    assert not has_exact_orbit(silent, x)
+    assert obstacle(silent, x)
 
 
 @pytest.mark.parametrize("size", [(48, 48), (31, 32), (32, 16)])
@@ -178,9 +191,31 @@ def test_images_that_the_pools_cannot_halve_are_refused_at_once(size):
         orbit_logits(trained(MaxPool), torch.zeros(1, 3, *size, dtype=torch.float64))
 
 
-def test_a_layer_that_subsamples_unknown_to_us_is_refused(rng):
-    with pytest.raises(ValueError, match="other than a Pool changes the size"):
-        orbit_logits(trained(lambda: nn.MaxPool2d(2)), torch.zeros(1, 3, 32, 32, dtype=torch.float64))
+class Unseen(nn.Module):
+    """Subsamples by a function."""
+
+    def forward(self, x):
+        return nn.functional.max_pool2d(x, 2)
+
+
+def test_subsampling_that_is_not_seen_is_refused_by_name():
+    image = torch.zeros(1, 3, 32, 32)
+    mixed = VGG13(iter([Unseen(), *(MaxPool() for _ in range(4))]).__next__, width=1).eval()
+    with pytest.raises(InputError, match=r"features.pool1 \(Unseen\) makes it 16x16 where 32x32 was expected"):
+        orbit_logits(mixed, image)
+    with pytest.raises(InputError, match="no layer that is known to subsample by 2"):
+        orbit_logits(VGG13(Unseen, width=1).eval(), image)
+    with pytest.raises(InputError, match=r"features.pool1 \(AvgPool2d\) makes it 8x8 where 32x32"):
+        orbit_logits(VGG13(iter([nn.AvgPool2d(4), *(MaxPool() for _ in range(4))]).__next__, width=1).eval(), image)
+
+
+def test_the_model_is_left_as_it_was():
+    model, image = trained(MaxPool, width=1), torch.zeros(1, 3, 32, 32, dtype=torch.float64)
+    before = [(dict(module.__dict__), len(module._forward_hooks)) for module in model.modules()]
+    orbit_logits(model, image)
+    with pytest.raises(InputError):
+        orbit_logits(model, image[..., :16])
+    assert [(dict(module.__dict__), len(module._forward_hooks)) for module in model.modules()] == before
 
 
 def maps_of(model, x):
@@ -207,9 +242,12 @@ FIG_4 += [name for b in range(1, 6) for name in (f"conv{b}_2", f"pool{b}_dense",
 FIG_4 += ["classifier", "softmax"]
 
 
+IMAGE = torch.zeros(1, 3, 32, 32)
+
+
 def test_layers_are_named_as_in_figure_4():
-    assert layer_names(VGG13(MaxPool, width=1)) == FIG_4
-    every = layer_names(VGG13(MaxPool, width=1), every=True)
+    assert LayersAtAllShifts(VGG13(MaxPool, width=1), IMAGE).names == FIG_4
+    every = LayersAtAllShifts(VGG13(MaxPool, width=1), IMAGE, every=True).names
     assert [name for name in every if not name.endswith("_1")] == FIG_4
     assert {f"conv{block}_1" for block in range(1, 6)} <= set(every)
 
@@ -222,14 +260,17 @@ def test_distances_of_every_layer_are_those_of_shifted_passes(pool, size, rng):
     """Zhang's definition word for word, at odd shifts, even ones, and multiples of each stride."""
     model = trained(pool)
     x = torch.randn(2, 3, *size, dtype=torch.float64, generator=rng)
-    names = layer_names(model, every=True)
-    distances, invariances = {}, {}
-    for name, phases in layer_phases(model, x, names):
+    layers = LayersAtAllShifts(model, x, every=True)
+    names, distances, invariances = layers.names, {}, {}
+
+    def see(name, phases):
         distances[name] = {
             upsampling: equivariance_distance(phases, upsampling) for upsampling in ("fourier", "nearest")
         }
         invariances[name] = invariance_distance(phases)
-    assert list(distances) == names
+
+    layers.measure(x, see)
+    assert sorted(distances) == sorted(names)
     with torch.no_grad():
         unshifted = maps_of(model, x)
         for h, w in ((1, 0), (0, 31), (3, 5), (16, 8), (-7, 40)):
@@ -252,7 +293,8 @@ def test_distances_are_exactly_zero_before_subsampling_and_at_multiples_of_the_s
     model = trained(pool).float()
     x = torch.randn(2, 3, 32, 32, generator=rng)
     strides = {}
-    for name, phases in layer_phases(model, x, FIG_4):
+
+    def see(name, phases):
         distance = equivariance_distance(phases)
         strides[name] = distance.shape[1]
         assert (distance[:, 0, 0] == 0).all(), name
@@ -260,9 +302,6 @@ def test_distances_are_exactly_zero_before_subsampling_and_at_multiples_of_the_s
             assert (distance == 0).all(), name
         else:
             assert (distance[:, [0, 1, 1], [1, 0, 1]] > 0).all(), name
-    assert list(strides.values()) == [1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32]
 
-
-def test_only_the_layers_asked_for(rng):
-    x = torch.randn(1, 3, 32, 32, dtype=torch.float64, generator=rng)
-    assert [name for name, _ in layer_phases(trained(MaxPool), x, ["pool3_ds", "conv1_2"])] == ["conv1_2", "pool3_ds"]
+    LayersAtAllShifts(model, x).measure(x, see)
+    assert [strides[name] for name in FIG_4] == [1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8, 16, 16, 16, 32, 32, 32]

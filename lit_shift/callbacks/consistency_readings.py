@@ -38,7 +38,7 @@ class ConsistencyReadings(Callback):
         loader = data.subset_dataloader(data.test, self.images, self.seed, pl_module.bad)
         probe = Probe(pl_module, loader.images.pixels)
         if not probe.exact:
-            say("Other readings of consistency are not measured: they need circular boundaries everywhere.")
+            say(f"Other readings of consistency are not measured. {probe.obstacle}")
             return
         gathered = {name: PerImage().to(pl_module.device) for name in ("labels", "circular", "half", "crops")}
         for batch in tracked(trainer, loader, "measuring other readings of consistency"):

@@ -1,15 +1,14 @@
 """Equivariance and invariance of each layer to shifts (Zhang, section 4.2.1 and Fig. 4)."""
 
-from typing import Any
-
 import numpy as np
 from pytorch_lightning import Callback, Trainer
+from torch import Tensor
 
 from lit_shift.answers import answered
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Images
 from lit_shift.metrics import FeatureDistance
-from lit_shift.orbit import layer_names, layer_phases
+from lit_shift.orbit import LayersAtAllShifts
 from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
@@ -53,28 +52,31 @@ class Equivariance(Callback):
             pl_module.train()
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
-        if not interrupted(trainer) and not self._measure(trainer, pl_module, trainer.datamodule.test):  # type: ignore[attr-defined]
-            say("Per-layer equivariance is not measured: it needs circular boundaries everywhere.")
+        if not interrupted(trainer) and (obstacle := self._measure(trainer, pl_module, trainer.datamodule.test)):  # type: ignore[attr-defined]
+            say(f"Per-layer equivariance is not measured. {obstacle}")
 
-    def _measure(self, trainer: Trainer, module: LitClassifier, images: Images) -> bool:
-        """Log the layers' means and keep their arrays. Return False if the network cannot be measured."""
+    def _measure(self, trainer: Trainer, module: LitClassifier, images: Images) -> str:
+        """Log the layers' means and keep their arrays. Return the reason if the network cannot be measured."""
         loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
         probe = Probe(module, loader.images.pixels)
         if not probe.exact:
-            return False
-        net: Any = probe.net
+            return probe.obstacle
         height, width = images.pixels.shape[-2:]
-        names = layer_names(net, self.every_layer)
-        metrics = {name: FeatureDistance(height, width, self.upsampling).to(module.device) for name in names}
+        with probe.full_precision():
+            layers = LayersAtAllShifts(probe.net, probe.input(loader.images.pixels[:1]), self.every_layer)
+        metrics = {name: FeatureDistance(height, width, self.upsampling).to(module.device) for name in layers.names}
         resolutions = {}
+
+        def see(name: str, phases: Tensor) -> None:
+            good = answered(module.skip_bad, phases)
+            metrics[name].update(phases if good.all() else phases[good])
+            resolutions[name] = phases.shape[-2:]
+
         for batch in tracked(trainer, loader, "measuring every layer"):
             with probe.full_precision():
-                for name, phases in layer_phases(net, probe.input(batch.pixels), names):
-                    good = answered(module.skip_bad, phases)
-                    metrics[name].update(phases if good.all() else phases[good])
-                    resolutions[name] = phases.shape[-2:]
+                layers.measure(probe.input(batch.pixels), see)
         if interrupted(trainer):
-            return True
+            return ""
         for name, metric in metrics.items():
             found = metric.compute()
             for kind in ("equivariance", "invariance"):
@@ -83,4 +85,4 @@ class Equivariance(Callback):
                 module.arrays[f"{kind}/{name}"] = by_shift.cpu().numpy()
             module.arrays[f"between_images/{name}"] = found.between_images.cpu().numpy()
             module.arrays[f"resolution/{name}"] = np.array(resolutions[name])
-        return True
+        return ""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_shift.classifiers.classifier import full_precision, in_full_precision
-from lit_shift.orbit import has_exact_orbit, orbit_logits, sampled_logits
+from lit_shift.orbit import obstacle, orbit_logits, sampled_logits
 from lit_shift.shifts import seeded
 from lit_shift.training.module import LitClassifier
 
@@ -18,7 +18,8 @@ class Probe:
     """A classifier's network in float32 or better, whatever the precision of training.
 
     bf16 moves logits more than shifts of an anti-aliased network do. ``exact`` is true if all shifts can be computed at
-    once. This is tested on noise and on a few images, those with the most variance of a random sample.
+    once, and ``obstacle`` says why not. This is tested on noise and on a few images, those with the most variance of a
+    random sample.
 
     Args:
         module: in eval mode.
@@ -29,7 +30,8 @@ class Probe:
         self.module = module
         self.net = in_full_precision(module.net)
         with self.full_precision():
-            self.exact = has_exact_orbit(self.net, self.input(_varied(pixels).to(module.device)))
+            self.obstacle = obstacle(self.net, self.input(_varied(pixels).to(module.device)))
+        self.exact = not self.obstacle
 
     def input(self, pixels: Tensor) -> Tensor:
         """Normalise uint8 images for the network."""

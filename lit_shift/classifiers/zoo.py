@@ -1,12 +1,10 @@
 """Trained classifiers from elsewhere: torchvision's, timm's, and any made by a function of the user."""
 
 import math
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from lit_shift.data.view import INTERPOLATIONS, View
 from lit_shift.utils import torch_files
 from lit_shift.utils.errors import InputError, at_least, one_of, unknown
 from lit_shift.utils.files import given
+from lit_shift.utils.imports import function
 
 Classes = str | Sequence[str] | None
 
@@ -136,7 +135,7 @@ def from_python(
     Raises:
         InputError: no such function, a result that is no network, weights that do not fit, invalid options.
     """
-    made = _function(target)()
+    made = function(target)()
     net = made.net if isinstance(made, Classifier) else made
     if not isinstance(net, nn.Module):
         raise InputError(f"target={target} returns a {type(net).__name__}, not a torch.nn.Module.")
@@ -155,21 +154,6 @@ def from_python(
     if resize is not None:
         at_least(1, "resize", resize)
     return _classifier(net, mean, std, View(size, size, resize, interpolation), read_names(classes))
-
-
-def _function(target: str) -> Callable[[], Any]:
-    if not re.fullmatch(r"\w+(\.\w+)*:\w+", target):
-        raise InputError(f"target={target} must be of the form module:function.")
-    module, _, name = target.partition(":")
-    try:
-        function = getattr(import_module(module), name, None)
-    except ModuleNotFoundError as error:
-        if not f"{module}.".startswith(f"{error.name}."):  # the user's module imports another one that is missing
-            raise
-        raise InputError(f"target={target}: there is no module {module!r} in {os.getcwd()}, nor installed.") from error
-    if not callable(function):
-        raise InputError(f"target={target}: module {module!r} has no function {name!r}.")
-    return function
 
 
 def _check_name(kind: str, name: str, names: Sequence[str]) -> None:

@@ -1,13 +1,18 @@
 """Size and depth of a network as in Azulay & Weiss's Table 1, and the cost of its subsampling (their section 3)."""
 
 from collections.abc import Sequence
+from contextlib import suppress
+from copy import deepcopy
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from lit_shift.models.layers import POOLS
 from lit_shift.models.trace import Trace
+from lit_shift.pools.pool import Pool, outside_pools
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
@@ -24,6 +29,7 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
     - ``exact_share``: 1/s^2, the fraction of translations that are multiples of s in both directions. Only under these
       can invariance be exact.
     - ``copies``: s^2, the number of shifted copies of each image that augmentation would have to show.
+    - ``multiplications``: those of an image in convolutions, matrix products and filters, by their definitions.
 
     Args:
         net: images (N, 3, H, W) -> anything, in eval mode.
@@ -41,7 +47,39 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
     if trace.whole:
         depth, s = trace.whole
         found |= {"depth": depth, "subsampling": s, "exact_share": 1 / s**2, "copies": s**2}
+        with suppress(RuntimeError):  # a network that makes tensors on a device of its own choice
+            found["multiplications"] = multiplications(net, example[:1])
     return found
+
+
+def multiplications(net: nn.Module, example: Tensor) -> int:
+    """Number of multiplications for an image (1, 3, H, W), in convolutions, matrix products and filters.
+
+    A separable filter of n taps counts n for each sample and axis, whatever the machine would do instead.
+    """
+    shape_only = deepcopy(net).to("meta")  # no arithmetic, and no faster kernels of a device
+    counter, saved = FlopCounterMode(display=False), 0.0
+
+    def filtered(path: str, pool: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+        nonlocal saved
+        products = counter.get_flop_counts().get(path, {}).get(torch.ops.aten.bmm, 0) // 2
+        if products and isinstance(pool, Pool) and type(pool).subsample is Pool.subsample:
+            saved += products * (1 - _density(pool, *inputs[0].shape[2:]))
+
+    for path, module in outside_pools(shape_only):
+        if isinstance(module, Pool):
+            module.register_forward_hook(partial(filtered, f"{type(shape_only).__name__}.{path}"))
+    with torch.no_grad(), counter:
+        shape_only(example.to("meta"))
+    return counter.get_total_flops() // 2 - round(saved)
+
+
+def _density(pool: Pool, height: int, width: int) -> float:
+    """Share of the entries of a pool's matrices that are not 0, weighted by the products in which they occur."""
+    rows, cols = (pool.matrix(size, 2, torch.float64, torch.device("cpu")) for size in (height, width))
+    first, second = width, height // 2  # columns multiplied by the first matrix, rows by the second
+    needed = first * int(rows.count_nonzero()) + second * int(cols.count_nonzero())
+    return needed / (first * rows.numel() + second * cols.numel())
 
 
 def in_numbers(net: nn.Module, size: Sequence[int]) -> dict[str, int | float]:

@@ -38,6 +38,7 @@ class Layers:
         names: of the layers, by depth, then by order of execution. A name is the layer's path in ``net`` without the
             part that all share (``conv1_1``), unless that leaves a number (``features.0``). ``conv#2`` is the second
             call of ``conv``.
+        modules: for each layer, the convolution or pool itself.
         depths: for each layer, the number of convolutions on the longest path up to and including it.
         pools: for each layer, True if it is a pool.
     """
@@ -49,23 +50,27 @@ class Layers:
         with torch.no_grad(), _Pass(lambda layer, map: found.append(layer)).of(net):
             net(example.clone())
         found.sort(key=lambda layer: layer.rank)
-        shortened = _shortened([paths[layer.call[0]].split(".") for layer in found])
+        short = shortened([paths[layer.call[0]].split(".") for layer in found])
         self.names = [
-            path if layer.call[1] == 1 else f"{path}#{layer.call[1]}"
-            for path, layer in zip(shortened, found, strict=True)
+            path if layer.call[1] == 1 else f"{path}#{layer.call[1]}" for path, layer in zip(short, found, strict=True)
         ]
+        self.modules = [layer.call[0] for layer in found]
         self.depths = [layer.depth for layer in found]
         self.pools = [layer.pool for layer in found]
         self._names = {layer.call: name for layer, name in zip(found, self.names, strict=True)}
 
     @contextmanager
-    def watch(self, see: Callable[[str, Tensor], object]) -> Iterator[None]:
+    def watch(self, see: Callable[[str, Tensor], object], stacked: bool = False) -> Iterator[None]:
         """While open, call ``see(name, map)`` for each layer in each forward pass, map (N, C, h, w).
 
         The map is the network's own tensor, which may be overwritten once ``see`` returns. A layer is reported when the
         next one begins; with parallel branches this order may differ from ``names``.
+
+        Args:
+            see: the function to call.
+            stacked: see the maps of :func:`lit_shift.orbit.subsampling.every_phase`, 4^k of each image.
         """
-        with _Pass(lambda layer, map: see(self._names[layer.call], map)).of(self.net):
+        with _Pass(lambda layer, map: see(self._names[layer.call], map), stacked).of(self.net):
             yield
 
 
@@ -97,9 +102,10 @@ class _Origin(NamedTuple):
 class _Pass(Trace[_Origin]):
     """Report each layer with its map as soon as the next layer has received it."""
 
-    def __init__(self, see: Callable[[_Layer, Tensor], object]) -> None:
+    def __init__(self, see: Callable[[_Layer, Tensor], object], stacked: bool = False) -> None:
         super().__init__()
         self.see = see
+        self.stacked = stacked
 
     def start(self, images: Tensor) -> None:
         self.images = images.shape[0]
@@ -159,7 +165,9 @@ class _Pass(Trace[_Origin]):
             self.see(layer, map[:, part])
 
     def _is_map(self, tensor: Tensor) -> bool:
-        return tensor.ndim == 4 and tensor.shape[0] == self.images
+        return tensor.ndim == 4 and (
+            tensor.shape[0] == self.images or (self.stacked and not tensor.shape[0] % self.images)
+        )
 
     def _is_of(self, layer: _Layer, tensor: Tensor, part: slice) -> bool:
         """True if these channels of a tensor have the shape of a layer's map."""
@@ -178,7 +186,7 @@ def _is_pool(module: nn.Module, x: Tensor, y: Tensor) -> bool:
     return plain and x.shape[1] == y.shape[1] and 1 < y.shape[2:].numel() < x.shape[2:].numel()
 
 
-def _shortened(paths: list[list[str]]) -> list[str]:
+def shortened(paths: list[list[str]]) -> list[str]:
     """Drop the leading parts that all dotted paths share, unless one would then begin with a number."""
     shared = min(map(len, paths), default=1) - 1
     while shared and any(path[:shared] != paths[0][:shared] or path[shared].isdecimal() for path in paths):

@@ -9,14 +9,16 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from lit_shift.pools.pool import outside_pools
+
 Note = TypeVar("Note")
 
 
 class Trace(TorchFunctionMode, ABC, Generic[Note]):
     """Attach a note to every tensor that a network computes, derived from the notes on its inputs.
 
-    Functions (sums, activations, in place or not) are followed like modules. A new trace overrides :meth:`noted`, and
-    :meth:`after` if it treats some modules specially.
+    Functions (sums, activations, in place or not) are followed like modules, and a pool is followed as a whole. A new
+    trace overrides :meth:`noted`, and :meth:`after` if it treats some modules specially.
     """
 
     def __init__(self) -> None:
@@ -60,7 +62,7 @@ class Trace(TorchFunctionMode, ABC, Generic[Note]):
 
         with ExitStack() as stack:
             stack.enter_context(net.register_forward_pre_hook(start))
-            for module in net.modules():
+            for _, module in outside_pools(net):
                 stack.enter_context(module.register_forward_hook(after))
             stack.enter_context(net.register_forward_hook(lambda *_: self.end()))
             stack.enter_context(self)

@@ -4,42 +4,13 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lit_shift.kernels import fourier_conv, gpu_norm
-from lit_shift.padding import PADDINGS, Padding, pad
-from lit_shift.pools.pool import Pool, bordered
-from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
-
-
-class ConvNormReLU(nn.Conv2d):
-    """3x3 convolution at stride 1 with border ``padding``, batch norm and ReLU: ``conv1_1`` etc. in Zhang's Fig. 4.
-
-    With ``fourier`` it uses :func:`lit_shift.kernels.fourier_conv.convolve` where that is faster.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, padding: Padding, fourier: bool = True) -> None:
-        one_of(PADDINGS, "padding", padding)
-        # No bias, because the batch norm has one.
-        super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
-        self.norm = nn.BatchNorm2d(out_channels)
-        self.fourier = fourier and padding == "circular"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.norm(self.convolve(x)), inplace=True)
-
-    def bordered(self, x: Tensor, border: int) -> Tensor:
-        """Do the same to a map with a circular border of 1, and give the result a ``border`` of 0 or 1."""
-        return gpu_norm.norm_relu(self.norm, F.conv2d(x, self.weight), border)
-
-    def convolve(self, x: Tensor) -> Tensor:
-        """Apply the convolution alone."""
-        if self.padding_mode == "zeros":
-            return super().forward(x)
-        if self.fourier and fourier_conv.is_faster(x, self.weight):
-            return fourier_conv.convolve(x, self.weight)
-        return F.conv2d(pad(x, 1, 1, self.padding_mode), self.weight)  # type: ignore[arg-type]
+from lit_shift.kernels import gpu_norm
+from lit_shift.models.conv import ConvNormReLU
+from lit_shift.padding import Padding, pad
+from lit_shift.pools.pool import bordered, made
+from lit_shift.utils.errors import InputError, at_least, true_or_false
 
 
 class VGG13(nn.Module):
@@ -49,7 +20,8 @@ class VGG13(nn.Module):
     ``conv1_2`` (each with its batch norm and ReLU), ``pool1``, ... ``pool5`` in ``features``, then ``classifier``.
 
     Args:
-        pool: called without arguments for each of the five pools.
+        pool: called for each of the five pools, with their ``channels`` if it takes them; see
+            :func:`lit_shift.pools.pool.made`.
         num_classes: number of outputs.
         width: channels of the first block; the others have 2, 4, 8 and 8 times as many. The paper's width is 64.
         padding: border handling of the convolutions.
@@ -60,7 +32,7 @@ class VGG13(nn.Module):
 
     def __init__(
         self,
-        pool: Callable[[], Pool],
+        pool: Callable[..., nn.Module],
         num_classes: int = 10,
         width: int = 64,
         padding: Padding = "circular",
@@ -75,7 +47,7 @@ class VGG13(nn.Module):
             for i in (1, 2):
                 layers[f"conv{block}_{i}"] = ConvNormReLU(channels, multiple * width, padding, fourier)
                 channels = multiple * width
-            layers[f"pool{block}"] = pool()
+            layers[f"pool{block}"] = made(pool, channels)
         self.features = nn.Sequential(layers)
         self.classifier = nn.Linear(channels, num_classes)
         self.to(memory_format=torch.channels_last)  # several times faster for pools and convolutions on a CPU

@@ -1,5 +1,8 @@
 """Pooling in three steps: a dense operation at stride 1, a blur, a subsampling by 2 (Zhang, section 3)."""
 
+from collections.abc import Callable
+from inspect import signature
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -8,18 +11,24 @@ from lit_shift.filters import lowpass
 from lit_shift.kernels import cpu_pool, gpu_pool
 from lit_shift.kernels.constant import constant
 from lit_shift.padding import PADDINGS, Padding, pad, source
+from lit_shift.pools.phases import shifted_to_phases, split_phases
 from lit_shift.utils.errors import InputError, one_of
 
 
 class Pool(nn.Module):
     """A dense operation, then a blur, then every second sample: (N, C, H, W) -> (N, C, H/2, W/2).
 
-    A new pool overrides :meth:`dense` or names its filter. The filter taps are constants and not saved in checkpoints,
-    so pools without parameters share checkpoints. The parameters of a pool that learns are saved as usual.
+    A new pool overrides :meth:`dense`, or :meth:`blur`, or names its filter. One that subsamples in another way than by
+    keeping every second sample overrides :meth:`subsample`. The filter taps are constants and not saved in checkpoints,
+    so pools without parameters share checkpoints. The parameters of a pool that learns are saved as usual; if it needs
+    to know the number of channels, it takes an argument ``channels``.
 
     Args:
         filter: one of :data:`lit_shift.filters.FILTERS`.
         padding: border handling of both the dense operation and the blur.
+
+    Attributes:
+        has_dense: False after :meth:`drop_dense`.
 
     Raises:
         ValueError: unknown filter or padding. In the forward pass: input that is not a floating-point batch
@@ -31,10 +40,15 @@ class Pool(nn.Module):
         self.filter = filter
         self.taps: tuple[float, ...] = tuple(lowpass(filter).tolist())
         self.padding: Padding = one_of(PADDINGS, "padding", padding)
+        self.has_dense = True
 
     def dense(self, x: Tensor) -> Tensor:
         """Apply the operation at stride 1: (N, C, H, W) -> (N, C, H, W)."""
         raise NotImplementedError
+
+    def drop_dense(self) -> None:
+        """Leave out the dense operation, where a strided convolution made dense takes its place (Zhang, section 3)."""
+        self.has_dense = False
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
         """Low-pass filter and keep every ``stride``-th sample: (N, C, H, W) -> (N, C, H/stride, W/stride).
@@ -43,15 +57,43 @@ class Pool(nn.Module):
         channels_last maps are several times faster than padding and a depthwise convolution. (For large maps
         :mod:`lit_shift.kernels.cpu_pool` is faster still.)
         """
-        n, c, h, w = x.shape
-        rows, cols = (decimation_matrix(self.taps, size, stride, self.padding, x.dtype, x.device) for size in (h, w))
-        y = rows @ x.permute(0, 2, 3, 1).reshape(n, h, w * c)
-        y = cols @ y.view(n * (h // stride), w, c)
-        return y.view(n, h // stride, w // stride, c).permute(0, 3, 1, 2)
+        if len(self.taps) == 1:
+            return x[:, :, ::stride, ::stride]
+        return by_axes(x, *(self.matrix(size, stride, x.dtype, x.device) for size in x.shape[2:]))
+
+    def matrix(self, size: int, stride: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+        """Matrix that blurs and subsamples one axis: (size / stride, size)."""
+        return decimation_matrix(self.taps, size, stride, self.padding, dtype, device)
+
+    def subsample(self, maps: Tensor) -> Tensor:
+        """Blur the dense maps and keep a quarter of the samples: (N, C, H, W) -> (N, C, H/2, W/2)."""
+        return self.blur(maps, stride=2)
+
+    def phases(self, maps: Tensor) -> Tensor:
+        """Subsample each of the dense maps at four shifts at once: (N, C, H, W) -> (4N, C, H/2, W/2).
+
+        Row ``4 n + 2 p + q`` of the result is ``subsample`` of ``maps[n]`` rolled by ``(-p, -q)``.
+        """
+        if type(self).subsample is Pool.subsample:
+            return split_phases(self.blur(maps, stride=1))
+        return self.subsample(shifted_to_phases(maps))
+
+    def note_progress(self, share: float) -> None:
+        """Learn what share of the training is done, in [0, 1], at the start of each epoch."""
+
+    def before(self, x: Tensor) -> Tensor:
+        """Check the maps, and apply the dense operation unless it is dropped."""
+        check_maps(x)
+        return self.dense(x) if self.has_dense else x
 
     def forward(self, x: Tensor) -> Tensor:
-        check_maps(x)
-        return self.blur(self.dense(x), stride=2)
+        if self.has_dense and (fast := self.at_once(x)) is not None:
+            return fast
+        return self.subsample(self.before(x))
+
+    def at_once(self, x: Tensor) -> Tensor | None:
+        """Do all three steps at once, where that is faster; None where it is not."""
+        return None
 
     def extra_repr(self) -> str:
         return f"filter={self.filter!r}, padding={self.padding!r}"
@@ -66,10 +108,7 @@ class MaxPool(Pool):
     def dense(self, x: Tensor) -> Tensor:
         return dense_max(x, self.padding)
 
-    def blur(self, x: Tensor, stride: int) -> Tensor:
-        return x[:, :, ::stride, ::stride]
-
-    def forward(self, x: Tensor) -> Tensor:
+    def at_once(self, x: Tensor) -> Tensor | None:
         check_maps(x)
         return F.max_pool2d(x, 2)  # the dense max, evaluated only where it is kept
 
@@ -83,14 +122,14 @@ class MaxPoolBlurDS(Pool):
     def dense(self, x: Tensor) -> Tensor:
         return dense_max(x, self.padding)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def at_once(self, x: Tensor) -> Tensor | None:
         check_maps(x)
         # A subclass may have changed any of the steps.
         if type(self) is MaxPoolBlurDS and self.padding == "circular":
             for fast in (gpu_pool, cpu_pool):
                 if fast.applies(x):
                     return fast.max_blur(x, self.taps)
-        return super().forward(x)
+        return None
 
 
 class AvgPool(Pool):
@@ -103,9 +142,29 @@ class AvgPool(Pool):
         return x
 
 
+def made(pool: Callable[..., nn.Module], channels: int) -> nn.Module:
+    """Make a pool for maps of this many channels, which are passed to a pool that takes ``channels``."""
+    return pool(channels=channels) if "channels" in signature(pool).parameters else pool()
+
+
+def outside_pools(net: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Return a network's modules with their paths, each pool as a whole, without the modules that it is made of."""
+    pools = [module for module in net.modules() if isinstance(module, Pool)]
+    inside = {module for pool in pools for module in pool.modules() if module is not pool}
+    return [(path, module) for path, module in net.named_modules() if module not in inside]
+
+
+def by_axes(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Multiply the rows of maps (N, C, H, W) by a matrix (h, H) and their columns by (w, W): (N, C, h, w)."""
+    n, c, height, width = x.shape
+    y = rows @ x.permute(0, 2, 3, 1).reshape(n, height, width * c)
+    y = cols @ y.view(n * len(rows), width, c)
+    return y.view(n, len(rows), len(cols), c).permute(0, 3, 1, 2)
+
+
 def bordered(pool: nn.Module, x: Tensor, border: int) -> Tensor:
     """Pool, and give the result a circular border of this width, 0 or 1, for the next convolution."""
-    known = isinstance(pool, Pool) and type(pool) in (MaxPool, MaxPoolBlurDS) and pool.padding == "circular"
+    known = type(pool) in (MaxPool, MaxPoolBlurDS) and pool.padding == "circular" and pool.has_dense
     if border and known and min(x.shape[2:]) >= 4 and gpu_pool.applies(x):
         check_maps(x)
         return gpu_pool.max_blur(x, pool.taps, border)

@@ -20,6 +20,7 @@ PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.with_name("conf")) if folder.is_dir())
 
+FROM_PYTHON = "lit_shift.classifiers.zoo.from_python"
 # Options that do not change a run's results beyond rounding.
 NOT_IDENTITY = (
     "logger",
@@ -65,10 +66,18 @@ def settle(cfg: DictConfig) -> DictConfig:
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
     name, is_trained = cfg.choices.model, cfg.model._target_.startswith("lit_shift.classifiers.")
+    if "pool" in cfg and cfg.model._target_ == FROM_PYTHON:  # to be trained: made with the pool, as it is said there
+        name, is_trained = cfg.model.target, False
+        cfg.model = {"_target_": "lit_shift.models.python.from_function", "target": name}
+        cfg.choices.model = name
     if "pool" in cfg and is_trained:
         raise InputError(f"model={name} is a trained classifier: measure it by eval.py.")
     if "pool" not in cfg and cfg.model._target_.startswith("lit_shift.models."):
         raise InputError(f"model={name} is to be trained first: give ckpt=RUN.")
+    if "pool" in cfg:  # blur-tri3 is short for pool=blur filter=tri3
+        base, _, short_for = cfg.choices.pool.rpartition("-")
+        if short_for in FILTERS and (CONF / "pool" / f"{base}.yaml").exists():
+            cfg.choices.pool = base
     if cfg.get("filter") is not None:
         pool = cfg.choices.pool
         one_of(FILTERS, "filter", cfg.filter)

@@ -9,7 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.runs.config import CONF, NOT_IDENTITY, composed, flat
 
 PAPERS = "cifar10, vgg13 of width 64, 200 epochs"
-CIFAR10 = "lit_shift.data.CIFAR10"  # wherever its files are
+CIFAR10 = "lit_shift.data.CIFAR10"
+DOWNLOADED = (CIFAR10, "lit_shift.data.CIFAR100")  # the same wherever their files are
 CLASSES_OF_CIFAR10 = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 
 # Options that make a row within a recipe, and options that do not change the result.
@@ -114,7 +115,9 @@ def _composed(*choices: str) -> DictConfig:
 def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten the settings that matter, with names such as ``trainer.max_epochs``."""
     no_matter = [*_ROW, *_NO_MATTER]
-    if config.get("data", {}).get("_target_") == CIFAR10:
+    if config.get("data", {}).get("_target_") in DOWNLOADED:
         no_matter.append("data.root")
+    if "target" in config.get("model", {}):  # the model's name
+        no_matter += ["model.target", "model._target_"]
     beginnings = tuple(f"{name}." for name in no_matter)
     return {name: value for name, value in flat(config).items() if not f"{name}.".startswith(beginnings)}

@@ -23,6 +23,7 @@ from lit_shift.utils.files import atomic_text, read_text
 
 NEEDED = {"choices", "data", "model", "trainer", "aug", "seed", "padding", "classes"}
 PACKAGES = ("torch", "torchvision", "pytorch-lightning", "torchmetrics", "hydra-core", "numpy", "scipy")
+ENVIRONMENT = "environment.json"
 TOO_OLD = "written by version 0.1, which this one does not read"
 
 
@@ -82,14 +83,14 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def note_end(path: Path) -> None:
-    """Add the time to an ``environment.json``."""
-    atomic_text(path, json.dumps(json.loads(path.read_text()) | {"finished": now()}, indent=2) + "\n")
+def note(path: Path, **more: Any) -> None:
+    """Add to an ``environment.json``."""
+    atomic_text(path, json.dumps(json.loads(path.read_text()) | more, indent=2) + "\n")
 
 
 def too_old(folder: Path) -> bool:
     """True if version 0.1 wrote a folder. Its configs name classes where they no longer are."""
-    file = folder / "environment.json"
+    file = folder / ENVIRONMENT
     return file.exists() and json.loads(read_text(file)).get("versions", {}).get("lit-shift", "").startswith("0.1.")
 
 

@@ -14,8 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.runs.config import digest, identity, images_of, label
 from lit_shift.runs.findings import ARRAYS, Findings, save_arrays
 from lit_shift.runs.records import (
+    ENVIRONMENT,
     TOO_OLD,
-    note_end,
+    note,
+    now,
     read_config,
     read_metrics,
     too_old,
@@ -44,7 +46,7 @@ class Run:
         self.metrics = folder / "metrics.json"
         self.history = folder / "history.csv"
         self.checkpoint = folder / "checkpoints" / "last.ckpt"
-        self.environment = folder / "environment.json"
+        self.environment = folder / ENVIRONMENT
 
     @classmethod
     def locate(cls, cfg: DictConfig) -> "Run":
@@ -174,7 +176,7 @@ class Run:
     def finish(self, findings: Findings) -> None:
         """Write the arrays and ``metrics.json``, which marks the run as finished."""
         save_arrays(self.folder / ARRAYS, findings.arrays)
-        note_end(self.environment)
+        note(self.environment, finished=now())
         write_metrics(self.metrics, findings.metrics)
 
 

@@ -14,6 +14,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 from torch import nn
 
 from lit_shift.data.module import ImageDataModule
+from lit_shift.pools.pool import made
 from lit_shift.runs.config import in_section, names_in
 from lit_shift.runs.run import Run
 from lit_shift.training.checkpoint import AtomicCheckpointIO, BackgroundCheckpointIO
@@ -64,7 +65,7 @@ def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
     """Build the network of ``cfg.model`` with the pool of ``cfg.pool``."""
     with in_section(cfg, "pool"):
         pool = instantiate(cfg.pool)
-        pool()
+        made(pool, channels=8)
     with in_section(cfg, "model"):
         net: nn.Module = instantiate(cfg.model, pool=pool, num_classes=num_classes)
     return net

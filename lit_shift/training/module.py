@@ -18,6 +18,7 @@ from lit_shift.classifiers.classifier import full_precision, in_full_precision
 from lit_shift.data.chunks import Chunk
 from lit_shift.data.loader import Batch
 from lit_shift.metrics import Accuracy
+from lit_shift.pools.pool import Pool
 from lit_shift.utils.errors import InputError, number, true_or_false
 
 
@@ -94,6 +95,9 @@ class LitClassifier(LightningModule):
         # Not called when a training resumes within an epoch, which continues from the saved running means.
         self.train_loss.reset()
         self.train_accuracy.reset()
+        for module in self.net.modules():
+            if isinstance(module, Pool):
+                module.note_progress(self.current_epoch / max(1, (self.trainer.max_epochs or 0) - 1))
 
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> dict[str, Tensor]:
         if isinstance(batch, Chunk):
@@ -167,12 +171,20 @@ class LitClassifier(LightningModule):
         return [optimizer], [MultiStepLR(optimizer, milestone_epochs(self.milestones, epochs), self.gamma)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # For networks that draw random numbers in training.
+        checkpoint["random"] = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            checkpoint["random"]["cuda"] = torch.cuda.get_rng_state(self.device)
         for name in ("train_loss", "train_accuracy"):
             metric = getattr(self, name)
             with metric.sync_context():  # over all processes
                 checkpoint[name] = {state: value.clone() for state, value in metric.metric_state.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        device = self.trainer.strategy.root_device
+        torch.set_rng_state(checkpoint["random"]["cpu"].cpu())
+        if device.type == "cuda" and "cuda" in checkpoint["random"]:
+            torch.cuda.set_rng_state(checkpoint["random"]["cuda"].cpu(), device)
         for name in ("train_loss", "train_accuracy"):
             metric = getattr(self, name)
             for state, value in checkpoint[name].items():

@@ -1,8 +1,8 @@
-"""CIFAR-10, downloaded and checked by torchvision."""
+"""CIFAR-10 and CIFAR-100, downloaded and checked by torchvision."""
 
 from typing import Any
 
-from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
+from torchvision import datasets
 from torchvision.datasets.utils import check_md5
 
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
@@ -11,11 +11,14 @@ from lit_shift.utils.files import given
 
 
 class CIFAR10(ImageDataModule):
-    """50,000 training and 10,000 test images of 32x32, downloaded once into ``root``.
+    """50,000 training and 10,000 test images of 32x32 in 10 classes, downloaded once into ``root``.
 
     Args:
         root: folder of the archive and its extracted files.
     """
+
+    name = "CIFAR-10"
+    published: type[datasets.CIFAR10] = datasets.CIFAR10
 
     def __init__(self, root: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -27,25 +30,32 @@ class CIFAR10(ImageDataModule):
         Raises:
             InputError: there is no network, or the archive is not the published one. The message says what to do.
         """
-        archive = self.root / TorchvisionCIFAR10.filename
+        archive = self.root / self.published.filename
         put_there = archive.exists()
-        if put_there and not check_md5(str(archive), TorchvisionCIFAR10.tgz_md5):
+        if put_there and not check_md5(str(archive), self.published.tgz_md5):
             raise InputError(
-                f"{archive} is truncated or corrupt (its MD5 is not {TorchvisionCIFAR10.tgz_md5}): "
+                f"{archive} is truncated or corrupt (its MD5 is not {self.published.tgz_md5}): "
                 "delete it and run again to download it anew."
             )
         try:
-            TorchvisionCIFAR10(str(self.root), download=True)
+            self.published(str(self.root), download=True)
         except (OSError, RuntimeError, KeyboardInterrupt) as error:  # RuntimeError: the checksum differs
             if not put_there:
                 archive.unlink(missing_ok=True)
             if isinstance(error, KeyboardInterrupt):
                 raise
             raise InputError(
-                f"CIFAR-10 is not in {self.root} and could not be downloaded ({error}): put "
-                f"{TorchvisionCIFAR10.filename} from {TorchvisionCIFAR10.url} into that folder."
+                f"{self.name} is not in {self.root} and could not be downloaded ({error}): put "
+                f"{self.published.filename} from {self.published.url} into that folder."
             ) from error
 
     def read(self) -> Dataset:
-        train, test = (TorchvisionCIFAR10(str(self.root), train=train) for train in (True, False))
+        train, test = (self.published(str(self.root), train=train) for train in (True, False))
         return Dataset(to_images(train.data, train.targets), to_images(test.data, test.targets), train.classes)
+
+
+class CIFAR100(CIFAR10):
+    """The same number of images of the same size in 100 classes."""
+
+    name = "CIFAR-100"
+    published = datasets.CIFAR100

@@ -1,0 +1,92 @@
+"""Pools whose filter is learned: one for each group of channels, or one for each place."""
+
+import math
+from functools import reduce
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lit_shift.filters import lowpass
+from lit_shift.padding import Padding, pad
+from lit_shift.pools.pool import Pool, dense_max
+from lit_shift.utils.errors import InputError, at_least
+
+
+class LearnedPool(Pool):
+    """Dense max, a learned separable low-pass filter for each group of channels, subsampling.
+
+    A filter's taps are the softmax of free numbers, so that they are positive and sum to 1. Both axes have the same
+    taps.
+
+    Args:
+        channels: of the maps.
+        filter: the taps at the start, all positive.
+        groups: number of groups; for channels that are no multiple of it, their greatest common divisor.
+
+    Raises:
+        ValueError: a filter with taps that are not positive.
+    """
+
+    def __init__(self, channels: int, filter: str = "tri3", padding: Padding = "circular", groups: int = 8) -> None:
+        super().__init__(filter, padding)
+        taps = lowpass(filter).float()
+        if not (taps > 0).all():
+            raise InputError(f"filter={filter} has taps that are not positive, which a softmax cannot start at.")
+        self.logits = nn.Parameter(taps.log().repeat(groups_of(channels, groups), 1))
+
+    def dense(self, x: Tensor) -> Tensor:
+        return dense_max(x, self.padding)
+
+    def blur(self, x: Tensor, stride: int) -> Tensor:
+        channels, taps = x.shape[1], self.logits.softmax(1)
+        each = taps.repeat_interleave(channels // len(taps), 0)[:, None].to(x.dtype)  # (C, 1, taps)
+        count = taps.shape[1]
+        x = pad(x, (count - 1) // 2, count // 2, self.padding)
+        x = F.conv2d(x, each[..., None], stride=(stride, 1), groups=channels)
+        return F.conv2d(x, each[:, :, None], stride=(1, stride), groups=channels)
+
+
+class DDACPool(Pool):
+    """Dense max, low-pass filters predicted at each place for each group of channels, subsampling.
+
+    The taps are softmax(norm(conv(x))). The softmax runs over the taps of one place and group, so that these sum to 1
+    and a constant map stays as it is. (Over all groups together, their number would scale the map down.)
+
+    Source: Zou et al. 2020, *Delving Deeper into Anti-aliasing in ConvNets*. Left open there: the axis of the softmax,
+    and the convolution's kernel, which here has the filter's size.
+
+    Args:
+        channels: of the maps.
+        size: of the filters, 3 or 5: ``size`` x ``size`` taps.
+        groups: number of groups; for channels that are no multiple of it, their greatest common divisor.
+    """
+
+    def __init__(self, channels: int, padding: Padding = "circular", size: int = 3, groups: int = 8) -> None:
+        super().__init__("delta", padding)
+        if size not in (3, 5):
+            raise InputError(f"size={size} must be 3 or 5.")
+        self.size, self.groups = size, groups_of(channels, groups)
+        self.conv = nn.Conv2d(channels, self.groups * size**2, size, bias=False)
+        self.norm = nn.BatchNorm2d(self.groups * size**2)
+
+    def dense(self, x: Tensor) -> Tensor:
+        return dense_max(x, self.padding)
+
+    def blur(self, x: Tensor, stride: int) -> Tensor:
+        height, width = x.shape[2:]
+        around = pad(x, self.size // 2, self.size // 2, self.padding)
+        logits = self.norm(F.conv2d(around, self.conv.weight, stride=stride))
+        taps = logits.unflatten(1, (self.groups, -1)).softmax(2).to(x.dtype).unbind(2)  # (N, groups, h, w) each
+        places = [(row, col) for row in range(self.size) for col in range(self.size)]
+        grouped = around.unflatten(1, (self.groups, -1))
+        seen = [grouped[..., row : row + height : stride, col : col + width : stride] for row, col in places]
+        return reduce(torch.add, (tap[:, :, None] * map for tap, map in zip(taps, seen, strict=True))).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, groups={self.groups}, padding={self.padding!r}"
+
+
+def groups_of(channels: int, most: int) -> int:
+    """Number of groups of equal size, at most ``most``."""
+    return math.gcd(at_least(1, "channels", channels), at_least(1, "groups", most))
