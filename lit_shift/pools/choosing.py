@@ -144,7 +144,8 @@ class PhaseScore(nn.Module):
     def __init__(self, channels: int, hidden: int, out: int, padding: Padding) -> None:
         super().__init__()
         self.padding: Padding = padding
-        self.conv1, self.conv2 = nn.Conv2d(channels, hidden, 3), nn.Conv2d(hidden, out, 3)
+        self.conv1 = nn.Conv2d(channels, hidden, 3)
+        self.conv2 = nn.Conv2d(hidden, out, 3, bias=False)  # it would be the same for all phases
 
     def forward(self, phases: Tensor) -> Tensor:
         hidden = F.relu(self.conv1(pad(phases, 1, 1, self.padding)))
