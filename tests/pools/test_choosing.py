@@ -36,7 +36,9 @@ def score_of(network, phase):
     """Scores (out,) of a phase (C, h, w), by PyTorch's own circular convolutions."""
 
     def convolved(conv, x):
-        own = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1, padding_mode="circular").double()
+        own = nn.Conv2d(
+            conv.in_channels, conv.out_channels, 3, padding=1, padding_mode="circular", bias=conv.bias is not None
+        ).double()
         own.load_state_dict(conv.state_dict())
         return own(x)
 
@@ -106,7 +108,7 @@ def test_lps_mixes_the_phases_in_training_and_more_sharply_when_cold(rng):
     for share in (0, 0.5, 1):
         pool.note_progress(share)
         torch.manual_seed(3)
-        sharpness.append(float(pool.choose(maps).amax(1).mean()))
+        sharpness.append(pool.choose(maps).amax(1).mean().item())
     assert sharpness == sorted(sharpness)
     assert float(pool.temperature) == pytest.approx(0.05)
 

@@ -53,7 +53,8 @@ def train(folder, name, network=VGG13, resume_from=None, at_once=1):
 
 
 def learned(net):
-    pools = (module for module in net.modules() if isinstance(module, Pool))
+    """The parameters of all pools but the last, which sees a constant: on a 2x2 map, each window of 2x2 is the map."""
+    *pools, _ = (module for module in net.modules() if isinstance(module, Pool))
     return [parameter.detach().clone() for pool in pools for parameter in pool.parameters()]
 
 
