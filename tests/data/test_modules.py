@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from torchvision.datasets import CIFAR10 as TorchvisionCIFAR10
+from torchvision.datasets import CIFAR100 as TorchvisionCIFAR100
 
-from lit_shift.data import CIFAR10, Digits, ImageFolder
+from lit_shift.data import CIFAR10, CIFAR100, Digits, ImageFolder
 from lit_shift.data.module import fitting
 from lit_shift.utils.errors import InputError
 from tests.conftest import save_images
@@ -231,11 +232,16 @@ class Quiet(SimpleHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def archive(tmp_path, monkeypatch):
-    """An archive in CIFAR-10's format with 5 x 20 and 10 images, served on the loopback; torchvision knows of it."""
+def published(tmp_path, monkeypatch, kind, names, sizes, key, classes):
+    """An archive in a data set's format, served on the loopback; torchvision knows of it.
+
+    Args:
+        names: of its files: those for training, that for testing, that of the class names.
+        sizes: numbers of images in each of the first two kinds.
+        key: under which labels are stored, and class names.
+    """
     rng = np.random.default_rng(0)
-    folder = tmp_path / "made" / TorchvisionCIFAR10.base_folder
+    folder = tmp_path / "made" / kind.base_folder
     folder.mkdir(parents=True)
 
     def write(name, content):
@@ -244,23 +250,56 @@ def archive(tmp_path, monkeypatch):
 
     def batch(n):
         data = rng.integers(0, 256, (n, 3072), dtype=np.uint8)
-        return {"data": data, "labels": [int(i) % 10 for i in range(n)]}
+        return {"data": data, key[0]: [int(i) % classes for i in range(n)]}
 
-    train = [write(f"data_batch_{i}", batch(20)) for i in range(1, 6)]
-    test = [write("test_batch", batch(10))]
-    meta, md5 = write("batches.meta", {"label_names": [f"class{i}" for i in range(10)]})
-    path = tmp_path / "made" / TorchvisionCIFAR10.filename
+    train = [write(name, batch(sizes[0])) for name in names[0]]
+    test = [write(names[1], batch(sizes[1]))]
+    meta, md5 = write(names[2], {key[1]: [f"class{i}" for i in range(classes)]})
+    path = tmp_path / "made" / kind.filename
     with tarfile.open(path, "w:gz") as tar:
-        tar.add(folder, TorchvisionCIFAR10.base_folder)
-    monkeypatch.setattr(TorchvisionCIFAR10, "train_list", train)
-    monkeypatch.setattr(TorchvisionCIFAR10, "test_list", test)
-    monkeypatch.setattr(TorchvisionCIFAR10, "meta", {"filename": meta, "key": "label_names", "md5": md5})
-    monkeypatch.setattr(TorchvisionCIFAR10, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
+        tar.add(folder, kind.base_folder)
+    monkeypatch.setattr(kind, "train_list", train)
+    monkeypatch.setattr(kind, "test_list", test)
+    monkeypatch.setattr(kind, "meta", {"filename": meta, "key": key[1], "md5": md5})
+    monkeypatch.setattr(kind, "tgz_md5", hashlib.md5(path.read_bytes()).hexdigest())
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(path.parent)))
     Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(TorchvisionCIFAR10, "url", f"http://127.0.0.1:{server.server_port}/{path.name}")
+    monkeypatch.setattr(kind, "url", f"http://127.0.0.1:{server.server_port}/{path.name}")
     yield path
     server.shutdown()
+
+
+@pytest.fixture
+def archive(tmp_path, monkeypatch):
+    """CIFAR-10 of 5 x 20 and 10 images."""
+    names = [f"data_batch_{i}" for i in range(1, 6)], "test_batch", "batches.meta"
+    yield from published(
+        tmp_path, monkeypatch, TorchvisionCIFAR10, names, (20, 10), key=("labels", "label_names"), classes=10
+    )
+
+
+@pytest.fixture
+def archive_of_100(tmp_path, monkeypatch):
+    """CIFAR-100 of 200 and 100 images."""
+    key = ("fine_labels", "fine_label_names")
+    yield from published(
+        tmp_path, monkeypatch, TorchvisionCIFAR100, (["train"], "test", "meta"), (200, 100), key, classes=100
+    )
+
+
+class TestCIFAR100:
+    def test_download_check_extract_read(self, archive_of_100, tmp_path):
+        data = make(CIFAR100, str(tmp_path / "data"))
+        assert data.classes == [f"class{i}" for i in range(100)]
+        assert data.train.pixels.shape == (200, 3, 32, 32)
+        assert data.test.labels.tolist() == list(range(100))
+        stored = pickle.loads((archive_of_100.parent / TorchvisionCIFAR100.base_folder / "train").read_bytes())
+        np.testing.assert_array_equal(data.train.pixels.flatten(1).numpy(), stored["data"])
+
+    def test_it_is_called_by_its_name(self, archive_of_100, tmp_path, monkeypatch):
+        monkeypatch.setattr(TorchvisionCIFAR100, "url", "http://127.0.0.1:9/cifar-100-python.tar.gz")
+        with pytest.raises(InputError, match=r"CIFAR-100 is not in .*put cifar-100-python.tar.gz from"):
+            make(CIFAR100, str(tmp_path / "data"))
 
 
 class TestCIFAR10:

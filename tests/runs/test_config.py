@@ -7,7 +7,10 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lit_shift.runs.config import composed, in_section, names_in, settle
+import lit_shift.pools
+from lit_shift.pools.pool import Pool, made
+from lit_shift.runs.config import CONF, composed, identity, in_section, label, names_in, settle
+from lit_shift.runs.recipe import recipe
 from lit_shift.runs.run import Run
 from lit_shift.training.build import build_data, build_module, build_training, check_early
 from lit_shift.training.wandb_logging import wandb_logger
@@ -76,6 +79,47 @@ def test_a_wrong_value_is_one_sentence_with_its_key(word, sentence, tmp_path):
     with pytest.raises(InputError) as error:
         build(settled(word), tmp_path)
     assert str(error.value).startswith(sentence)
+
+
+def composed_as(*words, pool="blur", model="vgg13"):
+    config = composed("train", ["data=digits", f"pool={pool}", f"model={model}", *words])
+    config.choices = {"data": "digits", "model": model, "pool": pool}
+    return settle(config)
+
+
+@pytest.mark.parametrize("filter", ["tri3", "pascal7"])
+def test_a_pool_named_with_its_filter_is_short_for_both(filter, monkeypatch, tmp_path):
+    short, long = composed_as(pool=f"blur-{filter}"), composed_as(f"filter={filter}")
+    assert short == long
+    assert label(short) == f"blur-{filter}-noaug-s0"
+    assert identity(composed_as("filter=tri5", pool=f"blur-{filter}")) == identity(composed_as())
+    assert recipe(OmegaConf.to_container(short)) == recipe(OmegaConf.to_container(composed_as()))
+
+
+def test_a_network_of_ones_own_is_called_by_its_function():
+    config = composed_as("model.target=mine:make", model="python")
+    assert config.model == {"_target_": "lit_shift.models.python.from_function", "target": "mine:make"}
+    assert recipe(OmegaConf.to_container(config)) == "digits, mine:make, 200 epochs"
+
+
+def test_every_pool_of_the_sweep_is_one_row_of_one_recipe():
+    params = OmegaConf.load(CONF / "sweep" / "pools.yaml").hydra.sweeper.params
+    assert params.aug == "false,true"
+    pools = params.pool.split(",")
+    configs = [composed_as(pool=pool) for pool in pools]
+    assert len({identity(config) for config in configs}) == len(pools) == 15
+    assert len({recipe(OmegaConf.to_container(config)) for config in configs}) == 1
+    assert {config.pool._target_.rpartition(".")[2] for config in configs} == set(lit_shift.pools.__all__) - {"Pool"}
+    for config in configs:
+        assert isinstance(made(instantiate(config.pool), channels=8), Pool)
+
+
+@pytest.mark.parametrize("pool", ["ideal", "flc", "asap"])
+def test_pools_that_need_a_torus_say_so(pool, tmp_path):
+    with pytest.raises(
+        InputError, match=r"padding=zeros: \w+ cuts a Fourier series, which has circular boundaries only"
+    ):
+        build(composed_as("padding=zeros", pool=pool), tmp_path)
 
 
 @pytest.mark.parametrize(
