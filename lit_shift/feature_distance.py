@@ -33,8 +33,8 @@ def equivariance_distance(phases: Tensor, upsampling: Upsampling = "fourier") ->
     its samples (shiftable, in the sense of Azulay & Weiss) has distance 0.
 
     Args:
-        phases: (N, S, S, C, h, w), as from :func:`lit_shift.orbit.layer_phases`: ``[n, r, c]`` is the map of image n
-            rolled by ``(-r, -c)``.
+        phases: (N, S, S, C, h, w), as shown by :class:`lit_shift.orbit.all_shifts.LayersAtAllShifts`:
+            ``[n, r, c]`` is the map of image n rolled by ``(-r, -c)``.
         upsampling: one of :data:`lit_shift.upsampling.UPSAMPLINGS`.
 
     Returns:

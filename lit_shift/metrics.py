@@ -140,8 +140,8 @@ class FeatureDistance(Metric):
 
     These are the two of :mod:`lit_shift.feature_distance`.
 
-    ``update(phases)`` takes what :func:`lit_shift.orbit.layer_phases` yields; ``compute`` returns :class:`Distances`.
-    The distance between different images is taken between each image and the previous one in its process, so images
+    ``update(phases)`` takes what :class:`lit_shift.orbit.all_shifts.LayersAtAllShifts` shows; ``compute`` returns
+    :class:`Distances`. The distance between different images is taken between each image and the previous one in its process, so images
     must come in random order.
 
     Args:

@@ -13,7 +13,7 @@ from lit_shift.consistency_variants import DEFINITIONS
 from lit_shift.data import ImageFolder
 from lit_shift.functional import variation
 from lit_shift.models.vgg import VGG13
-from lit_shift.orbit import layer_names, orbit_logits
+from lit_shift.orbit import LayersAtAllShifts, orbit_logits
 from lit_shift.pools.pool import MaxPoolBlurDS
 from lit_shift.results.__main__ import main
 from lit_shift.results.gather import gather
@@ -65,7 +65,7 @@ def test_every_measure_and_figure_of_the_shift_paper(run, trained):
             assert np.asarray(image.convert("L")).std() > 5  # not an empty sheet
     assert {file.stem for file in (trained / "eval" / "figures").iterdir()} == OF_ZHANG
     metrics = json.loads((trained / "eval" / "metrics.json").read_text())
-    layers = layer_names(VGG13(MaxPoolBlurDS, width=1))
+    layers = LayersAtAllShifts(VGG13(MaxPoolBlurDS, width=1), torch.zeros(1, 3, 32, 32)).names
     assert {key for key in metrics if key.startswith("equivariance/")} == {f"equivariance/{name}" for name in layers}
     arrays = load_arrays(trained / "eval" / "arrays.npz")
     for name in layers:

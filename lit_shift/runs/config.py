@@ -55,6 +55,15 @@ def composed(name: str, overrides: list[str], config_dir: str | None = None) -> 
         GlobalHydra.instance().hydra = running
 
 
+def check_names(folder: Path) -> None:
+    """Raise an InputError if a YAML of the user's own has the name of one of the package's, which Hydra would take."""
+    for file in sorted(folder.rglob("*.yaml")):
+        if (CONF / file.relative_to(folder)).exists():
+            raise InputError(
+                f"{file} has the name of a choice that lit_shift has itself, {file.parent.name}={file.stem}: rename it."
+            )
+
+
 def settle(cfg: DictConfig) -> DictConfig:
     """Resolve the config. ``filter`` is passed to the pool, if it takes one.
 

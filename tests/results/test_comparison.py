@@ -213,7 +213,7 @@ MEASURES = tuple(measure.name for measure in standing(TABLE1))
 
 def test_a_pool_of_ones_own_is_named_as_its_config_does():
     own = findings("own")
-    own.config["choices"]["pool"] = "l2"
+    own.config["choices"]["pool"] = "mine_of_power"
     (named,) = rows_of([own])
     del own.config["pool"]["filter"]
     (unnamed,) = rows_of([own])
@@ -233,9 +233,9 @@ power: 2
 def own(folder, name, *overrides):
     """A run of a pool whose YAML lies in a folder of the user's own."""
     (folder / "pool").mkdir(parents=True, exist_ok=True)
-    (folder / "pool" / "l2.yaml").write_text(OWN_POOL)
-    made = composed("train", [f"hydra.searchpath=[file://{folder}]", "pool=l2", *overrides])
-    made.choices = {"data": "cifar10", "model": "vgg13", "pool": "l2"}
+    (folder / "pool" / "mine_of_power.yaml").write_text(OWN_POOL)
+    made = composed("train", [f"hydra.searchpath=[file://{folder}]", "pool=mine_of_power", *overrides])
+    made.choices = {"data": "cifar10", "model": "vgg13", "pool": "mine_of_power"}
     run = findings(name)
     return replace(run, config=OmegaConf.to_container(made, resolve=True) | {"classes": run.config["classes"]})
 
@@ -244,18 +244,18 @@ def test_a_pool_of_ones_own_from_any_folder_joins_the_table_of_its_recipe(tmp_pa
     recipe = {"trainer__max_epochs": 20, "aug": True, "seed": 1}
     typed = ["trainer.max_epochs=20", "aug=true", "seed=1"]
     usual = [findings("max", pool="max", **recipe), findings("tri5", **recipe)]
-    mine = own(tmp_path, "l2", *typed), own(tmp_path, "l2 of rect3", *typed, "pool.filter=rect3")
+    mine = own(tmp_path, "mine_of_power", *typed), own(tmp_path, "mine_of_power of rect3", *typed, "pool.filter=rect3")
     other = own(tmp_path, "slower", *typed, "optimizer.lr=0.05")
     rows = rows_of([*usual, *mine, other])
     short = "cifar10, vgg13 of width 64, 20 epochs"
     assert {row["runs"][0]: (row["recipe"], row["pool"], row["filter"]) for row in rows} == {
         "max": (short, "max", "delta"),
         "tri5": (short, "blur", "tri5"),
-        "l2": (short, "l2", "tri5"),
-        "l2 of rect3": (short, "l2", "rect3"),
-        "slower": (f"{short}, optimizer.lr=0.05", "l2", "tri5"),
+        "mine_of_power": (short, "mine_of_power", "tri5"),
+        "mine_of_power of rect3": (short, "mine_of_power", "rect3"),
+        "slower": (f"{short}, optimizer.lr=0.05", "mine_of_power", "tri5"),
     }
-    assert all(math.isnan(row["accuracy_published"]) for row in rows if row["pool"] == "l2")
+    assert all(math.isnan(row["accuracy_published"]) for row in rows if row["pool"] == "mine_of_power")
 
 
 def test_pools_of_ones_own_that_differ_are_never_mixed(tmp_path):
@@ -264,9 +264,9 @@ def test_pools_of_ones_own_that_differ_are_never_mixed(tmp_path):
     rows = rows_of([two, three, other, own(tmp_path, "again", "seed=1")])
     assert {row["recipe"] for row in rows} == {PAPERS}
     assert {row["pool"]: row["runs"] for row in rows} == {
-        "l2 (pool._target_=my_pools.L2Pool, pool.power=2)": ["two", "again"],
-        "l2 (pool._target_=my_pools.L2Pool, pool.power=3)": ["three"],
-        "l2 (pool._target_=other_pools.L2Pool, pool.power=2)": ["other"],
+        "mine_of_power (pool._target_=my_pools.L2Pool, pool.power=2)": ["two", "again"],
+        "mine_of_power (pool._target_=my_pools.L2Pool, pool.power=3)": ["three"],
+        "mine_of_power (pool._target_=other_pools.L2Pool, pool.power=2)": ["other"],
     }
 
 

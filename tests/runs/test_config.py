@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 import lit_shift.pools
 from lit_shift.pools.pool import Pool, made
-from lit_shift.runs.config import CONF, composed, identity, in_section, label, names_in, settle
+from lit_shift.runs.config import CONF, check_names, composed, identity, in_section, label, names_in, settle
 from lit_shift.runs.recipe import recipe
 from lit_shift.runs.run import Run
 from lit_shift.training.build import build_data, build_module, build_training, check_early
@@ -169,3 +169,16 @@ def test_an_error_of_a_class_is_its_sections():
     sentence = "The config's 'part' does not work: Invalid literal for Fraction: 'a third' (ValueError)."
     with pytest.raises(InputError, match=re.escape(sentence)), in_section(config, "part"):
         instantiate(config.part)
+
+
+def test_a_name_that_the_package_has_itself_is_refused(tmp_path):
+    """Hydra would take the package's, without a word."""
+    mine = tmp_path / "my_conf" / "pool" / "mine.yaml"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("_target_: my_pools.Mine\n_partial_: true\n")
+    check_names(tmp_path / "my_conf")
+    mine.rename(mine.with_name("l2.yaml"))
+    with pytest.raises(
+        InputError, match=r"l2.yaml has the name of a choice that lit_shift has itself, pool=l2: rename it"
+    ):
+        check_names(tmp_path / "my_conf")
