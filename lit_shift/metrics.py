@@ -141,8 +141,8 @@ class FeatureDistance(Metric):
     These are the two of :mod:`lit_shift.feature_distance`.
 
     ``update(phases)`` takes what :class:`lit_shift.orbit.all_shifts.LayersAtAllShifts` shows; ``compute`` returns
-    :class:`Distances`. The distance between different images is taken between each image and the previous one in its process, so images
-    must come in random order.
+    :class:`Distances`. The distance between different images is taken between each image and the previous one in its
+    process, so images must come in random order.
 
     Args:
         height: height of the images, in pixels.

@@ -19,7 +19,6 @@ from lit_shift.cli.explain import report
 from lit_shift.cli.jobs import DONE, ELSEWHERE, FAILED, FINISHED, RUNNING, STOPPED, THERE, Job, read_jobs
 from lit_shift.cli.sweep import Sweep
 from lit_shift.cli.tables import others
-from lit_shift.runs.config import check_names
 from lit_shift.runs.run import Busy, Run
 from lit_shift.utils.console import is_first_process, say, show
 from lit_shift.utils.errors import InputError
@@ -57,9 +56,6 @@ class Outcomes:
         self.jobs.append(job)
         try:
             job.note()
-            for source in hydra.runtime.config_sources:
-                if source.provider == "command-line":  # --config-dir
-                    check_names(Path(source.path))
             yield job
             if job.state == RUNNING:
                 job.state = DONE

@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
@@ -70,8 +71,12 @@ def settle(cfg: DictConfig) -> DictConfig:
     The values are checked by the classes that they configure.
 
     Raises:
-        InputError: an unknown filter, a filter for a pool that takes none, or a model for another command.
+        InputError: a name in ``--config-dir`` that is taken, an unknown filter, a filter for a pool that takes none, or a model for another command.
     """
+    if HydraConfig.initialized():
+        for source in HydraConfig.get().runtime.config_sources:
+            if source.provider == "command-line":  # --config-dir
+                check_names(Path(source.path))
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
     name, is_trained = cfg.choices.model, cfg.model._target_.startswith("lit_shift.classifiers.")
