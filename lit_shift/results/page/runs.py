@@ -77,7 +77,7 @@ def _set(
         "course": zhang.course(runs, pens),
         "stability": zhang.stability(runs, images, pens),
         "table": table(rows, unfinished, drawn),
-        "against": None if compared is None else _against(compared, rows),
+        "against": {} if compared is None else _against(compared, rows),
         "costs": [plain(each) for each in costs.tables(rows)],
         "cost_plots": cost_plots.content(rows),
         "elsewhere": alone([model for model in models if not model.trained], along["titles"]),
@@ -86,13 +86,10 @@ def _set(
 
 
 def _against(compared: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
-    """Return the tables of differences among some rows, and sentences on those that have no baseline."""
+    """Return the tables of differences among some rows, and sentences on those without a baseline; empty if neither."""
     ours = compared[[names in rows["runs"].tolist() for names in compared["runs"]]]
-    return {
-        "baseline": compared["baseline"].iloc[0],
-        "tables": [plain(each) for each in against.tables(ours, rows)],
-        "alone": against.alone(compared, rows),
-    }
+    tables, lonely = [plain(each) for each in against.tables(ours, rows)], against.alone(compared, rows)
+    return {"baseline": compared["baseline"].iloc[0], "tables": tables, "alone": lonely} if tables or lonely else {}
 
 
 def _kept(run: Findings) -> list[int]:
