@@ -1,7 +1,8 @@
-"""95% intervals of means over images that hold for rare events, few images and skewed values."""
+"""95% intervals of means over images, which hold for rare events, few images and skewed values, and over seeds."""
 
 import numpy as np
 from scipy.stats import beta
+from scipy.stats import t as student
 
 LEVEL = 0.95
 
@@ -36,3 +37,50 @@ def of_mean(mean: np.ndarray, variance: np.ndarray, images: int, largest: float 
     low = np.where(varies, low, p * (1 - unseen))
     high = np.where(varies, high, p + (1 - p) * unseen)
     return largest * low, largest * high
+
+
+def of_difference(gain: np.ndarray, loss: np.ndarray, square: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95% interval of the mean of paired differences in [-1, 1], which is ``gain - loss``.
+
+    If all differences are -1, 0 or 1, they are matched pairs: a table of images that one classifier alone gets right,
+    that the other alone does, and that do not matter. The rates of the first two have Jeffreys' intervals (Brown, Cai
+    & DasGupta 2001, *Interval estimation for a binomial proportion*), from which the interval of their difference
+    follows by Newcombe's square-and-add method, with the correlation of two cells of a table (Zou & Donner 2008,
+    *Construction of confidence limits about effect measures*). It is never of zero width, and as it is not symmetric,
+    it holds for few differences that are mostly of one sign, for which the normal approximation does not.
+
+    Other differences are counted in units of their effective size, ``square / (gain + loss)``, as if fewer images
+    differed by as much. The variance is then that of the differences themselves, whatever their sizes.
+
+    Args:
+        gain: mean of the differences above 0, with 0 for all others; any shape.
+        loss: mean of the differences below 0, with their sign dropped and 0 for all others; same shape.
+        square: mean of their squares, same shape.
+        images: number of differences, at least 1.
+
+    Returns:
+        Lower and upper ends, same shape.
+    """
+    gain, loss, square = map(np.asarray, (gain, loss, square))
+    moved = gain + loss
+    size = np.where(moved > 0, square / np.where(moved > 0, moved, 1), 1)
+    p, q = np.minimum(gain / size, 1), np.minimum(loss / size, 1)
+    (p_low, p_high), (q_low, q_high) = (_jeffreys(rate, images) for rate in (p, q))
+    together = np.sqrt(p * q / np.maximum((1 - p) * (1 - q), p * q + (p * q == 0)))  # minus the correlation
+    below = np.sqrt((p - p_low) ** 2 + (q_high - q) ** 2 + 2 * together * (p - p_low) * (q_high - q))
+    above = np.sqrt((p_high - p) ** 2 + (q - q_low) ** 2 + 2 * together * (p_high - p) * (q - q_low))
+    return size * (p - q - below), size * (p - q + above)
+
+
+def _jeffreys(rate: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of Jeffreys' interval, which includes 0 if nothing has been hit, and 1 if everything has."""
+    hits, tail = rate * images, (1 - LEVEL) / 2
+    low, high = (beta.ppf(end, hits + 0.5, images - hits + 0.5) for end in (tail, 1 - tail))
+    return np.where(rate > 0, np.minimum(low, rate), 0), np.where(rate < 1, np.maximum(high, rate), 1)
+
+
+def of_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95% interval of a mean over seeds, (..., S) -> (...) each: Student's t, for two seeds or more."""
+    seeds = values.shape[-1]
+    reach = student.ppf((1 + LEVEL) / 2, seeds - 1) * values.std(-1, ddof=1) / np.sqrt(seeds)
+    return values.mean(-1) - reach, values.mean(-1) + reach

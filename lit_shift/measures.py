@@ -17,6 +17,7 @@ from typing import Any
 
 # Display units. Files hold rates in [0, 1] and tables show them in percent. Variation is a variance in both.
 PERCENT, POINTS, VARIANCE, MILLISECONDS = "%", "percentage points", "variance", "ms"
+PER_SECOND = "images per second"
 # Tables that include a measure: training runs, Zhang's Table 1, measures along paths (and their figure), a network's
 # properties, values by layer, test-time augmentation by number of votes.
 RUNS, TABLE1, ALONG, NETWORK, BY_LAYER, VOTES = "runs", "table1", "along", "network", "by layer", "votes"
@@ -36,7 +37,7 @@ class Measure:
         label: text on axes and in sentences; ``{k}`` is replaced by the k of a top-k measure.
         head: column heading; the name by default.
         unit: display unit: ``PERCENT`` or ``POINTS`` for values that are in [0, 1] in files, ``VARIANCE``,
-            ``MILLISECONDS``, or empty.
+            ``MILLISECONDS``, ``PER_SECOND``, or empty.
         range: smallest and largest possible value, in file units. The variance of a probability is at most 0.25 over
             all shifts and 0.5 over sampled shifts.
         better: ``higher`` or ``lower``; empty if neither is better.
@@ -95,6 +96,8 @@ class Measure:
             return "-"
         if self.unit == VARIANCE:
             return f"{value:#.3g}"
+        if self.unit == PER_SECOND:  # in three digits, as speeds vary by more than that
+            return f"{float(f'{value:.3g}'):,.10g}"
         if self.factor == 1:
             return f"{value:,}" if isinstance(value, int) else f"{value:.6g}"
         return f"{100 * value:.4g}" if decimals is None else f"{100 * value:.{decimals}f}"
@@ -173,7 +176,14 @@ _DECLARED = [
     _measure("shifts", "shifts of each image"),
     _measure("exact", "1 where these are all shifts", range=(0, 1)),
     _measure("complete", "1 where these are all images", range=(0, 1)),
+    _measure("speed", "speed",
+        "`speed/training`, of training steps, and `speed/forward`, of forward passes, on the run's device; "
+        "in tables only",
+        unit=PER_SECOND, better="higher"),  # in environment.json
     _measure("parameters", "parameters", tables=(NETWORK,)),
+    _measure("multiplications", "multiplications",
+        "multiplications of a forward pass, an image",
+        better="lower", tables=(NETWORK,)),
     _measure("depth", "depth (convolutions and linear layers)",
         "convolutions and linear layers on the longest way through the network", tables=(NETWORK,)),
     _measure("subsampling", "subsampling factor s",

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_shift.measures import TABLE1, standing
 from lit_shift.results import table1
 from lit_shift.results.frame import frame
+from lit_shift.results.rows.costs import with_costs
 from lit_shift.runs.config import composed
 from lit_shift.runs.findings import Findings
 
@@ -60,8 +61,9 @@ def findings(name="run", accuracy=0.9, consistency=0.8, arrays=None, history=(),
 
 
 def build(models):
-    """Table 1 of them."""
-    return table1(frame(models))
+    """Table 1 of them, with costs."""
+    made = frame(models)
+    return with_costs(table1(made), made)
 
 
 def arrays(seed=0, images=6, shown=(1, 4), chosen=(4,)):
@@ -83,3 +85,14 @@ def arrays(seed=0, images=6, shown=(1, 4), chosen=(4,)):
         made[f"between_images/{layer}"] = np.array(0.5)
         made[f"resolution/{layer}"] = np.array([side, side])
     return made
+
+
+def by_image(seed=0, images=200, accuracy=0.9, consistency=0.8):
+    """Values of each test image, at random; the labels are the same for every seed."""
+    rng = np.random.default_rng(seed)
+    return {
+        "labels": np.arange(images) % 3,
+        "accuracy": (rng.random(images) < accuracy).astype(np.float32),
+        "accuracy_random": rng.beta(9, 1, images).astype(np.float32),
+        "consistency": np.where(rng.random(images) < consistency, 1, rng.random(images)).astype(np.float32),
+    }

@@ -65,6 +65,11 @@ def test_declared_metrics_are_there_and_as_declared():
         ("jaggedness", 5.041667, "5.04167"),
         ("images", 10000.0, "10000"),
         ("parameters", 138357544, "138,357,544"),
+        ("multiplications", 228888576, "228,888,576"),
+        ("speed", 302.4, "302"),
+        ("speed", 12345.6, "12,300"),
+        ("speed", 9.876, "9.88"),
+        ("speed", math.nan, "-"),
         ("accuracy", math.nan, "-"),
     ],
 )

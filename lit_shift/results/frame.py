@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10, own_pool, recipe
 from lit_shift.runs.run import Run
 
+SPEEDS = ("speed/training", "speed/forward")
+
 
 def load(*paths: str | Path) -> pd.DataFrame:
     """Return the finished runs in folders, one row per run, in the order in which they ended.
@@ -21,6 +24,8 @@ def load(*paths: str | Path) -> pd.DataFrame:
 
     - ``name``, ``folder`` and ``ended``, the time at which it ended;
     - ``trained``: True for a run of train.py, False for a measurement by eval.py;
+    - ``speed/training`` and ``speed/forward``, images per second of a training step and of a forward pass, and
+      ``device``, which they were measured on;
     - for runs of train.py: ``recipe``, a description of the training; ``pool``, with the options that distinguish
       user-defined pools of the same name; ``filter``, ``delta`` for plain max pooling and ``-`` for a pool without one;
       ``cifar10``, True if the images are CIFAR-10's, for which the papers' numbers are comparable;
@@ -64,9 +69,12 @@ def filter_of(config: Mapping[str, Any]) -> str:
 
 def _row(model: Findings) -> dict[str, Any]:
     config = model.config
-    row: dict[str, Any] = {"name": model.name, "folder": None, "ended": "", "trained": model.trained}
+    row: dict[str, Any] = {"name": model.name, "folder": None, "ended": "", "trained": model.trained, "device": ""}
+    row |= dict.fromkeys(SPEEDS, nan)
     if model.folder:
-        row |= {"folder": str(model.folder), "ended": Run(model.folder).ended}
+        run = Run(model.folder)
+        row |= {"folder": str(model.folder), "ended": run.ended, "device": run.device}
+        row |= {f"speed/{kind}": speed for kind, speed in run.images_per_second.items()}
     if model.trained:
         row |= {"recipe": recipe(config), "pool": config["choices"]["pool"], "filter": filter_of(config)}
         row["cifar10"] = of_cifar10(config)

@@ -75,7 +75,8 @@ def terminal(tables: Sequence[Table]) -> Group:
 
 def _styled(cell: Cell | str) -> Text:
     text, beside, mark = _parts(cell)
-    return Text.assemble((text, STYLES.get(mark, "")), (f"\n{beside}" if beside else "", "dim"))
+    lines = [Text(text, STYLES.get(mark, "")), Text(beside, "dim")]
+    return Text("\n").join(line for line in lines if line)
 
 
 def markdown(tables: Sequence[Table]) -> str:
@@ -104,7 +105,7 @@ def latex(tables: Sequence[Table]) -> str:
 def _tabulated(table: Table, format: str, marks: dict[str, str], escapes: dict[str, str]) -> str:
     def written(cell: Cell | str) -> str:
         text, beside, mark = (_escaped(part, escapes) for part in _parts(cell))
-        return marks.get(mark, "{}").format(text) + (f" ({beside})" if beside else "")
+        return " ".join(filter(None, [marks.get(mark, "{}").format(text), f"({beside})" if beside else ""]))
 
     cells = table.frame.map(written).rename(columns=lambda name: _escaped(name, escapes))
     sides = ["left"] * table.words + ["right"] * (len(cells.columns) - table.words)

@@ -48,9 +48,10 @@ class Findings:
         metrics, arrays = read_metrics(folder / "metrics.json"), load_arrays(folder / ARRAYS)
         if (folder / "eval" / "metrics.json").exists():
             again, more = read_metrics(folder / "eval" / "metrics.json"), load_arrays(folder / "eval" / ARRAYS)
-            known, whole = {family(key) for key in (*metrics, *arrays)}, again.get("test/complete") == 1
-            metrics |= {key: value for key, value in again.items() if family(key) not in known}
-            arrays |= {key: values for key, values in more.items() if whole or family(key) not in known}
+            measured, whole = {family(key) for key in metrics}, again.get("test/complete") == 1
+            kept = set() if whole else {family(key) for key in arrays}
+            metrics |= {key: value for key, value in again.items() if family(key) not in measured}
+            arrays |= {key: values for key, values in more.items() if family(key) not in kept}
         config, history = read_config(folder / "config.yaml"), read_history(folder / "history.csv")
         return cls(name, config, metrics, history, arrays, folder)
 
@@ -89,11 +90,14 @@ def first_by_layer(metrics: Mapping[str, float], protocols: Iterable[str]) -> di
 
 
 def family(name: str) -> str:
-    """Group of measures and arrays that are measured together: ``embed`` for ``embed/mad``.
+    """Group of measures, or of arrays, that are measured together: ``embed`` for ``embed/mad``.
 
-    A network's accuracy is measured only along paths, unlike the other ``network/`` entries.
+    A network's accuracy is measured only along paths. Its other properties, which no measurement changes, are known
+    one by one.
     """
-    return "network/accuracy" if name.startswith("network/accuracy") else name.partition("/")[0]
+    if name.startswith("network/"):
+        return "network/accuracy" if name.startswith("network/accuracy") else name
+    return name.partition("/")[0]
 
 
 def read_history(path: Path) -> list[dict[str, float]]:

@@ -124,10 +124,24 @@ class Run:
     @property
     def ended(self) -> str:
         """Time when the run finished, as text that sorts; empty if it has not."""
+        return str(self._noted().get("finished", ""))
+
+    @property
+    def device(self) -> str:
+        """Name of the device that trained the run, such as ``1 x CPU, 2 threads``; empty if unknown."""
+        return str(self._noted().get("device", ""))
+
+    @property
+    def images_per_second(self) -> dict[str, float]:
+        """Speed of ``training`` and of ``forward`` passes on that device; empty if unknown."""
+        return dict(self._noted().get("images_per_second", {}))
+
+    def _noted(self) -> dict[str, Any]:
+        """Read ``environment.json``; empty if it is missing or holds something else."""
         try:
-            return str(json.loads(self.environment.read_text())["finished"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            return dict(json.loads(self.environment.read_text()))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     @property
     def resume_from(self) -> Path | None:

@@ -14,7 +14,7 @@ from lit_shift.results.gather import gather
 from lit_shift.results.page.runs import content
 from lit_shift.runs.findings import ARRAYS, Findings, load_arrays, save_arrays
 from lit_shift.utils.errors import InputError
-from tests.findings import arrays, build, findings
+from tests.findings import arrays, build, by_image, findings
 
 
 def save(folder, run, finished=True):
@@ -95,6 +95,23 @@ def test_what_eval_has_measured_comes_before_what_the_training_left_unless_it_wa
         found = Findings.load(folder, "x").arrays
         assert np.array_equal(found["variation"], arrays(5 if complete else 0)["variation"])
         assert np.array_equal(found["equivariance/pixels"], arrays(0)["equivariance/pixels"])
+
+
+def test_what_only_eval_measures_joins_what_the_training_has_whatever_its_name(runs):
+    """Consistency of each image is an array of the training; eval alone takes other readings of it."""
+    folder = runs / "cifar10-max-noaug-s0-9a1b2c3d"
+    run = findings(pool="max", arrays=by_image(0))
+    run.metrics.update({"network/parameters": 5, "network/depth": 11})
+    save(folder, run)
+    again = {"consistency/pairs": 0.7, "network/multiplications": 50, "network/depth": 12, "test/accuracy": 0.1}
+    save_arrays(folder / "eval" / ARRAYS, by_image(1))
+    for complete in (0, 1):
+        (folder / "eval" / "metrics.json").write_text(json.dumps(again | {"test/complete": complete}))
+        found = Findings.load(folder, "x")
+        assert found.metrics["consistency/pairs"] == 0.7
+        assert found.under("network") == {"parameters": 5, "depth": 11, "multiplications": 50}
+        assert found.metrics["test/accuracy"] == run.metrics["test/accuracy"]
+        np.testing.assert_array_equal(found.arrays["consistency"], by_image(complete)["consistency"])
 
 
 def test_of_runs_of_identical_settings_the_most_recent_is_used(runs):

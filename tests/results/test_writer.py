@@ -40,6 +40,12 @@ def test_every_format_marks_the_best_and_the_worst(table):
     assert r"\textit{91.0} (91.6, -0.6)" in writer.latex([table])
 
 
+def test_a_cell_may_have_only_what_is_beside_a_number():
+    table = Table(pd.DataFrame([["max", Cell("", "1 .. 2")]], columns=["pool", "accuracy"]))
+    assert "| max    |   (1 .. 2) |" in writer.markdown([table])
+    assert [line.split() for line in shown([table], 80).splitlines() if "1" in line] == [["max", "1", "..", "2"]]
+
+
 def test_a_terminal_has_a_title_a_rule_and_notes(table):
     lines = shown([table], 100).splitlines()
     assert lines[0].strip() == "title"

@@ -80,7 +80,7 @@ function filterTable() {
     row.hidden = !words.every((word) => row.dataset.words.includes(word)) || (aug && row.dataset.aug !== aug);
   }
   byId("count").textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length} rows`;
-  all("#plane .plot").forEach(draw);
+  all(":is(#plane, #costs) .plot").filter((host) => host.offsetParent).forEach(draw);
 }
 
 /** Sorts by a column: highest first, or A to Z; on the next click in reverse; then in the original order. */

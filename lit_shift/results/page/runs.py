@@ -10,34 +10,45 @@ import pandas as pd
 
 from lit_shift.figures.style import COLOURS
 from lit_shift.results.images import Shown, all_shown, by_images
-from lit_shift.results.page import paths, plots, zhang
+from lit_shift.results.page import cost_plots, paths, plots, zhang
 from lit_shift.results.page.pictures import picture
-from lit_shift.results.page.table import alone, number, table
+from lit_shift.results.page.table import alone, number, plain, table
+from lit_shift.results.rows import against, costs
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.recipe import of_cifar10
 
 
-def content(models: Sequence[Findings], rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def content(
+    models: Sequence[Findings],
+    rows: pd.DataFrame,
+    unfinished: Sequence[tuple[str, str]],
+    compared: pd.DataFrame | None = None,
+) -> dict[str, Any]:
     """Return the argument of :func:`lit_shift.results.page.render.render`.
 
     ``sets`` has an entry for each set of test images. Different sets share no figure.
 
     Args:
         models: models to be drawn, both runs and external classifiers.
-        rows: table of the runs, from :func:`lit_shift.results.comparison.table1`.
+        rows: table of the runs, from :func:`lit_shift.results.rows.costs.with_costs`.
         unfinished: name and state of each run that is in no row.
+        compared: differences from a baseline, from :func:`lit_shift.results.rows.against.differences`.
     """
     kinds = {"run": sum(model.trained for model in models), "classifier": sum(not model.trained for model in models)}
     counted = [f"{count} {kind}{'s' * (count != 1)}" for kind, count in kinds.items() if count]
     groups = by_images(models) or {"": []}
     return {
         "title": f"lit_shift: {', '.join(counted) or 'no runs'}",
-        "sets": [_set(name, members, rows, unfinished) for name, members in groups.items()],
+        "sets": [_set(name, members, rows, unfinished, compared) for name, members in groups.items()],
     }
 
 
 def _set(
-    name: str, models: Sequence[Findings], all_rows: pd.DataFrame, unfinished: Sequence[tuple[str, str]]
+    name: str,
+    models: Sequence[Findings],
+    all_rows: pd.DataFrame,
+    unfinished: Sequence[tuple[str, str]],
+    compared: pd.DataFrame | None,
 ) -> dict[str, Any]:
     """Return the content for models that were measured on the same test images."""
     pens = plots.pens(models)
@@ -66,9 +77,19 @@ def _set(
         "course": zhang.course(runs, pens),
         "stability": zhang.stability(runs, images, pens),
         "table": table(rows, unfinished, drawn),
+        "against": {} if compared is None else _against(compared, rows),
+        "costs": [plain(each) for each in costs.tables(rows)],
+        "cost_plots": cost_plots.content(rows),
         "elsewhere": alone([model for model in models if not model.trained], along["titles"]),
         "paths": along,
     }
+
+
+def _against(compared: pd.DataFrame, rows: pd.DataFrame) -> dict[str, Any]:
+    """Return the tables of differences among some rows, and sentences on those without a baseline; empty if neither."""
+    ours = compared[[names in rows["runs"].tolist() for names in compared["runs"]]]
+    tables, lonely = [plain(each) for each in against.tables(ours, rows)], against.alone(compared, rows)
+    return {"baseline": compared["baseline"].iloc[0], "tables": tables, "alone": lonely} if tables or lonely else {}
 
 
 def _kept(run: Findings) -> list[int]:

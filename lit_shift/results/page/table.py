@@ -9,6 +9,7 @@ from lit_shift.filters import family
 from lit_shift.measures import measure_of
 from lit_shift.results.along import under
 from lit_shift.results.comparison import MEASURES, agreement_with_paper, any_published
+from lit_shift.results.writer import Cell, Table
 from lit_shift.runs.findings import Findings
 
 FEW = 4  # number of models that are easily distinguished in a figure
@@ -112,6 +113,28 @@ def _foot(rows: pd.DataFrame, where: str) -> list[dict[str, Any]]:
         "Mean absolute difference": [number(100 * each.mean_absolute_difference if each else None) for each in found],
     }
     return [{"text": f"{text}, {which}", "cells": cells} for text, cells in lines.items()]
+
+
+def plain(table: Table) -> dict[str, Any]:
+    """Return the texts of a table that cannot be sorted or ticked: its cells' numbers, what is beside them, marks."""
+    kinds = ["" if place < table.words else "numeric" for place in range(len(table.frame.columns))]
+    return {
+        "title": table.title,
+        "caption": table.caption,
+        "notes": table.notes,
+        "heads": [{"text": name, "kind": kind} for name, kind in zip(table.frame, kinds, strict=True)],
+        "rows": [
+            {"rule": place in table.breaks, "cells": [_plain(*each) for each in zip(row, kinds, strict=True)]}
+            for place, row in enumerate(table.frame.itertuples(index=False))
+        ],
+    }
+
+
+def _plain(cell: Cell | str, kind: str) -> dict[str, str]:
+    text, beside, mark = cell if isinstance(cell, Cell) else Cell(cell)
+    if kind:
+        text = MISSING if text == "-" else text.replace("-", "\N{MINUS SIGN}")
+    return {"text": text, "beside": beside.replace("-", "\N{MINUS SIGN}"), "kind": f"{kind} {mark}".strip()}
 
 
 def alone(models: Sequence[Findings], titles: Mapping[str, Sequence[str]]) -> list[dict[str, Any]]:

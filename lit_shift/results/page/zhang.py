@@ -1,7 +1,7 @@
 """Plots of Zhang's measures for the page. Needs no torch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from lit_shift.figures.style import (
 )
 from lit_shift.figures.zhang import VARIATION_EDGES, LayerDistance, variation_counts
 from lit_shift.filters import family, taps
-from lit_shift.measures import MEASURES
+from lit_shift.measures import MEASURES, measure_of
 from lit_shift.results import shift_figures
 from lit_shift.results.comparison import PUBLISHED
 from lit_shift.results.images import Shown
@@ -32,30 +32,49 @@ COLUMNS = 9  # of heat maps
 THUMBNAILS, THUMBNAIL_SIDE = 8, 64
 
 
+class Across(NamedTuple):
+    """Column of Table 1 on the horizontal axis of a plot, its meaning, and plotly's axis and format of its values."""
+
+    column: str
+    label: str
+    axis: dict[str, Any]
+    format: str
+
+
+ACCURACY = Across("accuracy", "accuracy", {"title": "accuracy (%)"}, ".1f")
+
+
 def plane(rows: pd.DataFrame, compared: bool) -> list[dict[str, Any]]:
-    """Plot consistency against accuracy: one point per row, and the published values in grey.
+    """Plot consistency against accuracy: one point per row, and the published values in grey."""
+    return consistency_against(ACCURACY, rows, PUBLISHED if compared else {})
+
+
+def consistency_against(
+    across: Across, rows: pd.DataFrame, published: Mapping[tuple[str, bool], Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """Plot consistency against another column of Table 1: one point per row, and published values in grey.
 
     There is one plot without shift augmentation and one with it, if there are rows of both.
     """
     several, made = rows["recipe"].nunique() > 1, []
     for aug in (False, True):
-        published = {filter: rates for (filter, of), rates in PUBLISHED.items() if compared and of == aug}
-        ours = rows[rows["aug"] == aug]
+        printed = {filter: rates for (filter, of), rates in published.items() if of == aug}
+        ours = rows[rows["aug"] == aug].dropna(subset=[across.column, "consistency"])
         traces = [
-            _point(filter, f"{filter}, published", rates, PUBLISHED_COLOUR, 10).update(name="published")
-            for filter, rates in published.items()
+            _point(filter, f"{filter}, published", rates, across, PUBLISHED_COLOUR, 10).update(name="published")
+            for filter, rates in printed.items()
         ]
-        for row in ours.dropna(subset=["accuracy", "consistency"]).to_dict("records"):
+        for row in ours.to_dict("records"):
             text = f"{name_of(row, several)}, n = {row['n']}"
             colour = FAMILY_COLOURS.get(family(row["filter"]), OTHER_FAMILY)
-            point = _point(row["filter"], text, row, colour, 13).update(meta=row["runs"])
-            for axis, measure in (("error_x", "accuracy"), ("error_y", "consistency")):
-                spread = np.nan_to_num(100 * row[f"{measure}_std"])
+            point = _point(row["filter"], text, row, across, colour, 13).update(meta=row["runs"])
+            for axis, measure in (("error_x", across.column), ("error_y", "consistency")):
+                spread = np.nan_to_num(100 * row.get(f"{measure}_std", 0))
                 point.update({axis: {"array": [spread], "color": NEUTRAL, "thickness": 1, "width": 0}})
             traces.append(point)
         keys = {name: ("circle", FAMILY_COLOURS.get(name, OTHER_FAMILY)) for name in map(family, ours["filter"])}
-        keys |= {"published": ("circle", PUBLISHED_COLOUR)} if published else {}
-        for count in sorted({taps(filter) for filter in (*ours["filter"], *published)}):
+        keys |= {"published": ("circle", PUBLISHED_COLOUR)} if printed else {}
+        for count in sorted({taps(filter) for filter in (*ours["filter"], *printed)}):
             keys[f"{count} tap{'s' * (count > 1)}"] = (_symbol(count), NEUTRAL)
         for name, (symbol, colour) in keys.items():
             marker = {"symbol": symbol, "color": colour}
@@ -63,19 +82,19 @@ def plane(rows: pd.DataFrame, compared: bool) -> list[dict[str, Any]]:
         if not traces:
             continue
         title = f"{'with' if aug else 'without'} shift augmentation"
-        made.append({"title": title, **plot(traces, 440, xaxis_title="accuracy (%)", yaxis_title="consistency (%)")})
+        made.append({"title": title, **plot(traces, 440, xaxis=across.axis, yaxis_title="consistency (%)")})
     return made
 
 
-def _point(filter: str, text: str, rates: Any, colour: str, size: int) -> go.Scatter:
+def _point(filter: str, text: str, values: Any, across: Across, colour: str, size: int) -> go.Scatter:
     return go.Scatter(
-        x=[100 * rates["accuracy"]],
-        y=[100 * rates["consistency"]],
+        x=[measure_of(across.column).factor * values[across.column]],
+        y=[100 * values["consistency"]],
         text=[words(text)],
         mode="markers",
         marker={"size": size, "symbol": _symbol(taps(filter)), "color": colour},
         showlegend=False,
-        hovertemplate="%{text}<br>accuracy %{x:.1f}, consistency %{y:.1f}<extra></extra>",
+        hovertemplate=f"%{{text}}<br>{across.label} %{{x:{across.format}}}, consistency %{{y:.1f}}<extra></extra>",
     )
 
 

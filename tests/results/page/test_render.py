@@ -18,9 +18,10 @@ from lit_shift.measures import measure_of
 from lit_shift.results.comparison import PUBLISHED
 from lit_shift.results.page.render import render
 from lit_shift.results.page.runs import content
+from lit_shift.results.rows.against import differences
 from lit_shift.runs.findings import Findings
 from tests.conftest import HANGS
-from tests.findings import arrays, build, config, findings
+from tests.findings import arrays, build, by_image, config, findings
 from tests.results.page.test_paths import under
 
 pytestmark = pytest.mark.xdist_group("browser")  # one browser for all
@@ -98,10 +99,13 @@ def make_models() -> list[Findings]:
     ]
 
 
-def made(models: Sequence[Findings], unfinished: Sequence[tuple[str, str]] = ()) -> dict[str, Any]:
+def made(
+    models: Sequence[Findings], unfinished: Sequence[tuple[str, str]] = (), baseline: str | None = None
+) -> dict[str, Any]:
     """What the page shows of them."""
     rows = build([model for model in models if model.trained])
-    return content(models, rows, unfinished)
+    compared = differences(rows, {model.name: model for model in models}, baseline) if baseline else None
+    return content(models, rows, unfinished, compared)
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +127,9 @@ def show(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     context.on("request", lambda request: request.url.startswith(("file:", "data:")) or wrong.append(request.url))
     context.on("console", lambda message: wrong.append(message.text))
 
-    def show(*models: Findings, unfinished: Sequence[tuple[str, str]] = ()) -> Page:
+    def show(*models: Findings, unfinished: Sequence[tuple[str, str]] = (), baseline: str | None = None) -> Page:
         file = tmp_path_factory.mktemp("page") / "page.html"
-        file.write_text(render(made(models, unfinished)), encoding="utf-8")
+        file.write_text(render(made(models, unfinished, baseline)), encoding="utf-8")
         page = context.new_page()
         page.on("pageerror", lambda error: wrong.append(f"{error.message} {error.stack}"))
         page.goto(file.as_uri())
@@ -725,6 +729,90 @@ def test_seeds_of_a_row(show: Callable[..., Page]) -> None:
     assert sorted(names(page, "#tv")) == ["seed 0", "seed 1", "seed 2"]
     assert page.locator(".panel:visible h4").all_inner_texts() == ["seed 1", "seed 2"]
     assert page.locator("#table .swatch:visible").count() == 3
+    page.close()
+
+
+def test_differences_from_a_row(show: Callable[..., Page]) -> None:
+    """Below Table 1, with the intervals over images and over seeds; of each data set its own rows."""
+    values = {name: arrays() | by_image(images=6) for name in ("max", "tri5", "rect2", "short")}
+    values["max"]["consistency"] = np.linspace(0.4, 0.45, 6)
+    values["tri5"]["consistency"] = np.linspace(0.9, 0.95, 6)
+    runs = [
+        run(f"{name}{seed}", 0.9, 0.8, values[name], seed=seed, **more)
+        for name, more in (("max", {"pool": "max"}), ("tri5", {}), ("rect2", {"filter": "rect2"}))
+        for seed in range(2)
+    ]
+    others = [run("short", 0.9, 0.8, values["short"], filter="rect3", trainer__max_epochs=20)]
+    digits = {"labels": np.zeros(6, int), "pixels": np.zeros((2, 3, H, W), np.uint8)}
+    others.append(run("digits", 0.9, 0.8, arrays(2) | digits, data="digits"))
+    page = show(*runs, *others, baseline="blur-tri5")
+    assert page.locator("main h2").all_inner_texts()[1:3] == ["Table 1", "Differences from blur-tri5"]
+    lines = [line.split("\t") for line in page.locator("#against tbody tr").all_inner_texts()]
+    assert [line[:2] for line in lines] == [
+        *(["blur-tri5", ""], ["max", "images"], ["", "2 seeds"]),
+        *(["blur-rect2", "images"], ["", "2 seeds"]),
+    ]
+    assert lines[1][-1].startswith(f"{MINUS}50.00 ({MINUS}")
+    assert lines[2][-1] == f"({MINUS}50.00 .. {MINUS}50.00)"
+    assert lines[1][2].startswith("0.00 (")
+    assert page.locator("#against .worst").all_inner_texts() == [lines[1][-1]]
+    assert page.locator("#against .best").count() == 0
+    said = page.inner_text("#against")
+    assert "No blur-tri5 to compare with: blur-rect3 (cifar10, vgg13 of width 64, 20 epochs" in said
+    page.select_option("#set", "digits")
+    page.wait_for_selector("html[data-ready]", state="attached")
+    assert page.locator("#against").count() == 0  # there is nothing to compare
+    page.close()
+
+
+def test_what_rows_cost(show: Callable[..., Page], tmp_path: Path) -> None:
+    """A table, and consistency against each cost that is known; the plot has the rows that Table 1 shows."""
+    runs = [
+        run(name, 0.9, consistency, pool=name if name == "max" else "blur", filter=name, aug=aug)
+        for name, consistency, aug in (("max", 0.8, False), ("tri3", 0.9, False), ("tri5", 0.95, True))
+    ]
+    for number, each in enumerate(runs):
+        each.metrics.update({"network/parameters": 1000, "network/multiplications": 10**6 * (number + 1)})  # type: ignore[attr-defined]
+    (tmp_path / "environment.json").write_text('{"device": "1 x CPU", "images_per_second": {"training": 50}}')
+    runs[1] = replace(runs[1], folder=tmp_path)
+    page = show(*runs)
+    lines = [line.split("\t") for line in page.locator("#costs tbody tr").all_inner_texts()]
+    assert lines == [
+        ["max", "delta", "no", "1,000", "1,000,000", MISSING, MISSING],
+        ["blur", "tri3", "no", "1,000", "2,000,000", "50", MISSING],
+        ["blur", "tri5", "yes", "1,000", "3,000,000", MISSING, MISSING],
+    ]
+    assert "images per second on 1 x CPU." in page.inner_text("#costs")
+    options = page.locator("#costs option").all_inner_texts()
+    assert options == ["multiplications per image", "images per second in training"]
+
+    def points() -> dict[str, tuple[float, float]]:
+        return {t["meta"][0]: (t["x"][0], t["y"][0]) for t in data(page, "#costs") if "meta" in t}
+
+    assert points() == {"max": (1e6, 80), "tri3": (2e6, 90), "tri5": (3e6, 95)}
+    assert page.locator("#costs .pair:visible h3").all_inner_texts() == [
+        "without shift augmentation",
+        "with shift augmentation",
+    ]
+    choose(page, "cost", options[1])
+    assert points() == {"tri3": (50, 90)}
+    choose(page, "cost", options[0])
+    page.uncheck("#table input[aria-label='Draw max delta']")
+    opacity = {trace["meta"][0]: trace["opacity"] for trace in data(page, "#costs") if "meta" in trace}
+    assert opacity == {"max": 0.3, "tri3": 1, "tri5": 1}
+    page.fill("#filter", "tri3")
+    assert list(points()) == ["tri3"]
+    page.close()
+
+
+def test_costs_that_differ_by_orders_have_a_logarithmic_axis(show: Callable[..., Page]) -> None:
+    runs = [run(str(width), 0.9, 0.8, model__width=width) for width in (4, 64)]
+    for each, multiplications in zip(runs, (10**6, 2 * 10**8), strict=True):
+        each.metrics["network/multiplications"] = multiplications  # type: ignore[index]
+    page = show(*runs)
+    assert layout(page, "#costs")["xaxis"]["type"] == "log"
+    assert page.locator("#costs table").count() == 2
+    assert page.locator("#against").count() == 0
     page.close()
 
 
