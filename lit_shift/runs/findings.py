@@ -48,8 +48,10 @@ class Findings:
         metrics, arrays = read_metrics(folder / "metrics.json"), load_arrays(folder / ARRAYS)
         if (folder / "eval" / "metrics.json").exists():
             again, more = read_metrics(folder / "eval" / "metrics.json"), load_arrays(folder / "eval" / ARRAYS)
-            known, whole = {family(key) for key in (*metrics, *arrays)}, again.get("test/complete") == 1
+            known, whole = {family(key) for key in metrics}, again.get("test/complete") == 1
             metrics |= {key: value for key, value in again.items() if family(key) not in known}
+            # Not of the metrics' families: the array ``consistency`` is no reading of ``consistency/...``.
+            known = {family(key) for key in arrays}
             arrays |= {key: values for key, values in more.items() if whole or family(key) not in known}
         config, history = read_config(folder / "config.yaml"), read_history(folder / "history.csv")
         return cls(name, config, metrics, history, arrays, folder)
