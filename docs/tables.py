@@ -5,11 +5,11 @@ from math import inf
 from typing import Any
 
 from lit_shift.measures import ALONG, BY_LAYER, MEASURES, NETWORK, VOTES, Measure, standing
-from lit_shift.metrics import IN_LAYERS, OVER_SHIFTS
+from lit_shift.metrics import IN_LAYERS, OVER_SHIFTS, OVER_STEPS
 
 # Key in metrics.json, by part of the page, and the measures there.
 PARTS = {
-    "shifts": ("test/{}", [MEASURES[name] for name in ("accuracy", *OVER_SHIFTS)]),
+    "shifts": ("test/{}", [MEASURES[name] for name in ("accuracy", *OVER_SHIFTS, *OVER_STEPS)]),
     "paths": ("embed/{}", standing(ALONG)),
     "layers along paths": ("embed/{}/<layer>", [MEASURES[name] for name in IN_LAYERS]),
     "layers": ("{}/<layer>", standing(BY_LAYER)),

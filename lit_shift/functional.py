@@ -19,8 +19,11 @@ from torch import Tensor
 from lit_shift.feature_distance import cosine_distance as cosine_distance
 from lit_shift.feature_distance import equivariance_distance as equivariance_distance
 from lit_shift.feature_distance import invariance_distance as invariance_distance
+from lit_shift.utils.errors import one_of
 
 Reduction = Literal["mean", "none"]
+Direction = Literal["vertical", "horizontal", "diagonal"]
+STEPS: dict[Direction, tuple[int, int]] = {"vertical": (1, 0), "horizontal": (0, 1), "diagonal": (1, 1)}
 
 
 def _reduce(values: Tensor, reduction: Reduction) -> Tensor:
@@ -126,6 +129,25 @@ def variation(logits: Tensor, target: Tensor, sampled: bool = False, reduction: 
     """
     correct = correct_probability(logits.flatten(1, -2), target)
     return _reduce(_known(correct.var(1, correction=int(sampled)), logits), reduction)
+
+
+def flip_rate(logits: Tensor, direction: Direction, reduction: Reduction = "mean") -> Tensor:
+    """Fraction of the one-pixel steps between shifts at which the most probable class changes.
+
+    On the torus, a step begins at every shift (h, w). It ends at (h + 1, w) if it is ``vertical``, at (h, w + 1) if it
+    is ``horizontal``, and at (h + 1, w + 1) if it is ``diagonal``.
+
+    Args:
+        logits: (N, H, W, K) at every shift; a sample of shifts has no steps.
+        direction: one of :data:`STEPS`.
+
+    Returns:
+        float64 in [0, 1], scalar or (N,).
+    """
+    down, right = STEPS[one_of(STEPS, "direction", direction)]
+    classes = logits.argmax(-1)
+    flips = classes.roll((-down, -right), (1, 2)) != classes
+    return _reduce(_known(flips.double().mean((1, 2)), logits), reduction)
 
 
 def total_variation(weight: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Results do not depend on how images are split into batches and processes.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lit_shift import feature_distance, functional
+from lit_shift.functional import Direction
 from lit_shift.intervals import of_mean
 from lit_shift.upsampling import Upsampling
 
@@ -214,6 +216,22 @@ class Variation(OverShifts):
         return 0.5 if self.sampled else 0.25
 
 
+class FlipRate(MeanOverImages):
+    """Mean of :func:`lit_shift.functional.flip_rate` over images and directions; the labels do not matter.
+
+    Args:
+        directions: some of :data:`lit_shift.functional.STEPS`.
+    """
+
+    def __init__(self, *directions: Direction, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.directions = directions
+
+    def measure(self, logits: Tensor, target: Tensor) -> Tensor:
+        by_direction = [functional.flip_rate(logits, direction, reduction="none") for direction in self.directions]
+        return torch.stack(by_direction).mean(0)
+
+
 class _OfTopK(MeanOverImages):
     """Base of the measures that ask if the correct class is among the k most probable ones.
 
@@ -325,12 +343,16 @@ class ElectedConsistency(ElectedAccuracy):
         return first == second
 
 
-# The measures of lit_shift.measures by name: over all shifts of an image, along the frames of a path, and in each layer
-# along these frames.
+# The measures of lit_shift.measures by name: over shifts of an image, over the steps between all its shifts, along the
+# frames of a path, and in each layer along these frames.
 OVER_SHIFTS: dict[str, Callable[[bool], OverShifts]] = {
     "accuracy_random": RandomAccuracy,
     "consistency": Consistency,
     "variation": Variation,
+}
+OVER_STEPS: dict[str, Callable[[], FlipRate]] = {
+    "flip_rate": partial(FlipRate, "horizontal", "vertical"),
+    **{f"flip_rate_{direction}": partial(FlipRate, direction) for direction in functional.STEPS},
 }
 ALONG_PATHS = {
     "jaggedness": Jaggedness,

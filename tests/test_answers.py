@@ -111,7 +111,7 @@ def test_a_test_leaves_them_out_of_every_measure_and_counts_them():
         if not key.startswith("consistency/once_per_batch"):  # whose draws are for batches in their order
             assert found[key] == pytest.approx(value, rel=1e-4, abs=1e-6), key
     assert arrays["labels"].tolist() == digits(True).test.labels.tolist()
-    for name in ("variation", "diagonal"):
+    for name in ("accuracy", "accuracy_random", "consistency", "variation", "flip_rate", "diagonal"):
         assert np.isnan(arrays[name][BAD]).all()
         np.testing.assert_allclose(arrays[name][GOOD], others[name], rtol=1e-3, atol=1e-6)
     assert arrays["chosen"].tolist() == [4]

@@ -87,6 +87,40 @@ def test_the_sampled_form_is_unbiased_for_the_exact_one(measure):
     torch.testing.assert_close(sampled, exact)
 
 
+STEPS = {"vertical": (1, 0), "horizontal": (0, 1), "diagonal": (1, 1)}
+
+
+@pytest.mark.parametrize("direction", STEPS)
+@pytest.mark.parametrize("shape", [(4, 3, 2, 5), (2, 5, 7, 3), (2, 1, 4, 2), (3, 6, 1, 4), (1, 1, 1, 2)])
+def test_the_flip_rate_counts_steps_over_the_whole_torus(direction, shape, rng):
+    logits, (down, right) = torch.randn(shape, generator=rng), STEPS[direction]
+    expected = []
+    for image in logits.tolist():
+        height, width = len(image), len(image[0])
+        classes = [[row.index(max(row)) for row in rows] for rows in image]
+        flips = [
+            classes[h][w] != classes[(h + down) % height][(w + right) % width]
+            for h, w in product(range(height), range(width))
+        ]
+        expected.append(np.mean(flips))
+    assert functional.flip_rate(logits, direction, "none").tolist() == pytest.approx(expected)
+    assert functional.flip_rate(logits, direction).item() == pytest.approx(np.mean(expected))
+
+
+def test_stripes_flip_across_and_a_chessboard_along_both_axes():
+    """On 4x6 shifts: rows of alternating classes, columns likewise, and both."""
+    rows, cols = torch.arange(4)[:, None] % 2, torch.arange(6) % 2
+    patterns = [rows.expand(4, 6), cols.expand(4, 6), (rows + cols) % 2]
+    logits = torch.nn.functional.one_hot(torch.stack(patterns), 2).float()
+    for direction, flipped in (("vertical", [1, 0, 1]), ("horizontal", [0, 1, 1]), ("diagonal", [1, 1, 0])):
+        assert functional.flip_rate(logits, direction, "none").tolist() == flipped
+
+
+def test_a_direction_that_is_none_is_named_with_the_choices():
+    with pytest.raises(ValueError, match=r"up.*vertical, horizontal, diagonal"):
+        functional.flip_rate(torch.zeros(1, 2, 2, 3), "up")
+
+
 def test_shift_counts_sum_to_the_number_of_shifts(logits):
     assert (shift_counts(logits).sum(1) == flat(logits).shape[1]).all()
 
@@ -186,6 +220,7 @@ def test_measures_of_answers_that_are_not_finite_are_unknown(bad, sampled, rng):
         lambda logits, target, reduction: functional.variation(logits, target, sampled, reduction),
         lambda logits, target, reduction: functional.accuracy(logits, target, 2, reduction),
         lambda logits, target, reduction: functional.jaggedness(logits, target, 2, reduction),
+        lambda logits, target, reduction: functional.flip_rate(logits.unflatten(1, (2, 3)), "diagonal", reduction),
         functional.mad,
     ]
     for measure in measures:

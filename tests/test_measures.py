@@ -31,6 +31,8 @@ def undeclared(found):
         ("embed/nonshiftability/layer1.0.conv1", "nonshiftability"),
         ("tta/agreement_16_ci95_low", "agreement"),
         ("subset/variation", "variation"),
+        ("test/flip_rate_ci95_low", "flip_rate"),
+        ("test/flip_rate_diagonal", "flip_rate_diagonal"),
         ("lr", "lr"),
     ],
 )
@@ -49,7 +51,7 @@ def test_declared_metrics_are_there_and_as_declared():
         assert not measure.tops or "{k}" in measure.label or measure.tops == "beyond 1"
         if measure.factor == 100:
             assert measure.range == (0, 1)
-    listed = metrics.OVER_SHIFTS | metrics.ALONG_PATHS | metrics.IN_LAYERS
+    listed = metrics.OVER_SHIFTS | metrics.OVER_STEPS | metrics.ALONG_PATHS | metrics.IN_LAYERS
     assert all(MEASURES[name].interval == measures.OVER_IMAGES for name in listed)
     # Every formula of a declared measure is listed; accuracy stands beside each list.
     assert {name for name in vars(functional) if name in MEASURES} - {"accuracy"} <= listed.keys()

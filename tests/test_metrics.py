@@ -19,6 +19,7 @@ from lit_shift.metrics import (
     ElectedAccuracy,
     ElectedConsistency,
     FeatureDistance,
+    FlipRate,
     JaggedFraction,
     Jaggedness,
     MeanOverImages,
@@ -37,6 +38,16 @@ def logits(rng):
 @pytest.fixture
 def target(rng):
     return torch.randint(3, (11,), generator=rng)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 11])
+def test_flip_rates_of_several_directions_weigh_the_same(logits, target, batch):
+    metrics = {directions: FlipRate(*directions) for directions in [("diagonal",), ("horizontal", "vertical")]}
+    for directions, metric in metrics.items():
+        for part, labels in zip(logits.split(batch), target.split(batch), strict=True):
+            metric.update(part, labels)
+        expected = [functional.flip_rate(logits, direction).item() for direction in directions]
+        assert metric.compute().mean == pytest.approx(np.mean(expected))
 
 
 @pytest.mark.parametrize("sampled", [False, True])

@@ -1,4 +1,4 @@
-"""Random accuracy, consistency, variation (Zhang, section 4.2); jaggedness and MAD (Azulay & Weiss, section 2)."""
+"""Measures over shifts (Zhang, section 4.2), flip rates, and jaggedness and MAD (Azulay & Weiss, section 2)."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from lit_shift.answers import answered, check_any
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data.loader import Batch, Images
 from lit_shift.figures.zhang import VARIATION_EDGES, variation_counts
-from lit_shift.metrics import MAD, OVER_SHIFTS, Jaggedness, PerImage
+from lit_shift.metrics import MAD, OVER_SHIFTS, OVER_STEPS, Jaggedness, MeanOverImages, PerImage
 from lit_shift.protocols.trajectory import Track
 from lit_shift.shifts import draw_offsets, seeded
 from lit_shift.training.module import LitClassifier
@@ -29,13 +29,15 @@ class ShiftMeasures(Callback):
     allows it (circular boundaries everywhere), else a seeded sample by brute force. Everything is computed in float32
     or better, whatever the precision of training.
 
-    Logs the measures of :data:`lit_shift.metrics.OVER_SHIFTS`, each with the ends ``_ci95_low`` and ``_ci95_high`` of
-    its 95% interval over images; ``images``, and ``complete``, 1 if these are all; ``shifts``, the number of shifts per
-    image, and ``exact``, 1 if these are all.
+    Logs the measures of :data:`lit_shift.metrics.OVER_SHIFTS` and, if all shifts are measured, those of
+    :data:`lit_shift.metrics.OVER_STEPS`, each with the ends ``_ci95_low`` and ``_ci95_high`` of its 95% interval over
+    images; ``images``, and ``complete``, 1 if these are all; ``shifts``, the number of shifts per image, and ``exact``,
+    1 if these are all.
 
     At the end it also logs those along the vertical circular path, ``test/jaggedness`` (of the top 1) and
-    ``test/mad``, with their intervals, and leaves in the module's ``arrays``, by test image: ``labels``, ``variation``
-    and ``diagonal``, the probability of the correct class at shifts (d, d).
+    ``test/mad``, with their intervals, and leaves in the module's ``arrays``, by test image: ``labels``; ``accuracy``,
+    1 if the unshifted image is classified correctly, else 0; each of the measures over shifts and steps; and
+    ``diagonal``, the probability of the correct class at shifts (d, d).
 
     Images whose outputs are not finite raise an error. If the module has ``skip_bad``, they are left out and counted as
     ``test/bad``, and are NaN in the arrays.
@@ -68,7 +70,8 @@ class ShiftMeasures(Callback):
     def on_test_epoch_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         self._start(pl_module, trainer.datamodule.test)  # type: ignore[attr-defined]
         self.along_path = {"jaggedness": Jaggedness().to(pl_module.device), "mad": MAD().to(pl_module.device)}
-        self.per_image = {name: PerImage().to(pl_module.device) for name in ("labels", "variation", "diagonal")}
+        names = "labels", "accuracy", *self.metrics, "diagonal"
+        self.per_image = {name: PerImage().to(pl_module.device) for name in names}
 
     # Before the test's own step, which must leave out the same images.
     def on_test_batch_start(self, trainer: Trainer, pl_module: Any, batch: Batch, *_: int) -> None:
@@ -84,11 +87,13 @@ class ShiftMeasures(Callback):
         pl_module.bad |= set(batch.places[~good].tolist())
         for metric in self.along_path.values():
             metric.update(down[good], batch.labels[good])
-        correct = functional.correct_probability(along, batch.labels)
-        variation = functional.variation(logits, batch.labels, not self.probe.exact, reduction="none")
+        values = {name: metric.measure(logits, batch.labels) for name, metric in self.metrics.items()}
+        values["accuracy"] = functional.accuracy(along[:, :1], batch.labels, reduction="none")  # at shift (0, 0)
+        values["diagonal"] = functional.correct_probability(along, batch.labels)
         self.per_image["labels"].update(batch.places, batch.labels)
-        self.per_image["variation"].update(batch.places, variation.where(good, torch.nan).float())
-        self.per_image["diagonal"].update(batch.places, correct.where(good[:, None], torch.nan).float())
+        for name, value in values.items():
+            value[~good] = torch.nan
+            self.per_image[name].update(batch.places, value.float())
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
         bad = torch.zeros(self.wanted, device=pl_module.device)
@@ -109,8 +114,12 @@ class ShiftMeasures(Callback):
         self.shifts_measured = height * width if self.probe.exact else self.shifts
         if not self.probe.exact:
             self.offsets = draw_offsets((n, self.shifts), height, width, seeded(self.seed))
-        sampled = not self.probe.exact
-        self.metrics = {name: metric(sampled).to(module.device) for name, metric in OVER_SHIFTS.items()}
+        metrics: dict[str, MeanOverImages] = {
+            name: metric(not self.probe.exact) for name, metric in OVER_SHIFTS.items()
+        }
+        if self.probe.exact:
+            metrics |= {name: metric() for name, metric in OVER_STEPS.items()}
+        self.metrics = {name: metric.to(module.device) for name, metric in metrics.items()}
 
     def _logits(self, batch: Batch) -> Tensor:
         """Compute the logits of a batch at the measured shifts."""

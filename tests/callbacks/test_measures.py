@@ -80,6 +80,14 @@ def expected(logits, labels, sampled):
     }
 
 
+def flip_rates(logits):
+    """Of logits (N, 1024, K) at all shifts."""
+    torus = logits.unflatten(1, (32, 32))
+    by_direction = {name: functional.flip_rate(torus, name).item() for name in functional.STEPS}
+    both = (by_direction["horizontal"] + by_direction["vertical"]) / 2
+    return {"flip_rate": both} | {f"flip_rate_{name}": value for name, value in by_direction.items()}
+
+
 def test_all_shifts_of_the_whole_test_set(data):
     module = classifier(data, "circular")
     run = trainer(ShiftMeasures(1, 4, 8, 0), FilterTV(1))
@@ -87,8 +95,9 @@ def test_all_shifts_of_the_whole_test_set(data):
     offsets = torch.tensor(list(product(range(32), repeat=2))).expand(7, -1, -1)
     logits = logits_at(module.eval(), data.test.pixels, offsets)
     logged = {key: value.item() for key, value in run.callback_metrics.items()}
-    for name, value in expected(logits, data.test.labels, sampled=False).items():
+    for name, value in (expected(logits, data.test.labels, sampled=False) | flip_rates(logits)).items():
         assert logged[f"test/{name}"] == pytest.approx(value, rel=1e-4)
+        assert logged[f"test/{name}_ci95_low"] < logged[f"test/{name}"] < logged[f"test/{name}_ci95_high"]
     correct = (logits[:, 0].argmax(1) == data.test.labels).float().mean()
     assert logged["test/accuracy"] == pytest.approx(correct.item())
     ends = [logged[f"test/accuracy_ci95_{end}"] for end in ("low", "high")]
@@ -111,6 +120,7 @@ def test_a_seeded_sample_of_shifts_where_boundaries_are_not_circular(data):
         assert run.callback_metrics[f"test/{name}"].item() == pytest.approx(value, rel=1e-4)
     assert run.callback_metrics["test/shifts"] == 8
     assert run.callback_metrics["test/exact"] == 0
+    assert not [key for key in run.callback_metrics if "flip_rate" in key]  # a sample has no steps
 
 
 def test_during_training_a_subset_every_n_epochs_without_touching_the_training(data):
@@ -143,6 +153,26 @@ def test_arrays_of_every_test_image_in_order(data):
     logits = logits_at(module, data.test.pixels, every)
     expected = functional.variation(logits, data.test.labels, reduction="none")
     np.testing.assert_allclose(module.arrays["variation"], expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+def test_the_means_of_arrays_are_the_measures(data, padding):
+    """Of an untrained network, which is right where the label is its own answer: on every second image."""
+    module = classifier(data, padding)
+    answers = module.eval()(data.test.pixels).argmax(1)
+    data.test = data.test._replace(labels=torch.where(torch.arange(7) % 2 == 0, answers, (answers + 1) % 10))
+    run = trainer(ShiftMeasures(1, 4, 8, 0))
+    run.test(module, data, verbose=False)
+    names = {name for name in module.arrays if f"test/{name}" in run.callback_metrics}
+    over_steps = {"flip_rate", "flip_rate_vertical", "flip_rate_horizontal", "flip_rate_diagonal"}
+    over_shifts = {"accuracy", "accuracy_random", "consistency", "variation"}
+    assert names == (over_shifts | over_steps if padding == "circular" else over_shifts)
+    for name in names:
+        assert module.arrays[name].shape == (7,)
+        assert module.arrays[name].dtype == np.float32
+        mean = module.arrays[name].mean(dtype=float)
+        assert mean == pytest.approx(run.callback_metrics[f"test/{name}"].item(), rel=1e-5)
+    assert module.arrays["accuracy"].tolist() == [1, 0, 1, 0, 1, 0, 1]
 
 
 def test_without_circular_boundaries_the_diagonal_is_measured_shift_by_shift(data):
@@ -331,7 +361,8 @@ def test_a_measure_that_is_cut_within_its_loop_is_none(data, callback, key, monk
     run.test(module, data, verbose=False)
     assert seen
     assert not [name for name in run.callback_metrics if name.startswith(key)]
-    assert module.arrays.keys() == {"labels", "variation", "diagonal"}  # those of ShiftMeasures
+    assert {"labels", "accuracy", "consistency", "diagonal"} <= module.arrays.keys()  # those of ShiftMeasures
+    assert not [name for name in module.arrays if name.startswith((f"{key}/", "shown"))]
     assert run.callback_metrics["test/complete"] == 1
 
 

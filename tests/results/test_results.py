@@ -85,6 +85,17 @@ def test_names_that_would_be_alike_are_longer(runs):
     ]
 
 
+def test_readings_of_consistency_are_not_taken_for_the_array_of_that_name(runs):
+    """As with callbacks.consistency_readings=null in training."""
+    folder = runs / "cifar10-max-noaug-s0-0a1b2c3d"
+    save_arrays(folder / ARRAYS, {"consistency": np.ones(6, np.float32)})
+    (folder / "eval").mkdir()
+    (folder / "eval" / "metrics.json").write_text(json.dumps({"consistency/pairs": 0.75}))
+    found = Findings.load(folder, "max")
+    assert found.metrics["consistency/pairs"] == 0.75
+    assert found.arrays["consistency"].tolist() == [1] * 6
+
+
 def test_what_eval_has_measured_comes_before_what_the_training_left_unless_it_was_cut_short(runs):
     folder = runs / "cifar10-max-noaug-s0-0a1b2c3d"
     again = arrays(5)
