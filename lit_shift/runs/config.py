@@ -71,8 +71,8 @@ def settle(cfg: DictConfig) -> DictConfig:
     The values are checked by the classes that they configure.
 
     Raises:
-        InputError: a name in ``--config-dir`` that is taken, an unknown filter, a filter for a pool that takes none, or a
-            model for another command.
+        InputError: a name in ``--config-dir`` that is taken, an unknown filter, a filter for a pool that takes none, or
+            a model for another command.
     """
     if HydraConfig.initialized():
         for source in HydraConfig.get().runtime.config_sources:
