@@ -88,7 +88,7 @@ def report(
     in_table = [name for names in table1["runs"] for name in names]
     by_name = {model.name: model for model in models}
     models = [by_name[name] for name in in_table] + [model for model in models if not model.trained]
-    compared = against.differences(table1, by_name, baseline) if baseline else None
+    compared = against.differences(table1, by_name, baseline) if baseline is not None else None
     first = chosen or ("table1" if len(table1) else "paths")
     tables = {
         "table1": partial(comparison.tables, table1),

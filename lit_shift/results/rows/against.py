@@ -58,6 +58,8 @@ def against(frame: pd.DataFrame, baseline: str) -> pd.DataFrame:
 def differences(rows: pd.DataFrame, models: Mapping[str, Findings], baseline: str) -> pd.DataFrame:
     """Return the DataFrame of :func:`against` for rows of Table 1 and their runs, by name."""
     bases = _bases(rows, baseline)
+    if rows.empty:
+        raise InputError(f"There is no finished training to compare with {baseline}.")
     if not bases:
         raise unknown("row", baseline, dict.fromkeys(names_of(row)[0] for row in rows.to_dict("records")))
     pairs = [(row, bases[key]) for row in rows.to_dict("records") if (key := (row["recipe"], row["aug"])) in bases]

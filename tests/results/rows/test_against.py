@@ -18,6 +18,7 @@ from lit_shift.results.rows.against import MEASURES, alone, differences, for_csv
 from lit_shift.runs.findings import ARRAYS, save_arrays
 from lit_shift.utils.errors import InputError
 from tests.findings import build, by_image, findings
+from tests.results.page.test_paths import model, under
 from tests.results.test_results import mistake, save
 
 ENDS = [f"{over}_ci95_{end}" for over in ("", "_seeds") for end in ("low", "high")]
@@ -218,6 +219,8 @@ def test_a_row_that_is_not_there_is_said_with_those_that_are():
             compared(runs, baseline)
     with pytest.raises(InputError, match="nothing to compare with blur-tri5: train another pool or filter"):
         compared(runs[1:])
+    with pytest.raises(InputError, match="There is no finished training to compare with blur-tri5"):
+        compared([model("resnet", under(), of=findings().config | {"ckpt": None})])
 
 
 def test_runs_of_other_test_images_are_not_paired():
@@ -318,7 +321,8 @@ def test_older_runs_are_to_be_measured_again(folder, capsys):
 
 def test_the_command(folder, capsys, tmp_path):
     measured_again(folder, by_image(1, 300))
-    assert "Unknown row 'tri5'. Did you mean 'blur-tri5'?" in mistake(capsys, folder, "--against", "tri5")
+    for name in ("tri5", ""):
+        assert "Choices: max, blur-tri5." in mistake(capsys, folder, "--against", name)
     with pytest.raises(SystemExit) as exit:
         main([str(folder), "--against", "max", "--table", "paths"])
     assert exit.value.code == 2
