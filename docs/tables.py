@@ -12,6 +12,7 @@ PARTS = {
     "shifts": ("test/{}", [MEASURES[name] for name in ("accuracy", *OVER_SHIFTS, *OVER_STEPS)]),
     "paths": ("embed/{}", standing(ALONG)),
     "layers along paths": ("embed/{}/<layer>", [MEASURES[name] for name in IN_LAYERS]),
+    "rates": ("test/{}", [MEASURES[name] for name in ("lie_derivative", "bandwidth")]),
     "layers": ("{}/<layer>", standing(BY_LAYER)),
     "network": ("network/{}", standing(NETWORK)),
     "votes": ("tta/{}_<passes>", standing(VOTES)),
@@ -37,5 +38,5 @@ def _row(measure: Measure, key: str) -> str:
     name = f"{measure.name}_top<k>" if measure.tops is True else measure.name
     top = "; among the k most probable: `_top<k>`" if measure.tops == "beyond 1" and "passes" not in key else ""
     definition = measure.definition.replace("{k}", "k") + top
-    spread = f"from {low}" if high == inf else f"{low} to {high}"
+    spread = f"from {low}" if high == inf else f"{low} to {high:.4g}"
     return f"| `{key.format(name)}` | {definition} | {spread} | {measure.unit} | {measure.better} |"

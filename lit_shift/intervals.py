@@ -1,10 +1,11 @@
 """95% intervals of means over images, which hold for rare events, few images and skewed values, and over seeds."""
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, gamma
 from scipy.stats import t as student
 
 LEVEL = 0.95
+TAIL = (1 - LEVEL) / 2
 
 
 def of_mean(mean: np.ndarray, variance: np.ndarray, images: int, largest: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -17,26 +18,39 @@ def of_mean(mean: np.ndarray, variance: np.ndarray, images: int, largest: float 
     of positive counts*). If the values do not vary at all, this number is unknown, and the interval allows for unseen
     images with any value.
 
+    Values without an upper bound have the limit of these intervals for ever larger bounds: the gamma distribution's
+    (Fay & Feuer 1997, *Confidence intervals for directly standardized rates*), or no upper end if they do not vary.
+
     Args:
         mean: any shape.
         variance: of the values, divided by their number (no Bessel correction), same shape.
         images: number of values, at least 1.
-        largest: upper bound of the values, above 0.
+        largest: upper bound of the values, above 0; it may be infinite.
 
     Returns:
         Lower and upper ends, same shape.
     """
-    tail = (1 - LEVEL) / 2
+    if largest == np.inf:
+        return _without_bound(np.asarray(mean), np.asarray(variance), images)
     p, spread = np.asarray(mean) / largest, np.asarray(variance) / largest**2
     binomial = p * (1 - p)
     varies = (binomial > 0) & (spread > 1e-12 * binomial)  # less is rounding
     effective = images * binomial / np.where(varies, spread, 1)
     hits, misses = p * effective, (1 - p) * effective
-    low, high = beta.ppf(tail, hits, misses + 1), beta.ppf(1 - tail, hits + 1, misses)
-    unseen = 1 - tail ** (1 / images)
+    low, high = beta.ppf(TAIL, hits, misses + 1), beta.ppf(1 - TAIL, hits + 1, misses)
+    unseen = 1 - TAIL ** (1 / images)
     low = np.where(varies, low, p * (1 - unseen))
     high = np.where(varies, high, p + (1 - p) * unseen)
     return largest * low, largest * high
+
+
+def _without_bound(mean: np.ndarray, variance: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
+    varies = (mean > 0) & (variance > 1e-12 * mean**2)  # less is rounding
+    hits = images * mean**2 / np.where(varies, variance, 1)
+    each = mean / np.where(varies, hits, 1)
+    low = np.where(varies, each * gamma.ppf(TAIL, hits), mean * TAIL ** (1 / images))
+    high = np.where(varies, each * gamma.ppf(1 - TAIL, hits + 1), np.inf)
+    return low[()], high[()]
 
 
 def of_difference(gain: np.ndarray, loss: np.ndarray, square: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,13 +88,13 @@ def of_difference(gain: np.ndarray, loss: np.ndarray, square: np.ndarray, images
 
 def _jeffreys(rate: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
     """Ends of Jeffreys' interval, which includes 0 if nothing has been hit, and 1 if everything has."""
-    hits, tail = rate * images, (1 - LEVEL) / 2
-    low, high = (beta.ppf(end, hits + 0.5, images - hits + 0.5) for end in (tail, 1 - tail))
+    hits = rate * images
+    low, high = (beta.ppf(end, hits + 0.5, images - hits + 0.5) for end in (TAIL, 1 - TAIL))
     return np.where(rate > 0, np.minimum(low, rate), 0), np.where(rate < 1, np.maximum(high, rate), 1)
 
 
 def of_seeds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the 95% interval of a mean over seeds, (..., S) -> (...) each: Student's t, for two seeds or more."""
     seeds = values.shape[-1]
-    reach = student.ppf((1 + LEVEL) / 2, seeds - 1) * values.std(-1, ddof=1) / np.sqrt(seeds)
+    reach = student.ppf(1 - TAIL, seeds - 1) * values.std(-1, ddof=1) / np.sqrt(seeds)
     return values.mean(-1) - reach, values.mean(-1) + reach

@@ -12,7 +12,7 @@ name, and a declaration here.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from math import floor, inf, isnan, log10, nan
+from math import floor, inf, isnan, log10, nan, sqrt
 from typing import Any
 
 # Display units. Files hold rates in [0, 1] and tables show them in percent. Variation is a variance in both.
@@ -173,6 +173,13 @@ _DECLARED = [
     _measure("equivariance", "cosine distance between the shifted features and those of the shifted image",
         **_DISTANCE),
     _measure("invariance", "cosine distance between the features and those of the shifted image", **_DISTANCE),
+    _measure("lie_derivative", "rate of change per pixel as the image begins to shift",
+        "mean absolute rate, per pixel of shift, at which class probabilities change; of a layer, at which its map "
+        "departs from shifting with the image, relative to the map",
+        tables=(BY_LAYER,), **_MEAN),
+    _measure("bandwidth", "root mean square spatial frequency of the images",
+        "root mean square spatial frequency of the images about their mean, as a fraction of the Nyquist frequency",
+        range=(0, sqrt(2)), interval=OVER_IMAGES),
     _measure("tv", "total variation of the filters", better="lower", tables=(BY_LAYER,)),
     _measure("milliseconds", "milliseconds for an image", unit=MILLISECONDS, better="lower", tables=(VOTES,)),
     _measure("loss", "cross-entropy", better="lower"),

@@ -232,6 +232,24 @@ class FlipRate(MeanOverImages):
         return torch.stack(by_direction).mean(0)
 
 
+class MeanOf(MeanOverImages):
+    """Mean of values (N,) that are computed elsewhere. Images at which they are not finite are left out.
+
+    Args:
+        bound: upper bound of the values; it may be infinite.
+    """
+
+    def __init__(self, bound: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.upper = bound
+
+    def measure(self, values: Tensor) -> Tensor:
+        return values.where(values.isfinite(), torch.nan)
+
+    def largest(self, values: Tensor) -> float:
+        return self.upper
+
+
 class _OfTopK(MeanOverImages):
     """Base of the measures that ask if the correct class is among the k most probable ones.
 

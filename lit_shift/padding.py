@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lit_shift.kernels.transforms import transformed
+
 Padding = Literal["circular", "zeros", "reflect"]
 PADDINGS: tuple[Padding, ...] = ("circular", "zeros", "reflect")
 
@@ -42,7 +44,7 @@ def pad(x: Tensor, before: int, after: int, padding: Padding) -> Tensor:
     """
     if padding == "zeros":
         return F.pad(x, (before, after, before, after))
-    if padding == "circular" and max(before, after) <= min(x.shape[-2:]):
+    if padding == "circular" and max(before, after) <= min(x.shape[-2:]) and not transformed(x):
         return _CircularPad.apply(x, before, after)
     rows, cols = (source(torch.arange(-before, size + after, device=x.device), size, padding) for size in x.shape[-2:])
     return x[:, :, rows[:, None], cols].contiguous(memory_format=_memory_format(x))

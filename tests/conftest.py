@@ -23,6 +23,7 @@ TINY += ["trainer.accelerator=cpu"]  # where equal bits can be asked for
 TINY += ["callbacks.shift_measures.every_n_epochs=2", "callbacks.shift_measures.images=8"]
 TINY += ["callbacks.filter_tv.every_n_epochs=2", "callbacks.equivariance.every_n_epochs=2"]
 TINY += ["callbacks.equivariance.images=2", "callbacks.consistency_readings.images=2"]
+TINY += ["callbacks.lie_derivative.images=2"]
 TINY += ["callbacks.shown_images.least_stable=2", "callbacks.shown_images.sample=2"]
 
 

@@ -5,6 +5,7 @@ import gc
 
 import matplotlib.backends.backend_agg  # noqa: F401
 import PIL.Image
+import torch._decomp.decompositions_for_jvp  # noqa: F401 - as the first derivative in forward mode does
 import wandb.sdk.launch  # noqa: F401 - as a run does that logs to W&B
 from hydra._internal.hydra import Hydra
 

@@ -89,7 +89,7 @@ def test_chosen_images(run, trained):
 def test_a_run_from_before_a_measure_was_added_is_measured_by_it_with_its_own_settings(run, trained):
     file = trained / "config.yaml"
     config = yaml.safe_load(file.read_text())
-    for name in ("equivariance", "consistency_readings", "shown_images"):
+    for name in ("equivariance", "lie_derivative", "consistency_readings", "shown_images"):
         del config["callbacks"][name]
     config["callbacks"]["shift_measures"]["seed"] = 5
     config["callbacks"]["filter_tv"] = None
@@ -97,6 +97,7 @@ def test_a_run_from_before_a_measure_was_added_is_measured_by_it_with_its_own_se
     measured(run, checkpoint(trained))
     metrics = json.loads((trained / "eval" / "metrics.json").read_text())
     assert "equivariance/softmax" in metrics
+    assert "lie_derivative/pool5" in metrics
     assert "tv/conv1_1" not in metrics
     used = yaml.safe_load((trained / "eval" / "config.yaml").read_text())["callbacks"]
     assert used["shift_measures"]["seed"] == 5

@@ -155,3 +155,27 @@ def test_means_over_seeds_are_covered_95_times_in_100(seeds):
     ours = np.array(of_seeds(values[:50])).T
     theirs = ttest_1samp(values[:50], 0, axis=1).confidence_interval()
     np.testing.assert_allclose(ours, np.transpose(theirs))
+
+
+def test_without_a_bound_an_interval_is_the_limit_of_larger_and_larger_ones():
+    rng = np.random.default_rng(0)
+    for images in (2, 30, 1000):
+        values = rng.exponential(3, (5, images))
+        moments = values.mean(1), values.var(1), images
+        found = of_mean(*moments, np.inf)
+        np.testing.assert_allclose(found, of_mean(*moments, 1e7), rtol=1e-5)
+        assert np.all((found[0] < values.mean(1)) & (values.mean(1) < found[1]))
+
+
+def test_values_without_a_bound_are_covered_about_95_times_in_100():
+    """Rates are skewed: many images change slowly and some fast."""
+    values = np.random.default_rng(0).lognormal(0, 1, (4000, 256))
+    low, high = of_mean(values.mean(1), values.var(1), 256, np.inf)
+    assert 0.92 <= np.mean((low <= np.exp(0.5)) & (np.exp(0.5) <= high)) <= 0.975
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_nothing_is_known_above_values_that_have_no_bound_and_do_not_vary(value):
+    low, high = of_mean(value, 1e-18 * value, 50, np.inf)
+    assert low == pytest.approx(value * 0.025 ** (1 / 50))
+    assert high == np.inf

@@ -22,6 +22,7 @@ from lit_shift.metrics import (
     FlipRate,
     JaggedFraction,
     Jaggedness,
+    MeanOf,
     MeanOverImages,
     NonShiftability,
     PerImage,
@@ -168,6 +169,17 @@ def test_images_without_a_value_are_left_out(rng):
     of_frames = values.view(6, 2).clone()
     of_frames[2, 1] = torch.nan
     np.testing.assert_allclose(interval(of_frames)[:3], interval(values.view(6, 2)[[0, 1, 3, 4, 5]])[:3])
+
+
+@pytest.mark.parametrize("bound", [5, np.inf])
+def test_values_that_are_not_finite_are_left_out(bound, rng):
+    values = 5 * torch.rand(9, generator=rng).double()
+    metric = MeanOf(bound)
+    metric.update(torch.cat([values[:4], torch.tensor([torch.inf, torch.nan])]))
+    metric.update(values[4:])
+    known = values.numpy()
+    np.testing.assert_allclose(metric.compute()[:3], [known.mean(), *of_mean(known.mean(), known.var(), 9, bound)])
+    assert metric.compute().images == 9
 
 
 def test_no_image_has_neither_mean_nor_interval():

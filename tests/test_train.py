@@ -61,6 +61,8 @@ def test_a_run_leaves_what_the_design_says(run, tiny, tmp_path):
     metrics = json.loads((folder / "metrics.json").read_text())
     assert {"test/accuracy", "test/accuracy_random", "test/consistency", "test/variation"} <= metrics.keys()
     assert {f"tv/conv{block}_{i}" for block in range(1, 6) for i in (1, 2)} <= metrics.keys()
+    assert {f"lie_derivative/pool{block}" for block in range(1, 6)} <= metrics.keys()
+    assert {"test/lie_derivative", "test/bandwidth", "test/flip_rate"} <= metrics.keys()
     assert metrics["test/shifts"] == 1024
     assert metrics["test/images"] == 40
     assert all(0 <= metrics[f"test/{rate}"] <= 1 for rate in ("accuracy", "accuracy_random", "consistency"))

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lit_shift.kernels.constant import constant
+from lit_shift.kernels.transforms import transformed
 
 SMALLEST = 16  # on smaller maps the matrices of lit_shift.pools.Pool.blur are faster
 CONVOLVES = torch.backends.mkldnn.is_available()  # other backends' depthwise convolutions are slow
@@ -20,12 +21,12 @@ def applies(x: Tensor) -> bool:
     """True if :func:`max_blur` is the fastest way to pool such maps."""
     if not CONVOLVES or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return False
-    return x.dtype == torch.float32 and min(x.shape[2:]) >= SMALLEST
+    return x.dtype == torch.float32 and min(x.shape[2:]) >= SMALLEST and not transformed(x)
 
 
 def dense_applies(x: Tensor) -> bool:
     """True if :func:`dense_max` is faster than padding such maps."""
-    return x.device.type == "cpu"
+    return x.device.type == "cpu" and not transformed(x)
 
 
 def dense_max(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_shift.kernels.gpu import DTYPES, runs_on
+from lit_shift.kernels.transforms import transformed
 
 
 def applies(norm: nn.Module, x: Tensor) -> bool:
@@ -17,7 +18,7 @@ def applies(norm: nn.Module, x: Tensor) -> bool:
         return False
     if torch.compiler.is_compiling() or norm.weight is None or norm.weight.dtype != torch.float32:
         return False
-    return x.is_cuda and x.dtype in DTYPES and runs_on(x.device)
+    return x.is_cuda and x.dtype in DTYPES and runs_on(x.device) and not transformed(x)
 
 
 def norm_relu(norm: nn.BatchNorm2d, x: Tensor, border: int) -> Tensor:

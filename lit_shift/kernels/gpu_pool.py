@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from lit_shift.kernels.gpu import DTYPES, runs_on
+from lit_shift.kernels.transforms import transformed
 
 
 def applies(x: Tensor) -> bool:
@@ -15,7 +16,7 @@ def applies(x: Tensor) -> bool:
 
     Results are the same. Gradients differ only in which of several equal samples across the border receives them.
     """
-    return x.is_cuda and x.dtype in DTYPES and runs_on(x.device)
+    return x.is_cuda and x.dtype in DTYPES and runs_on(x.device) and not transformed(x)
 
 
 @custom_op("lit_shift::max_blur", mutates_args=())

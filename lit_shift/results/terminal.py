@@ -12,7 +12,8 @@ from lit_shift.results.writer import Cell, Table, terminal
 COUNTS = {"n": "images", "skipped": "skipped", "steps": "frames"}
 LAYERS = (
     "Mean cosine distance over shifts from the features of the shifted image to the shifted features (equivariance) or "
-    "the unshifted ones (invariance); tv: total variation of the filters"
+    "the unshifted ones (invariance); lie_derivative: relative rate, per pixel of shift, at which a map departs from "
+    "shifting with the image; tv: total variation of the filters"
 )
 
 
@@ -47,7 +48,7 @@ def _tests(metrics: Mapping[str, float]) -> Iterator[Table]:
     keys = [key for key in metrics if key.startswith("test/") and not key.endswith(ENDS)]
     keys.sort(key=lambda key: (key != "test/accuracy", key))
     rows = [[key, measure_of(key).written(metrics[key]), _ends(metrics, key)] for key in keys]
-    caption = "Rates and mad in percent; variation is a variance."
+    caption = "Rates and mad in percent; variation is a variance; lie_derivative per pixel; bandwidth of Nyquist's."
     yield Table(pd.DataFrame(rows, columns=["measure", "value", "95% interval"]), caption=caption)
 
 

@@ -136,6 +136,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | P
         "The number of training batches",  # nothing is logged per batch
         "Checkpoint directory .* exists and is not empty",  # as expected when a run is resumed
         "The `srun` command is available",  # hydra/launcher=slurm uses it
+        "`torch.jit.script` is deprecated",  # PyTorch uses it itself to differentiate in forward mode
     ):
         warnings.filterwarnings("ignore", message)
     with in_section(cfg, "trainer"):

@@ -12,11 +12,20 @@ from pytorch_lightning import Callback, Trainer
 from scipy.signal import resample
 
 from lit_shift import feature_distance, functional
-from lit_shift.callbacks import ConsistencyReadings, Equivariance, FilterTV, ShiftMeasures, ShownImages
+from lit_shift.callbacks import (
+    ConsistencyReadings,
+    Equivariance,
+    FilterTV,
+    LieDerivative,
+    ShiftMeasures,
+    ShownImages,
+)
 from lit_shift.callbacks.probe import Probe
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
 from lit_shift.intervals import of_mean
+from lit_shift.models.layers import Layers
+from lit_shift.models.lie import bandwidth, lie_derivatives
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPool
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
@@ -49,6 +58,19 @@ def classifier(data, padding):
     net(torch.randn(8, 3, 32, 32))
     optimizer = partial(torch.optim.SGD, lr=0.01)
     return LitClassifier(net, data.mean, data.std, optimizer, milestones=[0.5], gamma=0.1, compile=False)
+
+
+class _Halved(torch.autograd.Function):
+    """Every second sample, by an operation without a derivative."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x[:, :, ::2, ::2].clone()
+
+
+class BackwardOnly(torch.nn.Module):
+    def forward(self, x):
+        return _Halved.apply(x)
 
 
 def trainer(*callbacks, **options):
@@ -249,6 +271,36 @@ def test_networks_that_do_not_commute_with_shifts_have_no_equivariance_and_one_r
     assert capsys.readouterr().err.count("circular boundaries everywhere") == 2
 
 
+@pytest.mark.parametrize("padding", ["circular", "zeros"])
+def test_rates_of_change_of_a_seeded_subset(data, padding):
+    """Whatever the boundaries; over batches of 3 and 2."""
+    module = classifier(data, padding)
+    run = trainer(LieDerivative(5, 0))
+    run.test(module, data, verbose=False)
+    module.eval()
+    x = module.normalize(data.subset_dataloader(data.test, 5, 0).images.pixels)
+    found = lie_derivatives(Layers(module.net, x[:1]), x)
+    expected = {"test/lie_derivative": found.output, "test/bandwidth": bandwidth(x)}
+    expected |= {f"lie_derivative/{name}": rates for name, rates in found.layers.items()}
+    assert len(expected) == 2 + 15
+    for key, values in expected.items():
+        assert run.callback_metrics[key].item() == pytest.approx(values.double().mean().item(), rel=1e-3)
+        low, high = (run.callback_metrics[f"{key}_ci95_{end}"].item() for end in ("low", "high"))
+        bound = 2**0.5 if key == "test/bandwidth" else np.inf
+        ends = of_mean(values.double().mean().item(), values.double().var(correction=0).item(), 5, bound)
+        assert (low, high) == pytest.approx(ends, rel=1e-3)
+
+
+def test_a_network_without_forward_derivative_has_no_rates_and_all_else(data, capsys):
+    module = classifier(data, "circular")
+    module.net.features.pool1 = BackwardOnly()
+    run = trainer(LieDerivative(5, 0))
+    run.test(module, data, verbose=False)
+    assert "Lie derivatives are not measured" in capsys.readouterr().err
+    assert not [key for key in run.callback_metrics if "lie" in key or "bandwidth" in key]
+    assert "test/accuracy" in run.callback_metrics
+
+
 def test_readings_of_consistency_from_single_passes(data):
     module = classifier(data, "circular")
     run = trainer(ConsistencyReadings("all", 0))
@@ -299,7 +351,7 @@ def test_the_least_stable_are_shown_where_none_is_chosen(data):
     assert set(module.arrays["shown"]) <= shown  # the sample is that of every model
 
 
-@pytest.mark.parametrize("moment", ["first batch", "layers", "readings", "images"])
+@pytest.mark.parametrize("moment", ["first batch", "layers", "rates", "readings", "images"])
 def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
     class Interrupt(Callback):
         """Ctrl-C after the first batch, or while a callback measures by itself."""
@@ -313,7 +365,8 @@ def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
                 os.kill(os.getpid(), signal.SIGINT)
 
     callbacks = [ShiftMeasures(1, 4, 8, 0)]
-    parts = {"layers": Equivariance(1, 7, 0, False), "readings": ConsistencyReadings(7, 0)}
+    parts = {"layers": Equivariance(1, 7, 0, False), "rates": LieDerivative(7, 0)}
+    parts["readings"] = ConsistencyReadings(7, 0)
     parts["images"] = ShownImages([0], 0, 2, 0)
     for name, callback in parts.items():
         callbacks += [Interrupt(), callback] if name == moment else [callback]
@@ -327,6 +380,7 @@ def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
     first = moment == "first batch"
     assert run.callback_metrics["test/images"] == (3 if first else 7)
     assert ("equivariance" in logged) == (moment not in ("first batch", "layers"))
+    assert ("lie_derivative" in logged) == (moment in ("readings", "images"))
     assert ("consistency" in logged) == (moment == "images")
     assert "shown" not in module.arrays
 
@@ -335,6 +389,7 @@ def test_an_interrupted_measurement_keeps_what_it_has(data, moment):
     ("callback", "key"),
     [
         (Equivariance(1, 7, 0, False), "equivariance"),
+        (LieDerivative(7, 0), "lie_derivative"),
         (ConsistencyReadings(7, 0), "consistency"),
         (ShownImages([0, 1], 0, 0, 0), "shown"),
     ],

@@ -41,7 +41,8 @@ from tests.test_train import assert_same_run, run_folder, wait_for
 
 @pytest.fixture
 def tiny(images):
-    unmeasured = [f"callbacks.{name}=null" for name in ("equivariance", "consistency_readings", "shown_images")]
+    names = ("equivariance", "lie_derivative", "consistency_readings", "shown_images")
+    unmeasured = [f"callbacks.{name}=null" for name in names]
     return [*TINY, f"data.root={images}", "trainer.max_epochs=2", *unmeasured]
 
 

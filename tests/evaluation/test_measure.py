@@ -128,7 +128,8 @@ def test_horizontally_the_parity_classifier_never_changes_its_mind(run, stripes,
 
 @pytest.fixture(scope="module")
 def once_trained(images, tmp_path_factory):
-    unmeasured = ["callbacks.equivariance=null", "callbacks.consistency_readings=null"]  # which take longest
+    longest = ("equivariance", "lie_derivative", "consistency_readings")
+    unmeasured = [f"callbacks.{name}=null" for name in longest]
     return train_tiny(tmp_path_factory.mktemp("trained"), images, "trainer.max_epochs=1", *unmeasured)
 
 

@@ -68,6 +68,23 @@ def test_nothing_along_paths_is_cut_in_80_columns(many):
             assert f"({low:.1f}-{high:.1f})" in out.getvalue() or f"({low:.2f}-{high:.2f})" in out.getvalue()
 
 
+def test_layers_and_the_test_set_fit_into_80_columns():
+    names = [
+        f"{name}{block}{end}" for block in range(1, 6) for name, end in (("conv", "_1"), ("conv", "_2"), ("pool", ""))
+    ]
+    metrics = {
+        f"{kind}/pool{block}_dense": 0.001234 for kind in ("equivariance", "invariance") for block in range(1, 6)
+    }
+    for key in (*(f"lie_derivative/{name}" for name in names), "test/lie_derivative", "test/bandwidth", "tv/conv1_1"):
+        metrics |= {key: 0.0123456789, f"{key}_ci95_low": 0.0113456789, f"{key}_ci95_high": 0.0133456789}
+    out = io.StringIO()
+    Console(width=80, file=out).print(measures(metrics))
+    assert "…" not in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) <= 80
+    assert words(out.getvalue(), "test/lie_derivative")[1:] == ["0.0123457", "0.0113457", "..", "0.0133457"]
+    assert words(out.getvalue(), "pool3")[1:] == ["0.01235"]
+
+
 def test_layers_are_in_the_networks_order():
     seen = ["pixels", "conv1_2", "pool1_dense", "pool1_ds", "conv2_2", "softmax"]
     convolutions = ["conv1_1", "conv1_2", "conv2_1", "conv2_2"]

@@ -54,7 +54,7 @@ def stored(folder):
 
 
 UNDRAWN = ["callbacks.equivariance=null", "callbacks.shown_images=null", "callbacks.consistency_readings=null"]
-UNDRAWN += ["callbacks.filter_tv=null"]
+UNDRAWN += ["callbacks.filter_tv=null", "callbacks.lie_derivative=null"]
 
 
 @pytest.fixture
