@@ -12,7 +12,7 @@ from lit_shift.models.layers import Layers
 from lit_shift.models.lie import AXES, bandwidth, departure, lie_derivatives, probability_rate, shift_rate
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import fourier_shift
-from tests.test_orbit import trained
+from tests.orbit.test_all_shifts import trained
 
 STEP = 1e-7  # pixels, of finite differences; few units have a kink so near
 
