@@ -18,8 +18,9 @@ class ResNet18(nn.Module):
     """A 3x3 convolution, four stages of two residual blocks, and one linear layer on the mean of the map.
 
     The first block of the last three stages halves the map. Where He et al. have a convolution of stride 2, it has
-    stride 1 there and a pool follows, without the pool's dense operation, whose place the convolution takes (Zhang,
-    section 3); so does the shortcut. With ``MaxPool`` this is the plain, strided ResNet.
+    stride 1 here, and a pool follows its batch norm and ReLU (Zhang, section 3). On the shortcut, a pool precedes the
+    1x1 convolution. A pool that begins with a 2x2 max skips it, as the convolution takes its place; another dense
+    operation is kept. With ``MaxPool``, a trained network computes what the plain, strided ResNet would.
 
     Args:
         pool: called for each of the six pools, with their ``channels`` if it takes them; see
@@ -88,7 +89,7 @@ class Block(nn.Module):
         self.conv2 = ConvNorm(out_channels, out_channels, padding, fourier)
         self.halves = pool is not None
         if pool:
-            self.pool, self.shortcut_pool = (_without_dense(pool, channels) for channels in (out_channels, in_channels))
+            self.pool, self.shortcut_pool = (_without_max(pool, channels) for channels in (out_channels, in_channels))
             convolution = nn.Conv2d(in_channels, out_channels, 1, bias=False)
             self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 
@@ -100,8 +101,8 @@ class Block(nn.Module):
         return F.relu(x + self.conv2(y))
 
 
-def _without_dense(pool: Callable[..., nn.Module], channels: int) -> nn.Module:
+def _without_max(pool: Callable[..., nn.Module], channels: int) -> nn.Module:
     layer = made(pool, channels)
     if isinstance(layer, Pool):
-        layer.drop_dense()
+        layer.drop_max()
     return layer

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_shift.filters import lowpass
 from lit_shift.padding import Padding, pad
-from lit_shift.pools.pool import Pool, dense_max
+from lit_shift.pools.pool import Pool
 from lit_shift.utils.errors import InputError, at_least
 
 
@@ -34,9 +34,6 @@ class LearnedPool(Pool):
         if not (taps > 0).all():
             raise InputError(f"filter={filter} has taps that are not positive, which a softmax cannot start at.")
         self.logits = nn.Parameter(taps.log().repeat(groups_of(channels, groups), 1))
-
-    def dense(self, x: Tensor) -> Tensor:
-        return dense_max(x, self.padding)
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
         channels, taps = x.shape[1], self.logits.softmax(1)
@@ -69,9 +66,6 @@ class DDACPool(Pool):
         self.size, self.groups = size, groups_of(channels, groups)
         self.conv = nn.Conv2d(channels, self.groups * size**2, size, bias=False)
         self.norm = nn.BatchNorm2d(self.groups * size**2)
-
-    def dense(self, x: Tensor) -> Tensor:
-        return dense_max(x, self.padding)
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
         height, width = x.shape[2:]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_shift.padding import Padding, pad
 from lit_shift.pools.phases import split_phases
-from lit_shift.pools.pool import Pool, dense_max
+from lit_shift.pools.pool import Pool
 from lit_shift.utils.errors import at_least, number
 
 
@@ -21,9 +21,6 @@ class ChoosingPool(Pool):
 
     def __init__(self, filter: str = "delta", padding: Padding = "circular") -> None:
         super().__init__(filter, padding)
-
-    def dense(self, x: Tensor) -> Tensor:
-        return dense_max(x, self.padding)
 
     def choose(self, maps: Tensor) -> Tensor:
         """Choose a phase for each of the dense maps: (N,) int, or weights of the phases (N, 4) that sum to 1."""
@@ -126,9 +123,6 @@ class TIPSPool(Pool):
         super().__init__("delta", padding)
         width = min(at_least(1, "channels", channels), at_least(1, "hidden", hidden))
         self.score = PhaseScore(channels, width, channels, padding)
-
-    def dense(self, x: Tensor) -> Tensor:
-        return dense_max(x, self.padding)
 
     def subsample(self, maps: Tensor) -> Tensor:
         phases = split_phases(maps)

@@ -42,7 +42,3 @@ class ConvBlurDS(Pool):
 
     def dense(self, x: Tensor) -> Tensor:
         return F.relu(self.norm(self.conv(pad(x, 1, 1, self.padding))))
-
-    def drop_dense(self) -> None:
-        super().drop_dense()
-        del self.conv, self.norm

@@ -18,17 +18,18 @@ from lit_shift.utils.errors import InputError, one_of
 class Pool(nn.Module):
     """A dense operation, then a blur, then every second sample: (N, C, H, W) -> (N, C, H/2, W/2).
 
-    A new pool overrides :meth:`dense`, or :meth:`blur`, or names its filter. One that subsamples in another way than by
-    keeping every second sample overrides :meth:`subsample`. The filter taps are constants and not saved in checkpoints,
-    so pools without parameters share checkpoints. The parameters of a pool that learns are saved as usual; if it needs
-    to know the number of channels, it takes an argument ``channels``.
+    The dense operation is a 2x2 max. A new pool overrides :meth:`dense`, or :meth:`blur`, or names its filter. One that
+    subsamples in another way than by keeping every second sample overrides :meth:`subsample`. Filter taps are not
+    saved, so a checkpoint trained with one pool without parameters also loads into a network with another. The
+    parameters of a pool that learns are saved as usual. If a pool needs to know the number of channels, it takes an
+    argument ``channels``.
 
     Args:
         filter: one of :data:`lit_shift.filters.FILTERS`.
         padding: border handling of both the dense operation and the blur.
 
     Attributes:
-        has_dense: False after :meth:`drop_dense`.
+        has_dense: False if :meth:`drop_max` has taken the dense operation away.
 
     Raises:
         ValueError: unknown filter or padding. In the forward pass: input that is not a floating-point batch
@@ -44,11 +45,11 @@ class Pool(nn.Module):
 
     def dense(self, x: Tensor) -> Tensor:
         """Apply the operation at stride 1: (N, C, H, W) -> (N, C, H, W)."""
-        raise NotImplementedError
+        return dense_max(x, self.padding)
 
-    def drop_dense(self) -> None:
-        """Leave out the dense operation, where a strided convolution made dense takes its place (Zhang, section 3)."""
-        self.has_dense = False
+    def drop_max(self) -> None:
+        """Skip the dense operation if it is the 2x2 max, because a convolution takes its place (Zhang, section 3)."""
+        self.has_dense = type(self).dense is not Pool.dense
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
         """Low-pass filter and keep every ``stride``-th sample: (N, C, H, W) -> (N, C, H/stride, W/stride).
@@ -79,10 +80,10 @@ class Pool(nn.Module):
         return self.subsample(shifted_to_phases(maps))
 
     def note_progress(self, share: float) -> None:
-        """Learn what share of the training is done, in [0, 1], at the start of each epoch."""
+        """Be told, at the start of each epoch, what fraction of the training is done, from 0 to 1."""
 
     def before(self, x: Tensor) -> Tensor:
-        """Check the maps, and apply the dense operation unless it is dropped."""
+        """Check the maps, and apply the dense operation unless it is skipped."""
         check_maps(x)
         return self.dense(x) if self.has_dense else x
 
@@ -105,9 +106,6 @@ class MaxPool(Pool):
     def __init__(self, padding: Padding = "circular") -> None:
         super().__init__("delta", padding)
 
-    def dense(self, x: Tensor) -> Tensor:
-        return dense_max(x, self.padding)
-
     def at_once(self, x: Tensor) -> Tensor | None:
         check_maps(x)
         return F.max_pool2d(x, 2)  # the dense max, evaluated only where it is kept
@@ -118,9 +116,6 @@ class MaxPoolBlurDS(Pool):
 
     def __init__(self, filter: str = "tri5", padding: Padding = "circular") -> None:
         super().__init__(filter, padding)
-
-    def dense(self, x: Tensor) -> Tensor:
-        return dense_max(x, self.padding)
 
     def at_once(self, x: Tensor) -> Tensor | None:
         check_maps(x)
