@@ -56,15 +56,15 @@ def _without_bound(mean: np.ndarray, variance: np.ndarray, images: int) -> tuple
 def of_difference(gain: np.ndarray, loss: np.ndarray, square: np.ndarray, images: int) -> tuple[np.ndarray, np.ndarray]:
     """Ends of the 95% interval of the mean of paired differences in [-1, 1], which is ``gain - loss``.
 
-    If all differences are -1, 0 or 1, they are matched pairs: a table of images that one classifier alone gets right,
-    that the other alone does, and that do not matter. The rates of the first two have Jeffreys' intervals (Brown, Cai
-    & DasGupta 2001, *Interval estimation for a binomial proportion*), from which the interval of their difference
-    follows by Newcombe's square-and-add method, with the correlation of two cells of a table (Zou & Donner 2008,
-    *Construction of confidence limits about effect measures*). It is never of zero width, and as it is not symmetric,
-    it holds for few differences that are mostly of one sign, for which the normal approximation does not.
+    If all differences are -1, 0 or 1, each image is of one of three kinds: only the first classifier is right, only
+    the second is, or both score the same. The rates of the first two kinds have Jeffreys' intervals (Brown, Cai &
+    DasGupta 2001, *Interval estimation for a binomial proportion*), from which the interval of their difference follows
+    by Newcombe's square-and-add method, with the correlation of two cells of a table (Zou & Donner 2008, *Construction
+    of confidence limits about effect measures*). It is never of zero width, and as it is not symmetric, it holds for
+    few differences that are mostly of one sign, for which the normal approximation does not.
 
-    Other differences are counted in units of their effective size, ``square / (gain + loss)``, as if fewer images
-    differed by as much. The variance is then that of the differences themselves, whatever their sizes.
+    Other differences are divided by their typical size, ``square / (gain + loss)``, and treated the same way. The
+    variance is then that of the differences themselves, whatever their sizes.
 
     Args:
         gain: mean of the differences above 0, with 0 for all others; any shape.

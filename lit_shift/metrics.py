@@ -174,7 +174,8 @@ class FeatureDistance(Metric):
         by_offset = feature_distance.equivariance_distance(phases, self.upsampling).sum(0)
         height, width = self.equivariance.shape
         self.equivariance += by_offset.repeat(height // len(by_offset), width // len(by_offset))
-        self.invariance += feature_distance.invariance_distance(phases).sum(0)
+        unmoved = feature_distance.invariance_distance(phases).sum(0)
+        self.invariance += unmoved.repeat(height // len(unmoved), width // unmoved.shape[1])
         self.images += len(phases)
         maps = phases[:, 0, 0]
         if self.before is not None:

@@ -77,8 +77,8 @@ class Equivariance(Callback):
                 layers.measure(probe.input(batch.pixels), see)
         if interrupted(trainer):
             return ""
-        for name, metric in metrics.items():
-            found = metric.compute()
+        for name in resolutions:
+            found = metrics[name].compute()
             for kind in ("equivariance", "invariance"):
                 by_shift = getattr(found, kind)
                 module.log(f"{kind}/{name}", by_shift.mean())

@@ -1,6 +1,7 @@
 """Access to a network for shift measures."""
 
 from contextlib import AbstractContextManager
+from functools import cached_property
 from itertools import product
 
 import torch
@@ -17,9 +18,8 @@ SAMPLE, TRIED = 64, 3
 class Probe:
     """A classifier's network in float32 or better, whatever the precision of training.
 
-    bf16 moves logits more than shifts of an anti-aliased network do. ``exact`` is true if all shifts can be computed at
-    once, and ``obstacle`` says why not. This is tested on noise and on a few images, those with the most variance of a
-    random sample.
+    bf16 moves logits more than shifts of an anti-aliased network do. Whether all shifts can be computed at once is
+    tested on noise and on a few images, those with the most variance of a random sample.
 
     Args:
         module: in eval mode.
@@ -29,9 +29,18 @@ class Probe:
     def __init__(self, module: LitClassifier, pixels: Tensor) -> None:
         self.module = module
         self.net = in_full_precision(module.net)
+        self.pixels = pixels
+
+    @cached_property
+    def obstacle(self) -> str:
+        """Reason why all shifts cannot be computed at once; empty if they can."""
         with self.full_precision():
-            self.obstacle = obstacle(self.net, self.input(_varied(pixels).to(module.device)))
-        self.exact = not self.obstacle
+            return obstacle(self.net, self.input(_varied(self.pixels).to(self.module.device)))
+
+    @property
+    def exact(self) -> bool:
+        """True if all shifts can be computed at once."""
+        return not self.obstacle
 
     def input(self, pixels: Tensor) -> Tensor:
         """Normalise uint8 images for the network."""

@@ -26,14 +26,18 @@ class Speed(Callback):
     def __init__(self) -> None:
         self.rates: list[float] = []
         self.began: float | None = None  # None in an epoch that did not begin in this process
+        self.ended: float | None = None  # where a validation follows within the epoch
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
-        self.began = _now(pl_module.device)
+        self.began, self.ended = _now(pl_module.device), None
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
+        self.ended = _now(pl_module.device)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
-        if self.began is not None:
+        if self.began is not None and trainer.limit_train_batches == 1.0:
             images = len(trainer.datamodule.train.labels)  # type: ignore[attr-defined]
-            self.rates.append(images / (_now(pl_module.device) - self.began))
+            self.rates.append(images / ((self.ended or _now(pl_module.device)) - self.began))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         environment = Path(trainer.default_root_dir) / ENVIRONMENT
@@ -62,6 +66,6 @@ class Speed(Callback):
 
 def _now(device: torch.device) -> float:
     """Return the time when the device has done its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
     return time.monotonic()

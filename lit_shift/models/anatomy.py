@@ -47,7 +47,7 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
     if trace.whole:
         depth, s = trace.whole
         found |= {"depth": depth, "subsampling": s, "exact_share": 1 / s**2, "copies": s**2}
-        with suppress(RuntimeError):  # a network that makes tensors on a device of its own choice
+        with suppress(Exception):  # a network that cannot be copied, or makes tensors on a device of its own choice
             found["multiplications"] = multiplications(net, example[:1])
     return found
 
@@ -55,31 +55,31 @@ def anatomy(net: nn.Module, example: Tensor) -> dict[str, int | float]:
 def multiplications(net: nn.Module, example: Tensor) -> int:
     """Number of multiplications for an image (1, 3, H, W), in convolutions, matrix products and filters.
 
-    A separable filter of n taps counts n for each sample and axis, whatever the machine would do instead.
+    A separable filter of n taps counts n for each sample and axis, whatever the machine does instead; see
+    :meth:`lit_shift.pools.pool.Pool.filter_multiplications`.
     """
     shape_only = deepcopy(net).to("meta")  # no arithmetic, and no faster kernels of a device
-    counter, saved = FlopCounterMode(display=False), 0.0
+    counter, filters, before = FlopCounterMode(display=False), 0, 0
 
-    def filtered(path: str, pool: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-        nonlocal saved
-        products = counter.get_flop_counts().get(path, {}).get(torch.ops.aten.bmm, 0) // 2
-        if products and isinstance(pool, Pool) and type(pool).subsample is Pool.subsample:
-            saved += products * (1 - _density(pool, *inputs[0].shape[2:]))
+    def products(path: str) -> int:
+        found = counter.get_flop_counts().get(f"{type(shape_only).__name__}.{path}", {})
+        return int(found.get(torch.ops.aten.bmm, 0) + found.get(torch.ops.aten.mm, 0)) // 2
+
+    def start(path: str, pool: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        nonlocal before
+        before = products(path)
+
+    def end(path: str, pool: Pool, inputs: tuple[Tensor, ...], output: Any) -> None:
+        nonlocal filters
+        filters += pool.filter_multiplications(*inputs[0].shape[1:]) - (products(path) - before)
 
     for path, module in outside_pools(shape_only):
         if isinstance(module, Pool):
-            module.register_forward_hook(partial(filtered, f"{type(shape_only).__name__}.{path}"))
+            module.register_forward_pre_hook(partial(start, path))
+            module.register_forward_hook(partial(end, path))
     with torch.no_grad(), counter:
         shape_only(example.to("meta"))
-    return counter.get_total_flops() // 2 - round(saved)
-
-
-def _density(pool: Pool, height: int, width: int) -> float:
-    """Share of the entries of a pool's matrices that are not 0, weighted by the products in which they occur."""
-    rows, cols = (pool.matrix(size, 2, torch.float64, torch.device("cpu")) for size in (height, width))
-    first, second = width, height // 2  # columns multiplied by the first matrix, rows by the second
-    needed = first * int(rows.count_nonzero()) + second * int(cols.count_nonzero())
-    return needed / (first * rows.numel() + second * cols.numel())
+    return counter.get_total_flops() // 2 + filters
 
 
 def in_numbers(net: nn.Module, size: Sequence[int]) -> dict[str, int | float]:

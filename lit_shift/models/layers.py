@@ -38,7 +38,7 @@ class Layers:
         names: of the layers, by depth, then by order of execution. A name is the layer's path in ``net`` without the
             part that all share (``conv1_1``), unless that leaves a number (``features.0``). ``conv#2`` is the second
             call of ``conv``.
-        modules: for each layer, the convolution or pool itself.
+        calls: for each layer, the convolution or pool itself and the number of its call.
         depths: for each layer, the number of convolutions on the longest path up to and including it.
         pools: for each layer, True if it is a pool.
     """
@@ -54,7 +54,7 @@ class Layers:
         self.names = [
             path if layer.call[1] == 1 else f"{path}#{layer.call[1]}" for path, layer in zip(short, found, strict=True)
         ]
-        self.modules = [layer.call[0] for layer in found]
+        self.calls = [layer.call for layer in found]
         self.depths = [layer.depth for layer in found]
         self.pools = [layer.pool for layer in found]
         self._names = {layer.call: name for layer, name in zip(found, self.names, strict=True)}

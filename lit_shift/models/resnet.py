@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_shift.models.conv import ConvNorm, ConvNormReLU
 from lit_shift.padding import Padding
-from lit_shift.pools.choosing import pool_both
+from lit_shift.pools.choosing import ChoosingPool, pool_both
 from lit_shift.pools.pool import Pool, made
 from lit_shift.utils.errors import InputError, at_least, true_or_false
 
@@ -90,6 +90,8 @@ class Block(nn.Module):
         self.halves = pool is not None
         if pool:
             self.pool, self.shortcut_pool = (_without_max(pool, channels) for channels in (out_channels, in_channels))
+            if isinstance(self.shortcut_pool, ChoosingPool):
+                self.shortcut_pool.follow()
             convolution = nn.Conv2d(in_channels, out_channels, 1, bias=False)
             self.shortcut = nn.Sequential(convolution, nn.BatchNorm2d(out_channels))
 

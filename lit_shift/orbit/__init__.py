@@ -6,9 +6,10 @@ batch, and run the rest of the network as it is: the stack at the end holds its 
 32x32 images that is 9.6 GMAC per image instead of 233 for 1,024 passes. Branches that are added or joined again have
 subsampled alike, so their stacks fit together.
 
-If ``s = (-h) mod H`` is how far the output looks ahead in the unshifted image, then along an axis subsampling at shift
-h sees the image shifted by ``-(s mod 2)``, and its result is displaced by ``s // 2``: the entries of successive stacks
-are the bits of s, lowest first.
+Which entry of the stack belongs to a shift? Take one axis and an image rolled by h, and let ``s = (-h) mod H``. The
+first subsampling keeps what it would keep of the image rolled by ``-(s mod 2)``, which is entry ``s mod 2`` of its
+stack, and its result is rolled by ``-(s // 2)``. The next subsampling does the same with ``s // 2``. So the entries are
+the bits of s, lowest bit first.
 """
 
 from lit_shift.orbit.all_shifts import LayersAtAllShifts, orbit_logits, sampled_logits

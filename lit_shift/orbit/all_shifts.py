@@ -1,5 +1,6 @@
 """Logits and layers of a network at all circular shifts of images, or at some of them by brute force."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -8,8 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lit_shift.models.layers import Layers
-from lit_shift.orbit.subsampling import INSTEAD, SeeDense, check_boundaries, every_phase, subsamplings_before
+from lit_shift.models.layers import Call, Layers
+from lit_shift.orbit.subsampling import INSTEAD, SeeDense, check_boundaries, every_phase, in_steps, subsamplings_before
+from lit_shift.pools.pool import Pool
 from lit_shift.shifts import roll
 from lit_shift.utils.errors import InputError
 
@@ -71,8 +73,8 @@ class LayersAtAllShifts:
     """The layers of a network at every circular shift: ``pixels, conv1_2, pool1_dense, pool1_ds, ... softmax``.
 
     Layers are those of :class:`lit_shift.models.layers.Layers`, with its names. A pool counts as two layers: its dense
-    operation, if it has one, and its blurred and subsampled output. The last two layers are the logits, ``classifier``,
-    and the probabilities.
+    map, which is its input if it has no dense operation, and its blurred and subsampled output. In a ResNet it counts
+    as one. The last two layers are the logits, ``classifier``, and the probabilities.
 
     Args:
         model: as for :func:`orbit_logits`, with the same errors.
@@ -80,20 +82,19 @@ class LayersAtAllShifts:
         every: include all layers, not only those followed by a pool (those of Zhang's Fig. 4).
 
     Attributes:
-        names: of these layers, in order.
+        names: of these layers, in order. One that the network does not show at every shift is left out.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, every: bool = False) -> None:
         check_boundaries(model)
         self.model, self.layers = model, Layers(model, example[:1])
-        self.of_pools: dict[nn.Module, str] = {}
-        self.names = ["pixels"]
-        found = list(zip(self.layers.names, self.layers.modules, self.layers.pools, strict=True))
-        for (name, module, pools), (_, _, pool_follows) in pairwise([*found, ("", model, False)]):
-            if pools:
-                self.of_pools.setdefault(module, name)
-                dense = [f"{name}_dense"] if getattr(module, "has_dense", False) else []
-                self.names += [*dense, f"{name}_ds"]
+        self.names, self.of_pools = ["pixels"], dict[Call, str]()
+        found = list(zip(self.layers.names, self.layers.calls, self.layers.pools, strict=True))
+        for (name, call, is_pool), (_, _, pool_follows) in pairwise([*found, ("", (model, 1), False)]):
+            if is_pool:
+                self.of_pools[call] = name
+                steps = isinstance(call[0], Pool) and call[0].has_dense and in_steps(call[0])
+                self.names += [*([f"{name}_dense"] if steps else []), f"{name}_ds"]
             elif every or pool_follows:
                 self.names.append(name)
         self.names += ["classifier", "softmax"]
@@ -113,9 +114,14 @@ class LayersAtAllShifts:
         def seen_layer(name: str, maps: Tensor) -> None:
             seen(f"{name}_ds" if name in self.of_pools.values() else name, maps)
 
+        def seen_dense(pool: Pool, maps: Tensor) -> None:
+            calls[pool] += 1
+            seen(f"{self.of_pools.get((pool, calls[pool]))}_dense", maps)
+
+        calls: Counter[Pool] = Counter()
         seen("pixels", x)
         with (
-            all_shifts(self.model, x, lambda pool, maps: seen(f"{self.of_pools[pool]}_dense", maps)),
+            all_shifts(self.model, x, seen_dense),
             self.layers.watch(seen_layer, stacked=True),
         ):
             logits = _checked(self.model(x))

@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.utils import _pair
 
@@ -14,7 +15,7 @@ from lit_shift.pools.pool import Pool, outside_pools
 from lit_shift.utils.errors import InputError
 
 STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-REPLACED = ("forward", "choice")  # methods of a layer that subsamples
+IMAGES = (nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d, nn.AvgPool2d, Pool)  # whose maps are (N, C, H, W)
 INSTEAD = "lit_shift.orbit.sampled_logits measures a sample of shifts instead."
 
 SeeDense = Callable[[Pool, Tensor], object]
@@ -22,13 +23,14 @@ SeeDense = Callable[[Pool, Tensor], object]
 
 def check_boundaries(model: nn.Module) -> None:
     """Raise an InputError unless all boundaries are circular and some layer subsamples by 2. It names the layer."""
-    for name, module in model.named_modules():
+    layers = outside_pools(model)
+    for name, module in layers:
         if padding := _other_padding(module):
             raise InputError(
                 f"All shifts at once need circular boundaries everywhere, but {name} ({type(module).__name__}) has "
                 f"{padding}. {INSTEAD}"
             )
-    if not any(map(_subsamples, model.modules())):
+    if not any(_subsamples(module) for _, module in layers):
         raise InputError(
             "The network has no layer that is known to subsample by 2 (a pool of lit_shift, or nn.Conv2d, nn.MaxPool2d "
             f"or nn.AvgPool2d of stride 2), so there is nothing to take at all shifts at once. {INSTEAD}"
@@ -42,13 +44,11 @@ def _other_padding(module: nn.Module) -> str:
     if not isinstance(module, STRIDED):
         return ""
     padding: Any = module.padding  # numbers, or the words "same" and "valid"
-    pads = padding != "valid" and any(_pair(padding))
+    if padding == "valid" or not any(_pair(padding)):
+        return ""
     if isinstance(module, nn.Conv2d):
-        return f"padding_mode={module.padding_mode!r}" if pads and module.padding_mode != "circular" else ""
-    if pads:
-        return f"padding={padding}"
-    whole = _pair(module.kernel_size) == _pair(module.stride)
-    return "" if whole else f"windows of {module.kernel_size} that end at the map's border"
+        return f"padding_mode={module.padding_mode!r}" if module.padding_mode != "circular" else ""
+    return f"padding={padding}"
 
 
 def _subsamples(module: nn.Module) -> bool:
@@ -78,33 +78,41 @@ def every_phase(
             return
         h, w = output.shape[2:]
         stride = 2 ** subsamplings_before(output, images)
-        if (h * stride, w * stride) != (height, width):
+        # Other modules that keep a shape may have any axes, such as a LayerNorm with the channels last.
+        kept = (
+            not isinstance(module, IMAGES) and isinstance(inputs[0], Tensor) and inputs[0].shape[1:] == output.shape[1:]
+        )
+        if (h * stride, w * stride) != (height, width) and not kept:
             raise InputError(
                 f"All shifts at once need layers that keep the size of a map, or halve it by a stride of 2, but {name} "
                 f"({type(module).__name__}) makes it {h}x{w} where {height // stride}x{width // stride} was expected. "
                 f"{INSTEAD}"
             )
 
-    changed = [(name, module) for name, module in model.named_modules() if _subsamples(module)]
-    own = [{key: module.__dict__.pop(key) for key in REPLACED if key in module.__dict__} for _, module in changed]
     with ExitStack() as stack:
         for name, module in outside_pools(model):
-            stack.enter_context(module.register_forward_hook(partial(check_size, name)))
-        try:
-            for (name, module), methods in zip(changed, own, strict=True):
-                module.__dict__ |= _stacking(name, module, methods.get("forward", module.forward), see_dense)
-            yield
-        finally:
-            for (_, module), methods in zip(changed, own, strict=True):
-                for key in REPLACED:
-                    module.__dict__.pop(key, None)
-                module.__dict__ |= methods
+            if not isinstance(module, torch.jit.ScriptModule):  # which takes no hooks
+                stack.enter_context(module.register_forward_hook(partial(check_size, name)))
+            if _subsamples(module):
+                stack.enter_context(_replaced(module, _stacking(name, module, see_dense)))
+        yield
 
 
-def _stacking(
-    name: str, layer: nn.Module, forward: Callable[[Tensor], Tensor], see_dense: SeeDense | None
-) -> dict[str, Callable[..., Tensor]]:
+@contextmanager
+def _replaced(module: nn.Module, methods: dict[str, Callable[..., Tensor]]) -> Iterator[None]:
+    own = {key: module.__dict__[key] for key in methods if key in module.__dict__}
+    module.__dict__ |= methods
+    try:
+        yield
+    finally:
+        for key in methods:
+            del module.__dict__[key]
+        module.__dict__ |= own
+
+
+def _stacking(name: str, layer: nn.Module, see_dense: SeeDense | None) -> dict[str, Callable[..., Tensor]]:
     """Return the methods with which a layer gives its results at four shifts."""
+    forward = layer.forward
 
     def even(x: Tensor) -> Tensor:
         h, w = x.shape[2:]
@@ -118,7 +126,7 @@ def _stacking(
             see_dense(pool, maps)
         return maps
 
-    if isinstance(layer, ChoosingPool) and type(layer).forward is ChoosingPool.forward:
+    if isinstance(layer, ChoosingPool) and in_steps(layer):
         choose, keep = layer.choose, layer.keep
 
         def choice(x: Tensor) -> Tensor:
@@ -129,9 +137,20 @@ def _stacking(
             return keep(maps, choose(maps) if choice is None else choice)
 
         return {"forward": pool, "choice": choice}
-    if isinstance(layer, Pool) and type(layer).forward is Pool.forward:
+    if isinstance(layer, Pool) and in_steps(layer):
         return {"forward": lambda x: layer.phases(dense(layer, x))}
-    return {"forward": lambda x: forward(shifted_to_phases(even(x)))}
+    return {"forward": lambda x, *more: forward(shifted_to_phases(even(x)), *more)}
+
+
+def in_steps(pool: Pool) -> bool:
+    """True if a pool is its dense operation followed by a subsampling, and not a forward pass of its own."""
+    if isinstance(pool, ChoosingPool):
+        return (
+            type(pool).forward is ChoosingPool.forward
+            and type(pool).subsample is ChoosingPool.subsample
+            and "forward" not in pool.__dict__
+        )
+    return type(pool).forward is Pool.forward and "forward" not in pool.__dict__
 
 
 def subsamplings_before(maps: Tensor, images: int) -> int:

@@ -26,18 +26,27 @@ def obstacle(model: nn.Module, x: Tensor) -> str:
     n, _, height, width = x.shape
     offsets = draw_offsets((n, 8), height, width, seeded(0))
     rows, cols = offsets.to(x.device).unbind(2)
+    found = sampled_logits(model, x, offsets)
     try:
-        # One image at a time, since all its shifts take the memory of a batch.
-        every = torch.cat([orbit_logits(model, image) for image in x.split(1)])
+        # Few images at a time, since all their shifts take the memory of a batch, but more than one, which fits any.
+        every = torch.cat([orbit_logits(model, images) for images in x.split(2)])
     except InputError as error:
         return str(error)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"The network cannot compute several shifts stacked in the batch ({reason}). {INSTEAD}"
     orbit = every[torch.arange(n, device=x.device)[:, None], rows, cols]
-    found = sampled_logits(model, x, offsets)
     told = finite(orbit) | finite(found)
     if not told.any():
         return f"The network answers no image with finite numbers. {INSTEAD}"
-    size = orbit.abs().amax((1, 2))[:, None, None]
-    differs = ~((orbit - found).abs() <= 1e-3 * size).all(2) & told[:, None]
+    # An error is large or small beside what the shifts change. Rounding is relative to the logits themselves, where one
+    # of them may be out of proportion.
+    changes = (found - found.mean(1, keepdim=True)).abs().amax((1, 2))[:, None, None]
+    usual = found.abs().median(2, keepdim=True).values.maximum(found.abs())
+    allowed = 1e-3 * changes + 128 * torch.finfo(found.dtype).eps * usual
+    differs = ~((orbit - found).abs() <= allowed).all(2) & told[:, None]
     for image, shift in differs.nonzero().tolist():
         return _where(model, x[image, None], offsets[image, None, shift])
     return ""
@@ -49,7 +58,9 @@ def _where(model: nn.Module, image: Tensor, offset: Tensor) -> str:
     with all_shifts(model, image):
         stacked = _outputs(model, image)
     for (name, module, maps), (_, _, found) in zip(stacked, _outputs(model, roll(image, offset)), strict=False):
-        phases = by_phase(maps if maps.ndim == 4 else maps.flatten(1)[:, :, None, None], 1)[0]
+        if maps.ndim != 2 and (maps.ndim != 4 or found.shape[2:].numel() not in (1, height * width // (len(maps)))):
+            continue  # other axes than a map's
+        phases = by_phase(maps if maps.ndim == 4 else maps[:, :, None, None], 1)[0]
         stride = len(phases)
         (row, down), (col, right) = (
             (ahead % stride, ahead // stride)

@@ -22,7 +22,7 @@ class LearnedPool(Pool):
     Args:
         channels: of the maps.
         filter: the taps at the start, all positive.
-        groups: number of groups; for channels that are no multiple of it, their greatest common divisor.
+        groups: number of groups. If it does not divide the channels, their greatest common divisor is used.
 
     Raises:
         ValueError: a filter with taps that are not positive.
@@ -43,12 +43,15 @@ class LearnedPool(Pool):
         x = F.conv2d(x, each[..., None], stride=(stride, 1), groups=channels)
         return F.conv2d(x, each[:, :, None], stride=(1, stride), groups=channels)
 
+    def filter_multiplications(self, channels: int, height: int, width: int) -> int:
+        return 0  # its filters are convolutions
+
 
 class DDACPool(Pool):
     """Dense max, low-pass filters predicted at each place for each group of channels, subsampling.
 
     The taps are softmax(norm(conv(x))). The softmax runs over the taps of one place and group, so that these sum to 1
-    and a constant map stays as it is. (Over all groups together, their number would scale the map down.)
+    and a constant map stays as it is. (With one softmax over all groups, the map would shrink by their number.)
 
     Source: Zou et al. 2020, *Delving Deeper into Anti-aliasing in ConvNets*. Left open there: the axis of the softmax,
     and the convolution's kernel, which here has the filter's size.
@@ -56,7 +59,7 @@ class DDACPool(Pool):
     Args:
         channels: of the maps.
         size: of the filters, 3 or 5: ``size`` x ``size`` taps.
-        groups: number of groups; for channels that are no multiple of it, their greatest common divisor.
+        groups: number of groups. If it does not divide the channels, their greatest common divisor is used.
     """
 
     def __init__(self, channels: int, padding: Padding = "circular", size: int = 3, groups: int = 8) -> None:
@@ -76,6 +79,9 @@ class DDACPool(Pool):
         grouped = around.unflatten(1, (self.groups, -1))
         seen = [grouped[..., row : row + height : stride, col : col + width : stride] for row, col in places]
         return reduce(torch.add, (tap[:, :, None] * map for tap, map in zip(taps, seen, strict=True))).flatten(1, 2)
+
+    def filter_multiplications(self, channels: int, height: int, width: int) -> int:
+        return channels * height * width // 4 * self.size**2
 
     def extra_repr(self) -> str:
         return f"size={self.size}, groups={self.groups}, padding={self.padding!r}"

@@ -30,6 +30,9 @@ class ChoosingPool(Pool):
         """Choose a phase for each of the maps that the pool is to be given."""
         return self.choose(self.before(x))
 
+    def follow(self) -> None:
+        """Leave every choice to another pool, without parameters of its own for it."""
+
     def keep(self, maps: Tensor, choice: Tensor) -> Tensor:
         """Keep the chosen phases of the dense maps: (N, C, H, W) -> (N, C, H/2, W/2)."""
         phases = split_phases(self.blur(maps, stride=1))
@@ -72,7 +75,7 @@ class LPSPool(ChoosingPool):
         channels: of the maps.
         hidden: most channels of the small network, which has no more than the map.
         hot: temperature at the start.
-        cold: temperature at the end.
+        cold: temperature in the last epoch; a training of one epoch stays hot.
     """
 
     temperature: Tensor
@@ -99,6 +102,9 @@ class LPSPool(ChoosingPool):
             return energies(maps).where(best, -1).argmax(1)
         noise = -torch.empty_like(scores).exponential_().log()
         return ((scores + noise) / self.temperature).softmax(1)
+
+    def follow(self) -> None:
+        del self.score
 
     def note_progress(self, share: float) -> None:
         self.temperature.fill_(self.hot ** (1 - share) * self.cold**share)
@@ -127,6 +133,9 @@ class TIPSPool(Pool):
     def subsample(self, maps: Tensor) -> Tensor:
         phases = split_phases(maps)
         return mixed(phases, self.score(phases).unflatten(0, (-1, 4)).softmax(1))
+
+    def filter_multiplications(self, channels: int, height: int, width: int) -> int:
+        return channels * height * width  # a weight for each sample of each phase
 
     def extra_repr(self) -> str:
         return f"padding={self.padding!r}"

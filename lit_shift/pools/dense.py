@@ -1,5 +1,6 @@
 """Pools with another dense operation than max, blurred like it."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -19,9 +20,9 @@ class L2PoolBlurDS(Pool):
         super().__init__(filter, padding)
 
     def dense(self, x: Tensor) -> Tensor:
-        corners = pad(x, 0, 1, self.padding)
-        mean = F.avg_pool2d(corners.square(), 2, stride=1)
-        return mean.where(mean > 0, 1).sqrt().where(mean > 0, 0)
+        precise = x.to(torch.promote_types(x.dtype, torch.float32))  # squares leave the range of float16
+        mean = F.avg_pool2d(pad(precise, 0, 1, self.padding).square(), 2, stride=1)
+        return mean.where(mean != 0, 1).sqrt().where(mean != 0, 0).to(x.dtype)
 
 
 class ConvBlurDS(Pool):

@@ -96,6 +96,16 @@ class Pool(nn.Module):
         """Do all three steps at once, where that is faster; None where it is not."""
         return None
 
+    def filter_multiplications(self, channels: int, height: int, width: int) -> int:
+        """Number of multiplications by which the filter's definition pools a map of this size.
+
+        Convolutions of the pool count elsewhere.
+        """
+        if len(self.taps) == 1:
+            return 0
+        rows, cols = (self.matrix(size, 2, torch.float64, torch.device("cpu")) for size in (height, width))
+        return channels * (int(rows.count_nonzero()) * width + height // 2 * int(cols.count_nonzero()))
+
     def extra_repr(self) -> str:
         return f"filter={self.filter!r}, padding={self.padding!r}"
 
@@ -108,7 +118,8 @@ class MaxPool(Pool):
 
     def at_once(self, x: Tensor) -> Tensor | None:
         check_maps(x)
-        return F.max_pool2d(x, 2)  # the dense max, evaluated only where it is kept
+        # The dense max, evaluated only where it is kept; a subclass may have changed it.
+        return F.max_pool2d(x, 2) if type(self) is MaxPool else None
 
 
 class MaxPoolBlurDS(Pool):

@@ -28,6 +28,9 @@ class _Spectral(Pool):
     def dense(self, x: Tensor) -> Tensor:
         return x
 
+    def filter_multiplications(self, channels: int, height: int, width: int) -> int:
+        return channels * (height // 2) * width * (height + width // 2)
+
     def extra_repr(self) -> str:
         return ""
 
@@ -59,6 +62,9 @@ class FLCPool(_Spectral):
     """
 
     kept = "low"
+
+    def filter_multiplications(self, channels: int, height: int, width: int) -> int:
+        return 2 * super().filter_multiplications(channels, height, width)  # real and imaginary parts
 
     def subsample(self, maps: Tensor) -> Tensor:
         rows, cols = (spectral_matrix(size, 2, self.kept, maps.dtype, maps.device) for size in maps.shape[2:])

@@ -83,7 +83,17 @@ def settle(cfg: DictConfig) -> DictConfig:
     name, is_trained = cfg.choices.model, cfg.model._target_.startswith("lit_shift.classifiers.")
     if "pool" in cfg and cfg.model._target_ == FROM_PYTHON:  # to be trained: made with the pool, as it is said there
         name, is_trained = cfg.model.target, False
-        cfg.model = {"_target_": "lit_shift.models.python.from_function", "target": name}
+        usual, typed = (
+            OmegaConf.load(CONF / "model" / "python.yaml"),
+            {k: v for k, v in cfg.model.items() if k != "target"},
+        )
+        if unused := [key for key, value in typed.items() if key in usual and value != usual[key]]:
+            raise InputError(
+                f"model.{unused[0]} describes a trained network, for eval.py: to train one, leave it out. Options of "
+                "your own function are typed with a plus, as +model.width=32."
+            )
+        own = {key: value for key, value in typed.items() if key not in usual}
+        cfg.model = {"_target_": "lit_shift.models.python.from_function", "target": name, **own}
         cfg.choices.model = name
     if "pool" in cfg and is_trained:
         raise InputError(f"model={name} is a trained classifier: measure it by eval.py.")
@@ -91,7 +101,11 @@ def settle(cfg: DictConfig) -> DictConfig:
         raise InputError(f"model={name} is to be trained first: give ckpt=RUN.")
     if "pool" in cfg:  # blur-tri3 is short for pool=blur filter=tri3
         base, _, short_for = cfg.choices.pool.rpartition("-")
-        if short_for in FILTERS and (CONF / "pool" / f"{base}.yaml").exists():
+        if short_for in FILTERS and (CONF / "pool" / f"{cfg.choices.pool}.yaml").exists():
+            if cfg.get("filter") not in (None, short_for):
+                raise InputError(
+                    f"pool={cfg.choices.pool} has its filter in its name: type pool={base} filter={cfg.filter}."
+                )
             cfg.choices.pool = base
     if cfg.get("filter") is not None:
         pool = cfg.choices.pool

@@ -97,7 +97,7 @@ class LitClassifier(LightningModule):
         self.train_accuracy.reset()
         for module in self.net.modules():
             if isinstance(module, Pool):
-                module.note_progress(self.current_epoch / max(1, (self.trainer.max_epochs or 0) - 1))
+                module.note_progress(min(1, self.current_epoch / max(1, (self.trainer.max_epochs or 0) - 1)))
 
     def training_step(self, batch: Batch | Chunk, batch_idx: int) -> dict[str, Tensor]:
         if isinstance(batch, Chunk):
@@ -181,10 +181,11 @@ class LitClassifier(LightningModule):
                 checkpoint[name] = {state: value.clone() for state, value in metric.metric_state.items()}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        device = self.trainer.strategy.root_device
-        torch.set_rng_state(checkpoint["random"]["cpu"].cpu())
-        if device.type == "cuda" and "cuda" in checkpoint["random"]:
-            torch.cuda.set_rng_state(checkpoint["random"]["cuda"].cpu(), device)
+        device, random = self.trainer.strategy.root_device, checkpoint.get("random", {})  # none in older ones
+        if "cpu" in random:
+            torch.set_rng_state(random["cpu"].cpu())
+        if device.type == "cuda" and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"].cpu(), device)
         for name in ("train_loss", "train_accuracy"):
             metric = getattr(self, name)
             for state, value in checkpoint[name].items():

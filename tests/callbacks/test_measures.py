@@ -24,9 +24,9 @@ from lit_shift.callbacks.probe import Probe
 from lit_shift.data import Digits
 from lit_shift.data.loader import Images
 from lit_shift.intervals import of_mean
+from lit_shift.models import VGG13, ResNet18
 from lit_shift.models.layers import Layers
 from lit_shift.models.lie import bandwidth, lie_derivatives
-from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPool
 from lit_shift.shifts import draw_offsets, fourier_shift, roll, seeded
 from lit_shift.training.module import LitClassifier
@@ -257,6 +257,17 @@ def test_equivariance_of_a_seeded_subset_at_shifts_of_every_kind(data):
         assert tuple(module.arrays[f"resolution/{name}"]) == tuple(sizes[name])
         pairs = feature_distance.cosine_distance(unshifted[name][:-1], unshifted[name][1:]).mean()
         assert module.arrays[f"between_images/{name}"] == pytest.approx(pairs.item(), abs=2e-6)
+
+
+def test_equivariance_of_a_network_whose_last_map_has_several_places(data):
+    """A ResNet's logits have 8x8 phases on 32x32 images: shifts by 8 pixels only roll its last map."""
+    module = classifier(data, "circular")
+    module.net = ResNet18(MaxPool, width=2)
+    trainer(Equivariance(1, 7, 0, False)).test(module, data, verbose=False)
+    of_softmax = module.arrays["invariance/softmax"]
+    assert of_softmax.shape == (32, 32)
+    assert of_softmax[0, 0] == of_softmax[8, 16] == 0
+    assert of_softmax[1, 1] == of_softmax[9, 25] > 0
 
 
 def test_an_unknown_upsampling_is_named_with_the_choices():

@@ -1,14 +1,16 @@
 """A network's numbers against published ones, a graph's longest path, and what shifts leave unchanged."""
 
+import threading
+
 import pytest
 import torch
 from torch import fx, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from lit_shift.models.anatomy import anatomy
+from lit_shift.models.anatomy import anatomy, multiplications
 from lit_shift.models.vgg import VGG13
-from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
+from lit_shift.pools import APSPool, AvgPool, DDACPool, FLCPool, IdealPool, LearnedPool, MaxPool, MaxPoolBlurDS
 from lit_shift.results.terminal import tables
 from lit_shift.training.collect import scalars
 
@@ -105,3 +107,43 @@ def test_numbers_are_written_and_shown_whole():
     assert cells["parameters"] == "138,357,544"
     assert cells["copies for augmentation, s²"] == "1,024"
     assert cells["accuracy"].startswith("71 ")
+
+
+def separable(taps, channels, side):
+    """Multiplications of a filter of n taps, rows first, on a map that is no smaller than they are."""
+    return channels * taps * (side // 2 * side + side // 2 * side // 2)
+
+
+@pytest.mark.parametrize(
+    ("pool", "products"),
+    [
+        (MaxPool, 0),
+        (lambda: MaxPoolBlurDS("tri5"), separable(5, 8, 16)),
+        (AvgPool, separable(6, 8, 16)),
+        (lambda: APSPool("tri3"), separable(3, 8, 16)),
+        (lambda: LearnedPool(8), 8 * 3 * (8 * 18 + 8 * 8)),  # as convolutions: two more columns, the border
+        (IdealPool, separable(16, 8, 16)),
+        (FLCPool, 2 * separable(16, 8, 16)),
+        (
+            lambda: DDACPool(8),
+            8 * 8 * (72 * 72 + 8 * 9),
+        ),  # 8 groups of 9 taps, each predicted from 72 samples, then used
+    ],
+)
+def test_multiplications_are_counted_by_definition(pool, products):
+    net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), pool(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+    assert multiplications(net.eval(), torch.zeros(1, 3, 16, 16)) == 16 * 16 * 8 * 27 + products + 8 * 5
+
+
+def test_a_pool_that_is_used_again_counts_again():
+    pool = MaxPoolBlurDS("tri3")
+    expected = sum(separable(3, 3, side) for side in (32, 16, 8))
+    assert multiplications(nn.Sequential(pool, pool, pool), torch.zeros(1, 3, 32, 32)) == expected
+
+
+def test_a_network_that_cannot_be_copied_has_its_other_numbers():
+    net = nn.Sequential(nn.Conv2d(3, 8, 3))
+    net.lock = threading.Lock()
+    found = anatomy(net.eval(), torch.zeros(1, 3, 16, 16))
+    assert found["parameters"] == 8 * 28
+    assert "multiplications" not in found

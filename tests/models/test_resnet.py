@@ -7,7 +7,7 @@ import torchvision
 from torch import nn
 
 from lit_shift.models import ResNet18
-from lit_shift.pools import AvgPool, L2PoolBlurDS, MaxPool, MaxPoolBlurDS
+from lit_shift.pools import AvgPool, L2PoolBlurDS, LPSPool, MaxPool, MaxPoolBlurDS
 from tests.pools.of_the_field import trained
 
 
@@ -65,6 +65,13 @@ def test_there_are_six_pools_for_the_channels_that_they_see():
 
     ResNet18(pool, width=4)
     assert asked == [8, 4, 16, 8, 32, 16]
+
+
+def test_a_shortcut_has_no_parameters_for_a_choice_that_it_does_not_make(rng):
+    """Several devices would wait for their gradients."""
+    net = ResNet18(LPSPool, width=4)
+    net(torch.randn(4, 3, 16, 16, generator=rng)).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in net.parameters())
 
 
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])

@@ -101,7 +101,7 @@ def test_other_boundaries_are_refused_and_sampled_instead(padding, rng):
         (VGG13(partial(MaxPool, padding="zeros"), width=1), "features.pool1"),
         (VGG13(MaxPool, width=1, padding="reflect"), "features.conv1_1"),
         (VGG13(lambda: nn.MaxPool2d(3, 2, 1), width=1), "features.pool1"),
-        (VGG13(lambda: nn.AvgPool2d(3, 2), width=1), "features.pool1"),
+        (VGG13(lambda: nn.AvgPool2d(2, 2, 1), width=1), "features.pool1"),
     ],
 )
 def test_the_first_layer_whose_boundary_is_not_circular_is_named(model, layer):
@@ -205,6 +205,8 @@ def test_subsampling_that_is_not_seen_is_refused_by_name():
         orbit_logits(mixed, image)
     with pytest.raises(InputError, match="no layer that is known to subsample by 2"):
         orbit_logits(VGG13(Unseen, width=1).eval(), image)
+    with pytest.raises(InputError, match=r"features.pool1 \(AvgPool2d\) makes it 15x15 where 16x16"):
+        orbit_logits(VGG13(iter([nn.AvgPool2d(3, 2), *(MaxPool() for _ in range(4))]).__next__, width=1).eval(), image)
     with pytest.raises(InputError, match=r"features.pool1 \(AvgPool2d\) makes it 8x8 where 32x32"):
         orbit_logits(VGG13(iter([nn.AvgPool2d(4), *(MaxPool() for _ in range(4))]).__next__, width=1).eval(), image)
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from lit_shift.models import VGG13, ResNet18
 from lit_shift.orbit import LayersAtAllShifts, obstacle, orbit_logits, sampled_logits
-from lit_shift.pools import APSPool, MaxPool, MaxPoolBlurDS
+from lit_shift.padding import pad
+from lit_shift.pools import APSPool, MaxPool, MaxPoolBlurDS, Pool
 from lit_shift.pools.pool import made
 from lit_shift.shifts import draw_offsets, roll
 from tests.pools.of_the_field import EVERY_SHIFT, POOLS, trained
@@ -145,6 +146,121 @@ def test_shortcuts_that_choose_by_themselves_are_found_out(rng):
             block.shortcut_pool = nn.Sequential(block.shortcut_pool)  # no longer seen as one that chooses
     every = orbit_logits(model, torch.randn(8, 3, 32, 32, generator=rng))
     assert every.std(dim=(1, 2)).max() > 1e-4
+
+
+class Flat(nn.Module):
+    """Flattens its last map, so that it does not commute with shifts, and does something to its logits."""
+
+    def __init__(self, last):
+        super().__init__()
+        self.conv, self.pool, self.head = nn.Conv2d(3, 8, 3, padding="same", padding_mode="circular"), MaxPool(), None
+        self.head, self.last = nn.Linear(8 * 4 * 4, 6), last
+
+    def forward(self, x):
+        return self.last(self.head(self.pool(F.relu(self.conv(x))).flatten(1)))
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        lambda logits: logits,
+        lambda logits: torch.cat([logits[:, 1:], torch.full_like(logits[:, :1], -1e9)], 1),
+        lambda logits: logits + 1000,
+        lambda logits: (0.01 * logits).log_softmax(1),
+        lambda logits: 0.01 * logits + 50,
+    ],
+)
+def test_no_scale_of_the_logits_hides_that_a_network_does_not_commute(last, rng):
+    torch.manual_seed(0)
+    assert obstacle(Flat(last).eval(), torch.randn(3, 3, 8, 8, generator=rng))
+
+
+@pytest.mark.parametrize("name", ["max", "blur", "aps", "lps", "ideal", "ddac"])
+@pytest.mark.parametrize("network", [VGG13, ResNet18])
+def test_rounding_in_float32_is_no_obstacle(name, network, rng):
+    torch.manual_seed(0)
+    assert not obstacle(network(POOLS[name], width=16).eval(), torch.randn(3, 3, 32, 32, generator=rng))
+
+
+class OneSize(Flat):
+    """Reshapes to the number of images that came in."""
+
+    def forward(self, x):
+        return self.head(self.pool(self.conv(x)).reshape(len(x), -1))
+
+
+class PerImage(nn.Module):
+    """Combines maps of different strides, of which the coarser is a number for each image."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.pool = nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), MaxPool()
+
+    def forward(self, x):
+        x = self.conv(x)
+        return (x * self.pool(x).mean((2, 3))[:, :, None, None]).mean((2, 3))
+
+
+@pytest.mark.parametrize("model", [OneSize(None), PerImage()])
+def test_networks_that_cannot_be_stacked_say_so(model, rng):
+    said = obstacle(model.eval(), torch.randn(3, 3, 8, 8, generator=rng))
+    assert "cannot compute several shifts stacked in the batch (RuntimeError" in said
+
+
+class Inner(Pool):
+    """A pool that is made of a strided convolution."""
+
+    def __init__(self, channels):
+        super().__init__("delta")
+        self.down = nn.Conv2d(channels, channels, 2, stride=2, groups=channels)
+
+    def subsample(self, maps):
+        return self.down(maps)
+
+
+class Scaled(APSPool):
+    def subsample(self, maps):
+        return 2 * super().subsample(maps)
+
+
+class Mean(MaxPool):
+    """Changes the dense operation of a pool that has a faster form."""
+
+    def dense(self, x):
+        return F.avg_pool2d(pad(x, 0, 1, "circular"), 2, stride=1)
+
+
+@pytest.mark.parametrize("pool", [Inner, Scaled, Mean])
+def test_pools_made_of_other_modules_or_steps(pool, rng):
+    model = trained(VGG13(pool, num_classes=5, width=4))
+    assert_exact(model, torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng), rng)
+
+
+class Reused(nn.Module):
+    """One pool three times, once on a shortcut without a convolution; a norm over channels; a pool over all places."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = (nn.Conv2d(i, 4, 3, padding=1, padding_mode="circular") for i in (3, 4))
+        self.pool, self.norm = MaxPoolBlurDS("tri3"), nn.LayerNorm(4)
+        self.whole, self.head = nn.AvgPool2d(4, stride=1), nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = self.pool(self.conv1(x))
+        x = self.norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        x = self.pool(F.relu(self.conv2(x))) + self.pool(x)
+        return self.head(self.whole(x).flatten(1))
+
+
+def test_a_pool_may_be_used_again_and_norms_may_have_other_axes(rng):
+    model, x = trained(Reused()), torch.randn(2, 3, 16, 16, dtype=torch.float64, generator=rng)
+    assert_exact(model, x, rng)
+    layers = LayersAtAllShifts(model, x)
+    found = {}
+    layers.measure(x, lambda layer, phases: found.update({layer: phases.shape}))
+    assert set(found) <= set(layers.names)
+    assert found["pool_dense"] == (2, 1, 1, 4, 16, 16)
+    assert found["pool_ds"] == (2, 2, 2, 4, 8, 8)
 
 
 @pytest.mark.parametrize("size", [(36, 32), (30, 32), (32, 12)])

@@ -28,6 +28,13 @@ def test_l2_of_nothing_is_nothing_and_has_no_gradient():
     assert x.grad[0, 0, 0, 0] == 0
 
 
+def test_l2_keeps_what_float16_cannot_square_and_shows_what_is_not_finite():
+    x = torch.full((1, 1, 4, 4), 300.0, dtype=torch.float16)
+    assert torch.equal(L2PoolBlurDS("delta")(x), x[:, :, ::2, ::2])
+    x[0, 0, 0, 0] = torch.nan
+    assert L2PoolBlurDS("delta")(x)[0, 0, 0, 0].isnan()
+
+
 def test_conv_is_a_strided_convolution_made_dense_and_blurred(rng):
     pool, x = trained(ConvBlurDS(4, "tri3")), torch.randn(2, 4, 6, 4, dtype=torch.float64, generator=rng)
     own = nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular", bias=False).double()

@@ -100,7 +100,7 @@ def test_gradients_are_those_of_finite_differences(name, rng):
         pool.train(training)
         # A choice by argmax has no gradient, nor has what only scores it.
         used = parameters if training or not name.startswith("lps") else []
-        assert torch.autograd.gradcheck(pooled, (x, *used))
+        assert torch.autograd.gradcheck(pooled, (x, *used), fast_mode=len(used) > 1)  # random directions at once
 
 
 @every_pool

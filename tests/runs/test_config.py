@@ -92,7 +92,7 @@ def test_a_pool_named_with_its_filter_is_short_for_both(filter, monkeypatch, tmp
     short, long = composed_as(pool=f"blur-{filter}"), composed_as(f"filter={filter}")
     assert short == long
     assert label(short) == f"blur-{filter}-noaug-s0"
-    assert identity(composed_as("filter=tri5", pool=f"blur-{filter}")) == identity(composed_as())
+    assert composed_as(f"filter={filter}", pool=f"blur-{filter}") == long
     assert recipe(OmegaConf.to_container(short)) == recipe(OmegaConf.to_container(composed_as()))
 
 
@@ -100,6 +100,19 @@ def test_a_network_of_ones_own_is_called_by_its_function():
     config = composed_as("model.target=mine:make", model="python")
     assert config.model == {"_target_": "lit_shift.models.python.from_function", "target": "mine:make"}
     assert recipe(OmegaConf.to_container(config)) == "digits, mine:make, 200 epochs"
+
+
+def test_options_of_ones_own_network_reach_its_function_and_tell_runs_apart():
+    wide = composed_as("model.target=mine:make", "+model.width=32", model="python")
+    assert wide.model == {"_target_": "lit_shift.models.python.from_function", "target": "mine:make", "width": 32}
+    assert identity(wide) != identity(composed_as("model.target=mine:make", model="python"))
+    with pytest.raises(InputError, match=r"model\.size describes a trained network, for eval\.py"):
+        composed_as("model.target=mine:make", "model.size=64", model="python")
+
+
+def test_a_pool_with_its_filter_in_its_name_takes_no_other():
+    with pytest.raises(InputError, match="pool=blur-tri3 has its filter in its name: type pool=blur filter=tri5"):
+        composed_as("filter=tri5", pool="blur-tri3")
 
 
 def test_every_pool_of_the_sweep_is_one_row_of_one_recipe():

@@ -20,6 +20,8 @@ MEASURES = ("accuracy", "accuracy_random", "consistency")
 OVER_SEEDS = tuple(f"_seeds{end}" for end in ENDS)
 ENDINGS = ("", *ENDS, *OVER_SEEDS, "_mark")
 COLUMNS = [f"{measure}{end}" for measure in MEASURES for end in ENDINGS]
+ONE_SEED = "With a single seed, a mark says that these trained networks differ; another training might turn it round."
+SEVERAL = "Of cells in which the pools do not differ, up to one in twenty is marked by chance."
 MARKS = {"better": "best", "worse": "worst"}
 NAMED_BY_POOL = ("max", "avg")
 
@@ -176,7 +178,7 @@ def tables(compared: pd.DataFrame, rows: pd.DataFrame) -> list[Table]:
         frame, title = pd.DataFrame(cells, columns=heads), f"{recipe}, {_augmentation(aug)}"
         made.append(Table(frame, title, caption, words=2, breaks={1}))
     for table in made[-1:]:  # only the last table has the note
-        table.notes = ["Of cells in which nothing differs, up to one in twenty is marked by chance."]
+        table.notes = [ONE_SEED] if (compared["n"] < 2).any() else [SEVERAL]
     return made
 
 

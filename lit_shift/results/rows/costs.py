@@ -1,6 +1,6 @@
 """Cost of each row of Table 1: parameters, multiplications, and speed on the machine of its runs. Needs no torch."""
 
-from math import isnan
+from math import isnan, nan
 
 import pandas as pd
 
@@ -18,6 +18,8 @@ HEADS = {"speed_training": "training", "speed_forward": "forward"}
 def with_costs(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Return Table 1 with a column for each cost: its mean over the row's runs, NaN if it is unknown.
 
+    Speeds are unknown if the row's runs were on different devices.
+
     Args:
         rows: from :func:`lit_shift.results.table1`.
         frame: the runs, as :func:`lit_shift.results.load` returns them.
@@ -28,9 +30,12 @@ def with_costs(rows: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """
     runs = frame.reindex(columns=["name", "device", *COSTS]).set_index("name")
     members = [runs.loc[names] for names in rows["runs"]]
-    costs = {cost: [each[key].mean() for each in members] for key, cost in COSTS.items()}
     timed = [each.dropna(subset=list(SPEEDS), how="all") for each in members]
-    return rows.assign(**costs, devices=[list(dict.fromkeys(each["device"])) for each in timed])
+    devices = [list(dict.fromkeys(each["device"])) for each in timed]
+    costs = {cost: [each[key].mean() for each in members] for key, cost in COSTS.items()}
+    for cost in (COSTS[key] for key in SPEEDS):
+        costs[cost] = [nan if len(those) > 1 else mean for those, mean in zip(devices, costs[cost], strict=True)]
+    return rows.assign(**costs, devices=devices)
 
 
 def for_csv(rows: pd.DataFrame) -> pd.DataFrame:

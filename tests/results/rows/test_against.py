@@ -199,13 +199,13 @@ def test_each_row_is_compared_with_the_baseline_of_its_recipe_and_augmentation()
 
 
 def test_names_of_rows():
-    runs = [run("max"), run("avg", pool="avg"), run("tri5", filter="tri5"), run("l2"), run("lp")]
-    for pool, filter in (("l2", None), ("lp", "tri3")):
+    runs = [run("max"), run("avg", pool="avg"), run("tri5", filter="tri5"), run("mine"), run("lp")]
+    for pool, filter in (("mine", None), ("lp", "tri3")):
         own = next(each for each in runs if each.name == pool)
         own.config["choices"]["pool"] = pool
         own.config["pool"] |= {"filter": filter} if filter else {}
     names = [names_of(row) for row in build(runs).to_dict("records")]
-    assert sorted(names) == [["avg", "avg-rect6"], ["blur-tri5"], ["l2"], ["lp-tri3"], ["max", "max-delta"]]
+    assert sorted(names) == [["avg", "avg-rect6"], ["blur-tri5"], ["lp-tri3"], ["max", "max-delta"], ["mine"]]
     for baseline in (name for each in names for name in each):
         found, _ = compared(runs, baseline)
         assert set(found["baseline"]) == {baseline}
