@@ -52,7 +52,8 @@ class LieDerivative(Callback):
                 try:
                     found = lie_derivatives(layers, x)
                 except NotImplementedError as error:
-                    say(f"Lie derivatives are not measured: an operation has no forward derivative ({error}).")
+                    reason = str(error).partition("\n")[0]
+                    say(f"Lie derivatives are not measured: the network has no forward derivative ({reason}).")
                     return
             good = answered(pl_module.skip_bad, found.logits)
             values = {OUTPUT: found.output, BANDWIDTH: bandwidth(x)}

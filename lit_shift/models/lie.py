@@ -30,7 +30,8 @@ class LieDerivatives(NamedTuple):
 def lie_derivatives(layers: Layers, x: Tensor) -> LieDerivatives:
     """Rates per pixel at which a network's answers and layers change, each the mean of both directions of shift.
 
-    For the output, this is :func:`probability_rate`, for a layer its :func:`departure`. At a kink, such as the maximum
+    For the output, this is :func:`probability_rate`, for a layer its :func:`departure`. What the network detaches from
+    differentiation counts as constant. At a kink, such as the maximum
     of equal samples, PyTorch takes the rate of one side.
 
     Args:
@@ -49,7 +50,10 @@ def lie_derivatives(layers: Layers, x: Tensor) -> LieDerivatives:
 
         # In inference mode, in which Lightning tests, all rates would be 0 without a warning.
         with torch.inference_mode(False), torch.no_grad(), dual_level(), layers.watch(see):
-            logits, rates = _with_rate(layers.net(make_dual(x.clone(), shift_rate(x, axis))))
+            answers = layers.net(make_dual(x.clone(), shift_rate(x, axis)))
+            if unpack_dual(answers).tangent is None:
+                raise NotImplementedError("its answers leave PyTorch's differentiation, as by detach() or NumPy")
+            logits, rates = _with_rate(answers)
         outputs.append(probability_rate(logits, rates))
     return LieDerivatives(logits, _mean(outputs), {name: _mean(each) for name, each in departures.items()})
 

@@ -302,9 +302,17 @@ def test_rates_of_change_of_a_seeded_subset(data, padding):
         assert (low, high) == pytest.approx(ends, rel=1e-3)
 
 
-def test_a_network_without_forward_derivative_has_no_rates_and_all_else(data, capsys):
+class Detached(torch.nn.Linear):
+    """Leaves PyTorch's differentiation, so that all rates would be 0."""
+
+    def forward(self, x):
+        return super().forward(x.detach())
+
+
+@pytest.mark.parametrize(("name", "layer"), [("features.pool1", BackwardOnly()), ("classifier", Detached(16, 10))])
+def test_a_network_without_forward_derivative_has_no_rates_and_all_else(data, name, layer, capsys):
     module = classifier(data, "circular")
-    module.net.features.pool1 = BackwardOnly()
+    module.net.set_submodule(name, layer)
     run = trainer(LieDerivative(5, 0))
     run.test(module, data, verbose=False)
     assert "Lie derivatives are not measured" in capsys.readouterr().err
