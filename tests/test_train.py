@@ -273,8 +273,10 @@ def test_short_trainings_start_at_the_full_rate(run, undisturbed, tiny, tmp_path
 
 
 def test_a_foreign_pool_is_sampled_not_trusted(run, tiny, tmp_path):
-    foreign = ["pool._target_=torch.nn.MaxPool2d", "~pool.padding", "+pool.kernel_size=2"]
-    assert run("train.py", *tiny, *foreign, "trainer.max_epochs=2").code == 0
+    foreign = ["pool._target_=torch.nn.MaxPool2d", "pool.padding=1", "+pool.kernel_size=3", "+pool.stride=2"]
+    done = run("train.py", *tiny, *foreign, "trainer.max_epochs=2")
+    assert done.code == 0, done.err
+    assert "circular boundaries everywhere, but features.pool1 (MaxPool2d) has padding=1" in done.err
     metrics = json.loads((run_folder(tmp_path) / "metrics.json").read_text())
     assert metrics["test/shifts"] == 64
     assert metrics["test/consistency"] < 1

@@ -35,8 +35,9 @@ class Speed(Callback):
         self.ended = _now(pl_module.device)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
-        if self.began is not None and trainer.limit_train_batches == 1.0:
-            images = len(trainer.datamodule.train.labels)  # type: ignore[attr-defined]
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        if data is not None and self.began is not None and trainer.limit_train_batches == 1.0:
+            images = len(data.train.labels)
             self.rates.append(images / ((self.ended or _now(pl_module.device)) - self.began))
 
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
