@@ -79,9 +79,7 @@ def every_phase(
         h, w = output.shape[2:]
         stride = 2 ** subsamplings_before(output, images)
         # Other modules that keep a shape may have any axes, such as a LayerNorm with the channels last.
-        kept = (
-            not isinstance(module, IMAGES) and isinstance(inputs[0], Tensor) and inputs[0].shape[1:] == output.shape[1:]
-        )
+        kept = not isinstance(module, IMAGES) and any(getattr(x, "shape", ())[1:] == output.shape[1:] for x in inputs)
         if (h * stride, w * stride) != (height, width) and not kept:
             raise InputError(
                 f"All shifts at once need layers that keep the size of a map, or halve it by a stride of 2, but {name} "
