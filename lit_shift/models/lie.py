@@ -31,8 +31,8 @@ def lie_derivatives(layers: Layers, x: Tensor) -> LieDerivatives:
     """Rates per pixel at which a network's answers and layers change, each the mean of both directions of shift.
 
     For the output, this is :func:`probability_rate`, for a layer its :func:`departure`. What the network detaches from
-    differentiation counts as constant. At a kink, such as the maximum
-    of equal samples, PyTorch takes the rate of one side.
+    differentiation counts as constant. At a kink, such as the maximum of equal samples, PyTorch takes the rate of one
+    side.
 
     Args:
         layers: of the network, which computes logits (N, K).
@@ -51,9 +51,11 @@ def lie_derivatives(layers: Layers, x: Tensor) -> LieDerivatives:
         # In inference mode, in which Lightning tests, all rates would be 0 without a warning.
         with torch.inference_mode(False), torch.no_grad(), dual_level(), layers.watch(see):
             answers = layers.net(make_dual(x.clone(), shift_rate(x, axis)))
-            if unpack_dual(answers).tangent is None and not torch.equal(answers, layers.net(x.roll(1, axis))):
-                raise NotImplementedError("its answers leave PyTorch's differentiation, as by detach() or NumPy")
+            constant = unpack_dual(answers).tangent is None
             logits, rates = _with_rate(answers)
+        # After the watch, which is not to see this pass.
+        if constant and not torch.equal(logits, layers.net(x.roll(1, axis))):
+            raise NotImplementedError("its answers leave PyTorch's differentiation, as by detach() or NumPy")
         outputs.append(probability_rate(logits, rates))
     return LieDerivatives(logits, _mean(outputs), {name: _mean(each) for name, each in departures.items()})
 

@@ -235,6 +235,19 @@ def test_answers_that_do_not_depend_on_the_image_do_not_change(rng):
     assert found.layers == {}
 
 
+def test_a_constant_answer_leaves_the_rates_of_layers_as_they_are(rng):
+    class Silent(nn.Linear):
+        def forward(self, x):
+            return torch.ones(len(x), self.out_features, dtype=x.dtype)
+
+    net, x = trained(MaxPool), torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
+    expected = found_in(net, x).layers
+    net.classifier = Silent(16, 5)
+    found = found_in(net, x)
+    assert found.output.tolist() == [0, 0]
+    assert all(torch.equal(found.layers[name], rates) for name, rates in expected.items())
+
+
 class Doubled(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
