@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
 from lit_shift.answers import answered
-from lit_shift.callbacks.probe import Probe
+from lit_shift.callbacks.probe import OnSubset
 from lit_shift.consistency_variants import READINGS, Predictions, crop_offsets, once_per_batch
 from lit_shift.metrics import Interval, PerImage, over_images
 from lit_shift.orbit import orbit_logits
@@ -14,10 +14,9 @@ from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import at_least, at_least_or_all
 
 
-class ConsistencyReadings(Callback):
+class ConsistencyReadings(OnSubset):
     """Callback that logs ``consistency/<reading>`` for each of :mod:`lit_shift.consistency_variants`, at the end.
 
     Each is logged with its interval. Networks that do not commute with circular shifts are not measured.
@@ -27,16 +26,11 @@ class ConsistencyReadings(Callback):
         seed: of the subset.
     """
 
-    def __init__(self, images: int | str, seed: int) -> None:
-        self.images = at_least_or_all(2, "images", images)
-        self.seed = at_least(0, "seed", seed)
-
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if interrupted(trainer):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        loader = data.subset_dataloader(data.test, self.images, self.seed, pl_module.bad)
-        probe = Probe(pl_module, loader.images.pixels)
+        loader, probe = self.subset(trainer, pl_module, data.test)
         if not probe.exact:
             say(f"Other readings of consistency are not measured. {probe.obstacle}")
             return

@@ -1,11 +1,11 @@
 """Equivariance and invariance of each layer to shifts (Zhang, section 4.2.1 and Fig. 4)."""
 
 import numpy as np
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 from torch import Tensor
 
 from lit_shift.answers import answered
-from lit_shift.callbacks.probe import Probe
+from lit_shift.callbacks.probe import OnSubset
 from lit_shift.data.loader import Images
 from lit_shift.metrics import FeatureDistance
 from lit_shift.orbit import LayersAtAllShifts
@@ -14,10 +14,10 @@ from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.upsampling import UPSAMPLINGS, Upsampling
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import at_least, at_least_or_all, one_of, true_or_false
+from lit_shift.utils.errors import at_least, one_of, true_or_false
 
 
-class Equivariance(Callback):
+class Equivariance(OnSubset):
     """Callback that logs the cosine distance of each layer from equivariance and from invariance to shifts.
 
     ``equivariance/<layer>`` compares shifted features with the features of the shifted image, ``invariance/<layer>``
@@ -39,10 +39,9 @@ class Equivariance(Callback):
     def __init__(
         self, every_n_epochs: int, images: int | str, seed: int, every_layer: bool, upsampling: Upsampling = "fourier"
     ) -> None:
+        super().__init__(images, seed)
         self.upsampling: Upsampling = one_of(UPSAMPLINGS, "upsampling", upsampling)
         self.every_n_epochs = at_least(1, "every_n_epochs", every_n_epochs)
-        self.images = at_least_or_all(2, "images", images)
-        self.seed = at_least(0, "seed", seed)
         self.every_layer = true_or_false("every_layer", every_layer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
@@ -57,8 +56,7 @@ class Equivariance(Callback):
 
     def _measure(self, trainer: Trainer, module: LitClassifier, images: Images) -> str:
         """Log the layers' means and keep their arrays. Return the reason if the network cannot be measured."""
-        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
-        probe = Probe(module, loader.images.pixels)
+        loader, probe = self.subset(trainer, module, images)
         if not probe.exact:
             return probe.obstacle
         height, width = images.pixels.shape[-2:]

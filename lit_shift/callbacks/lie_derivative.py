@@ -2,10 +2,10 @@
 
 from math import inf, sqrt
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
 
 from lit_shift.answers import answered
-from lit_shift.callbacks.probe import Probe
+from lit_shift.callbacks.probe import OnSubset
 from lit_shift.metrics import MeanOf
 from lit_shift.models.layers import Layers
 from lit_shift.models.lie import bandwidth, lie_derivatives
@@ -13,12 +13,11 @@ from lit_shift.training.module import LitClassifier
 from lit_shift.training.progress import tracked
 from lit_shift.training.signals import interrupted
 from lit_shift.utils.console import say
-from lit_shift.utils.errors import at_least, at_least_or_all
 
 OUTPUT, BANDWIDTH = "test/lie_derivative", "test/bandwidth"
 
 
-class LieDerivative(Callback):
+class LieDerivative(OnSubset):
     """Callback that logs how fast a network's answers and layers change as images begin to shift, at the end.
 
     Logs ``test/lie_derivative``, of the class probabilities; ``lie_derivative/<layer>``, the departure of every
@@ -31,16 +30,11 @@ class LieDerivative(Callback):
         seed: of the subset.
     """
 
-    def __init__(self, images: int | str, seed: int) -> None:
-        self.images = at_least_or_all(2, "images", images)
-        self.seed = at_least(0, "seed", seed)
-
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LitClassifier) -> None:  # type: ignore[override]
         if interrupted(trainer):
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        loader = data.subset_dataloader(data.test, self.images, self.seed, pl_module.bad)
-        probe = Probe(pl_module, loader.images.pixels)
+        loader, probe = self.subset(trainer, pl_module, data.test)
         with probe.full_precision():
             layers = Layers(probe.net, probe.input(loader.images.pixels[:1]))
         metrics = {OUTPUT: MeanOf(inf), BANDWIDTH: MeanOf(sqrt(2))}

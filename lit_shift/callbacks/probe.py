@@ -1,16 +1,19 @@
-"""Access to a network for shift measures."""
+"""Access to a network for shift measures, on a subset of the images."""
 
 from contextlib import AbstractContextManager
 from functools import cached_property
 from itertools import product
 
 import torch
+from pytorch_lightning import Callback, Trainer
 from torch import Tensor
 
 from lit_shift.classifiers.classifier import full_precision, in_full_precision
+from lit_shift.data.loader import BatchLoader, Images
 from lit_shift.orbit import obstacle, orbit_logits, sampled_logits
 from lit_shift.shifts import seeded
 from lit_shift.training.module import LitClassifier
+from lit_shift.utils.errors import at_least, at_least_or_all
 
 SAMPLE, TRIED = 64, 3
 
@@ -63,6 +66,24 @@ class Probe:
     def full_precision(self) -> AbstractContextManager[None]:
         """See :func:`lit_shift.classifiers.classifier.full_precision`."""
         return full_precision(self.module.device)
+
+
+class OnSubset(Callback):
+    """Callback that measures on a seeded subset of the images.
+
+    Args:
+        images: size of the subset, or ``all``.
+        seed: of the subset.
+    """
+
+    def __init__(self, images: int | str, seed: int) -> None:
+        self.images = at_least_or_all(2, "images", images)
+        self.seed = at_least(0, "seed", seed)
+
+    def subset(self, trainer: Trainer, module: LitClassifier, images: Images) -> tuple[BatchLoader, Probe]:
+        """Return a loader of the subset, without images that are known to be bad, and access to the network."""
+        loader = trainer.datamodule.subset_dataloader(images, self.images, self.seed, module.bad)  # type: ignore[attr-defined]
+        return loader, Probe(module, loader.images.pixels)
 
 
 def _varied(pixels: Tensor) -> Tensor:

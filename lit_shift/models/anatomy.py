@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from copy import deepcopy
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -59,27 +58,20 @@ def multiplications(net: nn.Module, example: Tensor) -> int:
     :meth:`lit_shift.pools.pool.Pool.filter_multiplications`.
     """
     shape_only = deepcopy(net).to("meta")  # no arithmetic, and no faster kernels of a device
-    counter, filters, before = FlopCounterMode(display=False), 0, 0
+    counter, filters = FlopCounterMode(display=False), 0
 
-    def products(path: str) -> int:
-        found = counter.get_flop_counts().get(f"{type(shape_only).__name__}.{path}", {})
-        return int(found.get(torch.ops.aten.bmm, 0) + found.get(torch.ops.aten.mm, 0)) // 2
-
-    def start(path: str, pool: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        nonlocal before
-        before = products(path)
-
-    def end(path: str, pool: Pool, inputs: tuple[Tensor, ...], output: Any) -> None:
+    def count(pool: Pool, inputs: tuple[Tensor, ...], output: Any) -> None:
         nonlocal filters
-        filters += pool.filter_multiplications(*inputs[0].shape[1:]) - (products(path) - before)
+        filters += pool.filter_multiplications(*inputs[0].shape[1:])
 
-    for path, module in outside_pools(shape_only):
-        if isinstance(module, Pool):
-            module.register_forward_pre_hook(partial(start, path))
-            module.register_forward_hook(partial(end, path))
+    pools = {path: module for path, module in outside_pools(shape_only) if isinstance(module, Pool)}
+    for pool in pools.values():
+        pool.register_forward_hook(count)
     with torch.no_grad(), counter:
         shape_only(example.to("meta"))
-    return counter.get_total_flops() // 2 + filters
+    by_path = [counter.get_flop_counts().get(f"{type(shape_only).__name__}.{path}", {}) for path in pools]
+    in_pools = sum(found.get(product, 0) for found in by_path for product in (torch.ops.aten.bmm, torch.ops.aten.mm))
+    return (counter.get_total_flops() - in_pools) // 2 + filters
 
 
 def in_numbers(net: nn.Module, size: Sequence[int]) -> dict[str, int | float]:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from lit_shift.kernels import fourier_conv, gpu_norm
 from lit_shift.padding import PADDINGS, Padding, pad
-from lit_shift.utils.errors import one_of
+from lit_shift.utils.errors import one_of, true_or_false
 
 
 class ConvNorm(nn.Conv2d):
@@ -16,6 +16,7 @@ class ConvNorm(nn.Conv2d):
 
     def __init__(self, in_channels: int, out_channels: int, padding: Padding, fourier: bool = True) -> None:
         one_of(PADDINGS, "padding", padding)
+        true_or_false("fourier", fourier)
         # No bias, because the batch norm has one.
         super().__init__(in_channels, out_channels, 3, padding=1, padding_mode=padding, bias=False)
         self.norm = nn.BatchNorm2d(out_channels)

@@ -11,7 +11,7 @@ from lit_shift.models.conv import ConvNorm, ConvNormReLU
 from lit_shift.padding import Padding
 from lit_shift.pools.choosing import ChoosingPool, pool_both
 from lit_shift.pools.pool import Pool, made
-from lit_shift.utils.errors import InputError, at_least, true_or_false
+from lit_shift.utils.errors import InputError, at_least
 
 
 class ResNet18(nn.Module):
@@ -45,7 +45,6 @@ class ResNet18(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, "width", width)
-        true_or_false("fourier", fourier)
         layers: OrderedDict[str, nn.Module] = OrderedDict(stem=ConvNormReLU(3, width, padding, fourier))
         channels = width
         for stage, multiple in enumerate((1, 2, 4, 8), start=1):

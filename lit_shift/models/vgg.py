@@ -10,7 +10,7 @@ from lit_shift.kernels import gpu_norm
 from lit_shift.models.conv import ConvNormReLU
 from lit_shift.padding import Padding, pad
 from lit_shift.pools.pool import bordered, made
-from lit_shift.utils.errors import InputError, at_least, true_or_false
+from lit_shift.utils.errors import InputError, at_least
 
 
 class VGG13(nn.Module):
@@ -40,7 +40,6 @@ class VGG13(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, "width", width)
-        true_or_false("fourier", fourier)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = 3
         for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_shift.padding import Padding, pad
 from lit_shift.pools.phases import split_phases
-from lit_shift.pools.pool import Pool
+from lit_shift.pools.pool import Pool, check_maps
 from lit_shift.utils.errors import at_least, number
 
 
@@ -28,6 +28,7 @@ class ChoosingPool(Pool):
 
     def choice(self, x: Tensor) -> Tensor:
         """Choose a phase for each of the maps that the pool is to be given."""
+        check_maps(x)
         return self.choose(self.before(x))
 
     def follow(self) -> None:
@@ -45,7 +46,10 @@ class ChoosingPool(Pool):
 
     def forward(self, x: Tensor, choice: Tensor | None = None) -> Tensor:
         """Pool, with a choice that was made elsewhere if one is given."""
-        return super().forward(x) if choice is None else self.keep(self.before(x), choice)
+        if choice is None:
+            return super().forward(x)
+        check_maps(x)
+        return self.keep(self.before(x), choice)
 
 
 class APSPool(ChoosingPool):
@@ -157,8 +161,8 @@ class PhaseScore(nn.Module):
 
 def energies(maps: Tensor) -> Tensor:
     """Squared l2 norm of each phase, in float32 or better: (N, C, H, W) -> (N, 4)."""
-    precise = maps.to(torch.promote_types(maps.dtype, torch.float32))
-    return split_phases(precise).square().sum((1, 2, 3)).unflatten(0, (-1, 4))
+    squares = maps.to(torch.promote_types(maps.dtype, torch.float32)).square().sum(1)  # before they are taken apart
+    return squares.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).sum((1, 3)).flatten(1)
 
 
 def mixed(phases: Tensor, weights: Tensor) -> Tensor:

@@ -83,11 +83,11 @@ class Pool(nn.Module):
         """Be told, at the start of each epoch, what fraction of the training is done, from 0 to 1."""
 
     def before(self, x: Tensor) -> Tensor:
-        """Check the maps, and apply the dense operation unless it is skipped."""
-        check_maps(x)
+        """Apply the dense operation unless it is skipped."""
         return self.dense(x) if self.has_dense else x
 
     def forward(self, x: Tensor) -> Tensor:
+        check_maps(x)
         if self.has_dense and (fast := self.at_once(x)) is not None:
             return fast
         return self.subsample(self.before(x))
@@ -117,7 +117,6 @@ class MaxPool(Pool):
         super().__init__("delta", padding)
 
     def at_once(self, x: Tensor) -> Tensor | None:
-        check_maps(x)
         # The dense max, evaluated only where it is kept; a subclass may have changed it.
         return F.max_pool2d(x, 2) if type(self) is MaxPool else None
 
@@ -129,7 +128,6 @@ class MaxPoolBlurDS(Pool):
         super().__init__(filter, padding)
 
     def at_once(self, x: Tensor) -> Tensor | None:
-        check_maps(x)
         # A subclass may have changed any of the steps.
         if type(self) is MaxPoolBlurDS and self.padding == "circular":
             for fast in (gpu_pool, cpu_pool):

@@ -14,20 +14,13 @@ from lit_shift.orbit import LayersAtAllShifts, obstacle, orbit_logits, sampled_l
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
 from lit_shift.utils.errors import InputError
+from tests.pools import of_the_field
 
 
 def trained(pool, padding="circular", width=2):
     """A float64 network in which the image's detail lives on to the logits, its batch norms not trivial."""
     torch.manual_seed(0)
-    model = VGG13(pool, num_classes=5, width=width, padding=padding).double()
-    for layer in model.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.normal_(layer.weight, std=(3 / layer.weight[0].numel()) ** 0.5)
-        if isinstance(layer, nn.BatchNorm2d):
-            nn.init.normal_(layer.running_mean, std=0.3)
-            nn.init.uniform_(layer.running_var, 0.5, 2)
-            nn.init.normal_(layer.bias, std=0.3)
-    return model.eval()
+    return of_the_field.trained(VGG13(pool, num_classes=5, width=width, padding=padding))
 
 
 def brute_force(model, x):
