@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 # Lowest first; a room, or a module beside the rooms, imports from those before it only.
 ROOMS = [
     *("utils", "published", "boxes", "measures", "filters", "kernels", "padding", "shifts", "upsampling", "intervals"),
-    *("feature_distance", "functional", "answers", "pools", "consistency_variants", "metrics", "models"),
+    *("feature_distance", "functional", "answers", "pools", "consistency_variants", "metrics", "models", "surgery"),
     *("data", "figures", "protocols", "orbit", "classifiers", "runs", "training", "callbacks", "results"),
     *("cli", "evaluation", "bias", "commands"),
 ]

@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lit_shift.models.layers import POOLS
 from lit_shift.models.trace import Trace
-from lit_shift.pools.pool import Pool, outside_pools
+from lit_shift.pools.pool import outside_pools
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
@@ -60,11 +60,12 @@ def multiplications(net: nn.Module, example: Tensor) -> int:
     shape_only = deepcopy(net).to("meta")  # no arithmetic, and no faster kernels of a device
     counter, filters = FlopCounterMode(display=False), 0
 
-    def count(pool: Pool, inputs: tuple[Tensor, ...], output: Any) -> None:
+    def count(pool: Any, inputs: tuple[Tensor, ...], output: Any) -> None:
         nonlocal filters
         filters += pool.filter_multiplications(*inputs[0].shape[1:])
 
-    pools = {path: module for path, module in outside_pools(shape_only) if isinstance(module, Pool)}
+    # Pools, and layers that lit_shift.surgery has given a filter.
+    pools = {path: module for path, module in outside_pools(shape_only) if hasattr(module, "filter_multiplications")}
     for pool in pools.values():
         pool.register_forward_hook(count)
     with torch.no_grad(), counter:
@@ -113,10 +114,10 @@ def _stride(module: nn.Module, x: Tensor, y: Tensor) -> int:
     """Factor by which a module without children subsamples a map; 1 if it leaves a single sample or is not a map."""
     if x.ndim != 4 or y.ndim != 4 or y.shape[2:].numel() == 1:
         return 1
-    if isinstance(module, STRIDED):
+    height, width = (round(before / after) for before, after in zip(x.shape[2:], y.shape[2:], strict=True))
+    if isinstance(module, STRIDED) and max(height, width) > 1:  # else the layer is dense, whatever stride it declares
         stride = module.stride
         return stride if isinstance(stride, int) else max(stride)
-    height, width = (round(before / after) for before, after in zip(x.shape[2:], y.shape[2:], strict=True))
     return height if height == width > 1 else 1
 
 
