@@ -1,6 +1,7 @@
 """Measure a run or any classifier: ``eval ckpt=RUN``; see ``--help``."""
 
 import sys
+from collections.abc import Mapping
 
 import hydra
 from omegaconf import DictConfig
@@ -10,7 +11,7 @@ from lit_shift.cli.explain import plain_errors
 from lit_shift.cli.outcomes import Outcomes
 from lit_shift.runs.config import CONF, chosen_protocols, settle
 from lit_shift.utils.console import say, show
-from lit_shift.utils.errors import true_or_false
+from lit_shift.utils.errors import InputError, true_or_false
 
 outcomes = Outcomes()
 
@@ -24,14 +25,29 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="eval")
 def measure_once(cfg: DictConfig) -> None:
-    """Measure the classifier given by a config."""
+    """Measure the classifier given by a config; if it is to be antialiased, as it is and then antialiased."""
+    from lit_shift.results import terminal
+
     with outcomes.one_run() as job:
         job.check_deaths()
-        evaluate(settle(cfg), job.command)
+        cfg = settle(cfg)
+        if cfg.antialias is None:
+            evaluate(cfg, job.command)
+            return
+        if cfg.out is not None:
+            raise InputError("antialias=... measures twice, into a folder each beside the other: leave out=... out.")
+        as_it_is = cfg.copy()
+        as_it_is.antialias = None
+        before, after = evaluate(as_it_is, job.command), evaluate(cfg, job.command)
+        show(terminal.side_by_side({"as it is": before, f"antialias={cfg.antialias}": after}))
 
 
-def evaluate(cfg: DictConfig, command: str) -> None:
-    """Measure the classifier given by a settled config, print the results and write them and the config to ``out``."""
+def evaluate(cfg: DictConfig, command: str) -> Mapping[str, float]:
+    """Measure the classifier given by a settled config, print the results and write them and the config to ``out``.
+
+    Returns:
+        The results, as in ``metrics.json``.
+    """
     from lit_shift.evaluation import all_shifts, along_paths, by_votes
     from lit_shift.evaluation.folder import out_folder, with_weights, write
     from lit_shift.evaluation.path_module import tell_failures
@@ -52,6 +68,7 @@ def evaluate(cfg: DictConfig, command: str) -> None:
             write(findings, out, command, stopped_by=interrupted(trainer))
         leave_if_interrupted(trainer)
         tell_failures(trainer)
+    return findings.metrics
 
 
 if __name__ == "__main__":

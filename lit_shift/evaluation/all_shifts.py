@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from lit_shift.data.loader import Images
 from lit_shift.data.module import ImageDataModule
 from lit_shift.data.view import whole
-from lit_shift.evaluation.build import matched, view_of_run
+from lit_shift.evaluation.build import antialiased, matched, view_of_run
 from lit_shift.evaluation.folder import ready_folder
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.run import Run
@@ -29,6 +29,8 @@ def measure(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
     see_as_trained(cfg, data)
     module = build_module(cfg, data)
     load_weights(module, given(cfg.ckpt))
+    if cfg.antialias is not None:
+        module.net = antialiased(cfg, module.net, data.image_size)
     module.skip_bad = cfg.skip_bad
     ready_folder(cfg, out)
     # The callbacks of conf/callbacks measure: ShiftMeasures logs test/consistency and leaves arrays such as variation.

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 
 import pytorch_lightning as pl
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from torch import nn
 
 from lit_shift.classifiers.class_names import match_classes
 from lit_shift.classifiers.classifier import Classifier
@@ -14,6 +16,7 @@ from lit_shift.data.sources import Collection, InMemory, Photographs
 from lit_shift.data.subset import Collections
 from lit_shift.data.view import View
 from lit_shift.runs.config import in_section, names_in
+from lit_shift.surgery import antialias
 from lit_shift.training.build import build_data, build_net
 from lit_shift.training.checkpoint import load_weights
 from lit_shift.utils.console import say
@@ -68,17 +71,32 @@ def build_voters(cfg: DictConfig) -> TestTimeAugmentation:
 
 
 def build_single(cfg: DictConfig) -> Classifier:
-    """Build the classifier without a vote: of a run, with the image size that it was trained on, or from elsewhere."""
+    """Build the classifier without a vote: of a run, with the image size that it was trained on, or from elsewhere.
+
+    It is antialiased if ``cfg.antialias`` says so.
+    """
     if cfg.ckpt is None:
         pl.seed_everything(at_least(0, "seed", cfg.seed), verbose=False)  # for random weights
         with in_section(cfg, "model"):
             classifier: Classifier = instantiate(cfg.model)
-        return classifier
-    net = build_net(cfg, len(cfg.class_names))
-    # The checkpoint also has the normalisation.
-    classifier = Classifier(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
-    load_weights(classifier, given(cfg.ckpt))
+    else:
+        net = build_net(cfg, len(cfg.class_names))
+        # The checkpoint also has the normalisation.
+        classifier = Classifier(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
+        load_weights(classifier, given(cfg.ckpt))
+    if cfg.antialias is not None:
+        classifier.net = antialiased(cfg, classifier.net, classifier.view[:2])
     return classifier
+
+
+def antialiased(cfg: DictConfig, net: nn.Module, size: Sequence[int]) -> nn.Module:
+    """Antialias a network as ``cfg`` says, with images of this size, and print what was done to it."""
+    with as_typed({"filter": "antialias", "order": "antialias_order", "padding": "antialias_padding"}):
+        treated = antialias(
+            net, cfg.antialias, cfg.antialias_order, cfg.antialias_padding, example=torch.zeros(1, 3, *size)
+        )
+    say(str(treated.surgery))
+    return treated
 
 
 def view_of_run(cfg: DictConfig) -> View:

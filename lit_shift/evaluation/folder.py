@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_shift.data.image_files import some
 from lit_shift.results import gallery
-from lit_shift.runs.config import group, images_of, vote
+from lit_shift.runs.config import group, images_of, variant
 from lit_shift.runs.findings import (
     ARRAYS,
     BY_LAYER,
@@ -46,7 +46,7 @@ def out_folder(cfg: DictConfig) -> Path:
     if cfg.out not in (None, ""):
         return given(cfg.out, "out")
     folder = Run.of(cfg.ckpt).evaluation(cfg) if cfg.ckpt else Path("evals") / f"{cfg.choices.data}-{group(cfg)}"
-    return folder.with_name(f"{folder.name}{vote(cfg)}")
+    return folder.with_name(f"{folder.name}{variant(cfg)}")
 
 
 def write(findings: Findings, out: Path, command: str, stopped_by: int) -> None:
@@ -145,7 +145,7 @@ def ready_folder(cfg: DictConfig, out: Path, protocols: Mapping[str, str] | None
 def _classifier(config: Mapping[str, Any]) -> dict[str, Any]:
     """Return what identifies the network and the images of a measurement."""
     parts = {key: config[key] for key in ("model", "weights_sha256")}
-    return parts | {"data": images_of(config), "vote": vote(config)}
+    return parts | {"data": images_of(config), "variant": variant(config)}
 
 
 def _updated(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,24 @@ def measures(metrics: Mapping[str, float]) -> Group:
     return terminal(list(tables(metrics)))
 
 
+def side_by_side(models: Mapping[str, Mapping[str, float]]) -> Group:
+    """Return a table of what was measured for several models, a column for each; layers and other readings left out."""
+    every = {key: None for metrics in models.values() for key in metrics if _is_of_the_whole(key)}
+    measured = [(key, measure_of(key)) for key in every if all(key in metrics for metrics in models.values())]
+    rows = [
+        [key, *(each.with_interval(*interval_in(metrics, key)) for metrics in models.values())]
+        for key, each in measured
+        if each.better
+    ]
+    frame = pd.DataFrame(rows, columns=["measure", *models])
+    return terminal([Table(frame, "Side by side", "With 95% intervals; rates and mad in percent.")])
+
+
+def _is_of_the_whole(key: str) -> bool:
+    by_layer = {measure.name for measure in standing(declared.BY_LAYER)} | {"nonshiftability", "departures"}
+    return key.count("/") == 1 and not key.endswith(ENDS) and key.partition("/")[0] not in {*by_layer, "consistency"}
+
+
 def tables(metrics: Mapping[str, float]) -> Iterator[Table]:
     """Yield the non-empty tables of :func:`measures`."""
     for made in (_network, _tests, _paths, _votes, _nonshiftability, _layers, _readings):

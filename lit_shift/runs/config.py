@@ -157,16 +157,24 @@ def in_section(cfg: DictConfig, section: str) -> Iterator[None]:
 
 
 def label(cfg: DictConfig) -> str:
-    """Short name of a run (pool, filter, augmentation, seed) or a classifier, with the suffix of :func:`vote`."""
+    """Short name of a run (pool, filter, augmentation, seed) or a classifier, with the suffix of :func:`variant`."""
     seed = f"-s{cfg.seed}" if "pool" in cfg else ""
-    return f"{_label(cfg)}{seed}{vote(cfg)}"
+    return f"{_label(cfg)}{seed}{variant(cfg)}"
 
 
-def vote(config: Mapping[str, Any] | DictConfig) -> str:
-    """Suffix for a voting classifier's folder, ``-tta<k>-<by>-<vote>-s<seed>``; empty without a vote."""
-    if "protocol" not in config or config["tta"] is None:  # without a protocol the gain is measured for several k
-        return ""
-    return "-tta{tta}-{tta_by}-{tta_vote}-s{tta_seed}".format_map(config)
+def variant(config: Mapping[str, Any] | DictConfig) -> str:
+    """Suffix for the folder of a classifier that is antialiased before it is measured, or that votes; else empty.
+
+    ``-antialias-<filter>``, with the order and padding if they are unusual, and ``-tta<k>-<by>-<vote>-s<seed>``.
+    """
+    changes = []
+    if config.get("antialias") is not None:
+        usual = ("dense_first", None)
+        given = (config["antialias_order"], config["antialias_padding"])
+        changes += ["antialias", config["antialias"], *(own for own, by in zip(given, usual, strict=True) if own != by)]
+    if "protocol" in config and config["tta"] is not None:  # without a protocol the gain is measured for several k
+        changes.append("tta{tta}-{tta_by}-{tta_vote}-s{tta_seed}".format_map(config))
+    return "".join(f"-{change}" for change in changes)
 
 
 def group(cfg: DictConfig) -> str:
