@@ -45,7 +45,7 @@ def train(cfg: DictConfig, run: Run, job: Job) -> None:
     """Train and test the run given by a settled config, resuming from its checkpoint if there is one."""
     # Imported here, so that --help and finished runs need not wait for torch.
     from lit_shift.results import gallery
-    from lit_shift.training.build import build_data, build_module, build_training, check_early, device_name
+    from lit_shift.training.build import build_data, build_module, build_training, check_early, device_name, start_from
     from lit_shift.training.collect import collect
     from lit_shift.training.wandb_logging import log_media, logged
 
@@ -55,6 +55,8 @@ def train(cfg: DictConfig, run: Run, job: Job) -> None:
         raise InputError("A run of a sweep (-m) takes one device; start runs on several devices one by one.")
     data = build_data(cfg)
     module = build_module(cfg, data)
+    if "init" in cfg and run.resume_from is None:
+        start_from(module, cfg.init)
     with run.alone(trainer.is_global_zero), logged(trainer, cfg, run.folder):
         if run.finished:  # by another process in the meantime
             return

@@ -16,6 +16,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from lit_shift.filters import FILTERS
 from lit_shift.utils.errors import InputError, as_typed, one_of
+from lit_shift.utils.files import given
 
 PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
@@ -118,7 +119,15 @@ def settle(cfg: DictConfig) -> DictConfig:
         cfg.pool.filter = cfg.filter
     if "filter" in cfg and "pool" in cfg:
         cfg.filter = cfg.pool.get("filter")  # so that filter=tri5 and the pool's default tri5 are the same config
-    resolved: Any = OmegaConf.create(OmegaConf.to_container(cfg, resolve=True))
+    content: Any = OmegaConf.to_container(cfg, resolve=True)
+    if "ckpt" not in content:
+        # A run's config holds these only if they are given; eval.py has an antialias=... of its own.
+        init, surgery = content.pop("init", None), content.pop("antialias", None)
+        if init is not None:
+            content["init"] = str(given(init, "init"))
+        if surgery is not None:
+            content["surgery"] = one_of(FILTERS, "antialias", surgery)
+    resolved: Any = OmegaConf.create(content)
     return resolved
 
 
@@ -193,7 +202,8 @@ def _label(cfg: DictConfig) -> str:
         name = cfg.model.target.replace(":", ".") if "target" in cfg.model.keys() else cfg.model.name  # noqa: SIM118
         weights = str(cfg.model.weights)
         return f"{name}-{Path(weights).stem}" if weights == "random" or Path(weights).suffix else name
-    parts = [cfg.choices.pool, cfg.pool.get("filter"), "aug" if cfg.aug else "noaug"]
+    surgery = f"antialias-{cfg.surgery}" if "surgery" in cfg else None
+    parts = [cfg.choices.pool, cfg.pool.get("filter"), surgery, "aug" if cfg.aug else "noaug"]
     return "-".join(part for part in parts if part)
 
 

@@ -16,8 +16,9 @@ from torch import nn
 from lit_shift.data.module import ImageDataModule
 from lit_shift.pools.pool import made
 from lit_shift.runs.config import in_section, names_in
-from lit_shift.runs.run import Run
-from lit_shift.training.checkpoint import AtomicCheckpointIO, BackgroundCheckpointIO
+from lit_shift.runs.run import Run, checkpoint_at
+from lit_shift.surgery import antialias
+from lit_shift.training.checkpoint import AtomicCheckpointIO, BackgroundCheckpointIO, load_weights
 from lit_shift.training.divergence import StopOnDivergence
 from lit_shift.training.heartbeat import Heartbeat
 from lit_shift.training.history import History
@@ -61,14 +62,29 @@ def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
     return module.train()
 
 
+def start_from(module: LitClassifier, init: str) -> None:
+    """Give a module the weights of a run, named by its folder or checkpoint.
+
+    Raises:
+        InputError: there is no such run, or its weights are of another network.
+    """
+    checkpoint = checkpoint_at(init)
+    if not checkpoint.is_file():
+        raise InputError(f"init={init} is no run: there is no checkpoint {checkpoint}.")
+    try:
+        load_weights(module, checkpoint)
+    except InputError as error:
+        raise InputError(f"init={init} does not fit; give model, pool and data as they were there. {error}") from error
+
+
 def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
-    """Build the network of ``cfg.model`` with the pool of ``cfg.pool``."""
+    """Build the network of ``cfg.model`` with the pool of ``cfg.pool``, antialiased if ``cfg.surgery`` says so."""
     with in_section(cfg, "pool"):
         pool = instantiate(cfg.pool)
         made(pool, channels=8)
     with in_section(cfg, "model"):
         net: nn.Module = instantiate(cfg.model, pool=pool, num_classes=num_classes)
-    return net
+    return net if "surgery" not in cfg else antialias(net, cfg.surgery)
 
 
 def check_early(cfg: DictConfig) -> None:
