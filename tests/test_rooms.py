@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 ROOMS = [
     *("utils", "published", "boxes", "measures", "filters", "kernels", "padding", "shifts", "upsampling", "intervals"),
     *("feature_distance", "functional", "answers", "pools", "consistency_variants", "metrics", "models", "surgery"),
-    *("data", "figures", "protocols", "orbit", "classifiers", "runs", "training", "callbacks", "results"),
+    *("data", "figures", "protocols", "orbit", "classifiers", "remedies", "runs", "training", "callbacks", "results"),
     *("cli", "evaluation", "bias", "commands"),
 ]
 PACKAGE = ROOT / "lit_shift"

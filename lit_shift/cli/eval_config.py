@@ -18,11 +18,12 @@ MAY_CHANGE = {"data", "trainer", "callbacks", "logger"}
 WANDB = {"mode": "WANDB_MODE", "project": "WANDB_PROJECT", "group": "WANDB_RUN_GROUP"}
 
 
-def add_measured(arguments: Sequence[str]) -> None:
+def add_measured(arguments: Sequence[str], usual: str | None = None) -> None:
     """Store the config ``measured`` that ``conf/eval.yaml`` includes: that of ``ckpt=``'s run, or ``classifier.yaml``.
 
     Args:
         arguments: arguments of the command, as typed.
+        usual: protocol of a run if none is given; None measures it at all shifts.
 
     Raises:
         InputError: both or neither of ckpt and model are given, the checkpoint does not exist, the run has no
@@ -31,7 +32,7 @@ def add_measured(arguments: Sequence[str]) -> None:
     """
     options, words = split(arguments)
     given = {override.key_or_group: override for override in parsed(words)}
-    protocol = _first_protocol(given, options.multirun)
+    protocol = _first_protocol(given, options.multirun, usual)
     if "ckpt" in given:
         config = {"defaults": [{"data": None}, {"logger": None}, {"callbacks": "default"}, protocol, "_self_"]}
         config |= _of_run(given)
@@ -44,10 +45,10 @@ def add_measured(arguments: Sequence[str]) -> None:
     ConfigStore.instance().store("measured", config)
 
 
-def _first_protocol(given: Mapping[str, Override], sweep: bool) -> dict[str, Any]:
+def _first_protocol(given: Mapping[str, Override], sweep: bool, usual: str | None) -> dict[str, Any]:
     """Choose the protocol whose options can be set: the given one, the first one of a sweep, or the default."""
     options = [key for key in given if key.startswith("protocol.")]
-    if options and "protocol" not in given and ("model" not in given or "tta" in given):
+    if options and "protocol" not in given and not usual and ("model" not in given or "tta" in given):
         raise InputError(f"{options[0]} is an option of a protocol: say which, as protocol=embed.")
     protocols = values(given["protocol"]) if "protocol" in given else []
     for chosen in protocols:
@@ -55,7 +56,7 @@ def _first_protocol(given: Mapping[str, Override], sweep: bool) -> dict[str, Any
             raise InputError(f"{given['protocol'].input_line} names no protocol: say one, as protocol=embed.")
     if len(protocols) > 1 and not sweep:
         raise InputError(f"Type 'protocol=[{','.join(map(str, protocols))}]', quoted, for several protocols.")
-    default = None if "tta" in given or "model" not in given else "embed"
+    default = usual if "tta" in given or "model" not in given else "embed"
     return {"protocol": protocols[0] if sweep and protocols else default}
 
 

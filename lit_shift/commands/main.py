@@ -12,6 +12,7 @@ from lit_shift.utils.errors import unknown
 COMMANDS = {
     "train": "train a network with a pool of your choice and measure how it responds to shifts",
     "eval": "measure a run, or any trained classifier",
+    "remedies": "find out what would make a classifier less jagged, and what that costs",
     "results": "put finished runs side by side: tables, figures, one HTML page",
     "bias": "test whether the objects of a data set are uniformly placed and sized",
 }

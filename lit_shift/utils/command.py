@@ -21,7 +21,9 @@ FORM = "Arguments are of the form name=value, without spaces, and lists quoted, 
 
 def called(name: str) -> str:
     """Return the text that calls a command: ``lit-shift train``, or ``python train.py`` in a checkout."""
-    if Path(sys.argv[0]).parent.name == "commands":  # set by lit_shift.commands.main
+    if (
+        Path(sys.argv[0]).parent.name == "commands" or name == "remedies"
+    ):  # the former is set by lit_shift.commands.main
         return f"lit-shift {name}"
     return f"python {name}.py" if name in ("train", "eval") else f"python -m lit_shift.{name}"
 

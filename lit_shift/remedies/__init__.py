@@ -1,0 +1,1 @@
+"""Remedies for a jagged classifier, measured side by side: votes, a canonical crop, antialiasing."""
