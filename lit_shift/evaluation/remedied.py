@@ -119,8 +119,8 @@ def table(measured: Measured) -> Table:
     frame = pd.DataFrame(rows, columns=["remedy", "work", *COLUMNS])
     frame = frame.loc[:, (frame != "").any()]
     caption = (
-        "Percent, with 95% intervals over images. jaggedness: one-pixel steps that change the answer; agreement: frames "
-        "with the answer of the network as it is; work: of an answer, in forward passes of that network."
+        "Percent, with 95% intervals over images. jaggedness: one-pixel steps that change the answer; agreement: "
+        "frames with the answer of the network as it is; work: of an answer, in forward passes of that network."
     )
     return Table(frame, "Remedies", caption)
 
