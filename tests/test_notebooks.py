@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-NOTEBOOKS = ["01_aliasing", "02_compare_runs"]
+NOTEBOOKS = ["01_aliasing", "02_compare_runs", "03_any_classifier"]
 MAY_IMPORT = {"sys", "lit_shift", "numpy", "torch", "matplotlib"}
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 MACHINE = re.compile(r"/(home|root|tmp|work|Users|var|private|mnt)\b|[A-Z]:\\")

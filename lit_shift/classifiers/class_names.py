@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from torchvision.models import ResNet50_Weights
 
 from lit_shift.data.image_files import some
-from lit_shift.utils.errors import InputError, one_of
+from lit_shift.utils.errors import InputError, install, one_of
 from lit_shift.utils.files import given, read_text
 
 IMAGENET: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
-INSTALL_TIMM = "install it with 'uv sync --extra timm' or \"pip install 'lit-shift[timm]'\""
 NAME_THEM = "say names=FILE, a file with one class name per line, in the order of the outputs"
 WAYS = ("by_name", "by_order")
 
@@ -119,7 +118,7 @@ def _synsets(folders: Sequence[str]) -> list[int]:
     try:
         from timm.data import ImageNetInfo
     except ImportError as error:
-        raise InputError(f"The folders are synsets of ImageNet, whose order timm knows: {INSTALL_TIMM}.") from error
+        raise InputError(f"The folders are synsets of ImageNet, whose order timm knows: {install('timm')}.") from error
     order = ImageNetInfo().label_names()
     if unknown := [folder for folder in folders if folder not in order]:
         raise InputError(f"These synsets are not among ImageNet's 1,000: {some(unknown)}.")

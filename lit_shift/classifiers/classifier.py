@@ -54,7 +54,7 @@ class Classifier(nn.Module):
 
 def in_full_precision(net: nn.Module) -> nn.Module:
     """Return the network in float32 or better: a float32 copy if its weights have 16 bits, else the network itself."""
-    half = next(net.parameters()).dtype in (torch.float16, torch.bfloat16)
+    half = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in net.parameters())
     return deepcopy(net).float() if half else net
 
 

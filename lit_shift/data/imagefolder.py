@@ -16,6 +16,7 @@ from rich.progress import track
 from lit_shift.data.image_files import DECODING, contents, decode, no_images, short_name, some
 from lit_shift.data.loader import Images
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
+from lit_shift.data.sources import Photographs
 from lit_shift.utils import torch_files
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError, at_least
@@ -37,6 +38,13 @@ class ImageFolder(ImageDataModule):
         super().__init__(**kwargs)
         self.root = given(root, "root")
         self.size = None if size is None else at_least(1, "size", size)
+
+    def collection(self) -> Photographs:
+        """Return the test images, of any size, read on demand; see :meth:`Photographs.found_in`.
+
+        There need be no training images.
+        """
+        return Photographs.found_in(self.root, self.size)
 
     def read(self) -> Dataset:
         """Return images and classes, from the cache if it is up to date.

@@ -1,8 +1,8 @@
 """Base of all data sets: the split, the pixel statistics, the loaders."""
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from abc import abstractmethod
+from collections.abc import Container, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lit_shift.data.chunks import ChunkLoader
 from lit_shift.data.loader import Augmentation, BatchLoader, Images
+from lit_shift.data.sources import Collection, InMemory, Source
 from lit_shift.padding import PADDINGS, Padding
 from lit_shift.shifts import seeded
 from lit_shift.utils.errors import InputError, at_least, one_of, true_or_false
@@ -30,7 +31,7 @@ class Dataset(NamedTuple):
     names: Sequence[str] = ()
 
 
-class ImageDataModule(LightningDataModule, ABC):
+class ImageDataModule(LightningDataModule, Source):
     """A data set held in memory. A new one overrides :meth:`read`.
 
     Args:
@@ -70,6 +71,11 @@ class ImageDataModule(LightningDataModule, ABC):
     @abstractmethod
     def read(self) -> Dataset:
         """Read the data set into CPU memory."""
+
+    def collection(self) -> Collection:
+        """Return the test images one by one."""
+        self.setup()
+        return InMemory(self.test, self.classes)
 
     def setup(self, stage: str | None = None) -> None:
         """Read the data, split it and compute its statistics, once.
@@ -129,7 +135,7 @@ class ImageDataModule(LightningDataModule, ABC):
         return self.val or self.test
 
     def subset_dataloader(
-        self, images: Images, size: int | None, seed: int, without: Collection[int] = ()
+        self, images: Images, size: int | None, seed: int, without: Container[int] = ()
     ) -> BatchLoader:
         """Loader for a fixed random subset of ``images``, or all if ``size`` is None, without those at ``without``.
 

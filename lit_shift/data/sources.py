@@ -1,5 +1,6 @@
 """Images to be measured one by one: of any size, read from files on demand, with or without labels."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,12 +13,14 @@ from lit_shift.utils.console import say
 from lit_shift.utils.errors import at_least
 from lit_shift.utils.files import given_folder
 
+UNKNOWN = -1  # label of an image of no class that is known
+
 
 class Collection:
     """Images by index, with class names if they are labelled.
 
     Args:
-        labels: (N,) indices into ``classes``; None if unknown.
+        labels: (N,) indices into ``classes``, :data:`UNKNOWN` for images without a label; None if all are.
         classes: their names.
     """
 
@@ -26,8 +29,12 @@ class Collection:
         self.classes = list(classes)
 
     def relabel(self, classes: Sequence[int]) -> None:
-        """Replace each label by the entry of ``classes`` at that index."""
-        self.labels = torch.tensor(classes)[self.labels]
+        """Replace each label by the entry of ``classes`` at that index. :data:`UNKNOWN` stays."""
+        self.labels = torch.tensor([*classes, UNKNOWN])[self.labels]
+
+    def labelled(self, place: int) -> bool:
+        """True if an image has a label."""
+        return self.labels is not None and int(self.labels[place]) != UNKNOWN
 
     def __len__(self) -> int:
         raise NotImplementedError
@@ -129,3 +136,14 @@ class Photographs(Collection):
 
     def title(self, place: int) -> str:
         return short_name(self.files[place])
+
+
+class Source(ABC):
+    """A source of test images, as the config's ``data`` describes it. Some have images to train on too."""
+
+    def prepare_data(self) -> None:  # noqa: B027 - most sources need nothing
+        """Download what must be downloaded."""
+
+    @abstractmethod
+    def collection(self) -> Collection:
+        """Return the test images."""

@@ -25,6 +25,7 @@ class Collections(LightningDataModule):
         shown: indices of images whose pictures are kept, in the subset or not; if empty, one from the subset.
         batch_sizes: for each collection, the number of images measured together.
         skip_bad: skip images that cannot be read, rather than raise.
+        by_label: leave out images without a label, before the subset is drawn.
         unfit: for each collection, indices of images to leave out; None leaves out none.
     """
 
@@ -36,6 +37,7 @@ class Collections(LightningDataModule):
         shown: Sequence[int],
         batch_sizes: Sequence[int],
         skip_bad: bool,
+        by_label: bool = False,
         unfit: Sequence[Places[int]] | None = None,
     ) -> None:
         super().__init__()
@@ -45,6 +47,7 @@ class Collections(LightningDataModule):
         self.shown = shown
         self.batch_sizes = batch_sizes
         self.skip_bad = skip_bad
+        self.by_label = by_label
         self.unfit = unfit or [()] * len(collections)
 
     def test_dataloader(self) -> list["CollectionLoader"]:
@@ -53,11 +56,15 @@ class Collections(LightningDataModule):
 
     def chosen(self, collection: Collection) -> list[int]:
         """Indices of a collection's subset, in random order."""
-        return torch.randperm(len(collection), generator=seeded(self.seed)).tolist()[: self.images]
+        drawn = torch.randperm(len(collection), generator=seeded(self.seed)).tolist()
+        return [place for place in drawn if self._counts(collection, place)][: self.images]
 
     def asked(self, collection: Collection) -> list[int]:
-        """Indices of the images requested as ``shown``, without those beyond the end of the collection."""
-        return [place for place in self.shown if place < len(collection)]
+        """Indices of the images requested as ``shown``, without those beyond the end or left out."""
+        return [place for place in self.shown if place < len(collection) and self._counts(collection, place)]
+
+    def _counts(self, collection: Collection, place: int) -> bool:
+        return not self.by_label or collection.labelled(place)
 
     def _loader(self, collection: Collection, batch_size: int, unfit: Places[int]) -> "CollectionLoader":
         rank, world_size = self.trainer.global_rank, self.trainer.world_size  # type: ignore[union-attr]

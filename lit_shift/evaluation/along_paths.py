@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from lit_shift.classifiers.onnx import OnnxNetwork
 from lit_shift.data.sources import Collection, Photographs
 from lit_shift.evaluation.build import build_classifier, build_images, build_subset, by_labels
 from lit_shift.evaluation.feasible import USUAL_TOP, named, possible_top, try_network, unusable
@@ -35,12 +36,16 @@ def measure(cfg: DictConfig, out: Path) -> tuple[pl.Trainer, Findings]:
         settings = Settings(
             top or USUAL_TOP, options.tolerance, options.threshold, options.batch, by_labels(cfg), cfg.skip_bad
         )
-        # A vote over several passes has no single map.
-        look_into_layers = true_or_false("layers", options.layers) and cfg.tta is None
+        look_into_layers = true_or_false("layers", options.layers)
         images, seed = at_least_or_all(1, "images", options.images), at_least(0, "seed", options.seed)
     protocols = build_protocols(cfg)
     collections = build_collections(cfg, protocols)
     classifier = build_classifier(cfg)
+    if cfg.tta is not None:  # a vote over several passes has no single map
+        look_into_layers = False
+    elif look_into_layers and isinstance(classifier.net, OnnxNetwork):
+        say("The layers in an ONNX file cannot be seen: non-shiftability is not measured.")
+        look_into_layers = False
     steps = []
     with as_typed(typed):
         settings = replace(settings, top=possible_top(top, len(classifier.classes)))

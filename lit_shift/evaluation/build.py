@@ -12,12 +12,12 @@ from lit_shift.classifiers.class_names import match_classes
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data.image_files import some
-from lit_shift.data.sources import Collection, InMemory, Photographs
+from lit_shift.data.sources import UNKNOWN, Collection
 from lit_shift.data.subset import Collections
 from lit_shift.data.view import View
 from lit_shift.runs.config import in_section, names_in
 from lit_shift.surgery import antialias
-from lit_shift.training.build import build_data, build_net
+from lit_shift.training.build import build_net, build_source, prepared
 from lit_shift.training.checkpoint import load_weights
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError, as_typed, at_least, check_places, one_of, places
@@ -32,12 +32,10 @@ def by_labels(cfg: DictConfig) -> bool:
 
 
 def build_images(cfg: DictConfig) -> Collection:
-    """Return the test images of ``cfg.data``. Those of a folder are read on demand and need no training images."""
-    if cfg.data._target_ == "lit_shift.data.ImageFolder":
-        with as_typed(names_in(cfg, "data")):
-            return Photographs.found_in(cfg.data.root, cfg.data.size)
-    data = build_data(cfg)
-    return InMemory(data.test, data.classes)
+    """Return the test images of ``cfg.data``."""
+    source = prepared(build_source(cfg))
+    with as_typed(names_in(cfg, "data")):
+        return source.collection()
 
 
 def build_subset(
@@ -49,13 +47,14 @@ def build_subset(
     batch_sizes: list[int],
 ) -> Collections:
     """Choose the images to measure, and relabel them with the classifier's classes if labels are the correct class."""
-    if by_labels(cfg):
+    by_label = by_labels(cfg)
+    if by_label:
         for number, collection in enumerate(collections):
             if collection not in collections[:number]:  # protocols share theirs
                 relabel(collection, classifier, cfg.classes)
     shown = places(cfg.images)
     check_places(shown, max(map(len, collections)))
-    return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad)
+    return Collections(collections, images, seed, shown, batch_sizes, cfg.skip_bad, by_label)
 
 
 def build_classifier(cfg: DictConfig) -> Classifier:
@@ -106,16 +105,19 @@ def view_of_run(cfg: DictConfig) -> View:
 
 
 def relabel(images: Collection, classifier: Classifier, way: str) -> None:
-    """Give images the labels of the classifier's classes.
+    """Give images the labels of the classifier's classes, and print how many have none.
 
     Raises:
         InputError: they have no labels, or other classes than the classifier.
     """
-    if images.labels is None:
+    without = len(images) if images.labels is None else int((images.labels == UNKNOWN).sum())
+    if without == len(images):
         raise InputError(
             "The images have no labels: put them into folders named by class (protocol.label=CLASS for a video), or "
             "say class_of=top1, which takes what the network answers for the whole image as the correct class."
         )
+    if without:
+        say(f"{without} of {len(images)} images have no label and are left out; with class_of=top1 all are measured.")
     images.relabel(matched(images.classes, classifier.classes, way))
 
 

@@ -36,8 +36,13 @@ def with_weights(cfg: DictConfig) -> DictConfig:
     """
     if cfg.ckpt is not None:
         cfg.ckpt = str(checkpoint_at(cfg.ckpt))
-    file = given(cfg.model.weights if cfg.ckpt is None else cfg.ckpt)
-    cfg.weights_sha256 = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else None
+    if cfg.ckpt is None:
+        file = given(cfg.model.path if "path" in cfg.model.keys() else cfg.model.weights)  # noqa: SIM118 - as in label
+    else:
+        file = given(cfg.ckpt)
+    beside = file.with_name(f"{file.name}.data")  # where an ONNX file may have its weights
+    parts = [part.read_bytes() for part in (file, beside) if part.is_file()]
+    cfg.weights_sha256 = hashlib.sha256(b"".join(parts)).hexdigest() if parts else None
     return cfg
 
 

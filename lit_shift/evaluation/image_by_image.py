@@ -8,6 +8,7 @@ import numpy as np
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
+from lit_shift.classifiers.onnx import OnnxNetwork
 from lit_shift.data.subset import Collections
 from lit_shift.evaluation.folder import ready_folder
 from lit_shift.evaluation.path_module import Measurement
@@ -31,7 +32,8 @@ def test(
     Args:
         protocols: the options of each protocol, in words.
     """
-    made_of = in_numbers(module.classifier.net, module.classifier.view[:2])
+    net, size = module.classifier.net, module.classifier.view[:2]
+    made_of = {} if isinstance(net, OnnxNetwork) else in_numbers(net, size)  # nothing is seen in one
     ready_folder(cfg, out, protocols)
     # In full precision, whatever that of the training.
     in_full = cfg.copy()

@@ -198,13 +198,22 @@ def group(cfg: DictConfig) -> str:
 
 def _label(cfg: DictConfig) -> str:
     if "pool" not in cfg:  # a classifier from elsewhere
-        # A missing value still has its key, and reading it raises the right error.
-        name = cfg.model.target.replace(":", ".") if "target" in cfg.model.keys() else cfg.model.name  # noqa: SIM118
-        weights = str(cfg.model.weights)
+        name = _name(cfg)
+        weights = str(cfg.model.weights) if "weights" in cfg.model else ""
         return f"{name}-{Path(weights).stem}" if weights == "random" or Path(weights).suffix else name
     surgery = f"antialias-{cfg.surgery}" if "surgery" in cfg else None
     parts = [cfg.choices.pool, cfg.pool.get("filter"), surgery, "aug" if cfg.aug else "noaug"]
     return "-".join(part for part in parts if part)
+
+
+def _name(cfg: DictConfig) -> str:
+    """Name of a classifier from elsewhere: of its function, its file or itself; else that of the choice."""
+    options = cfg.model.keys()  # a missing value still has its key, and reading it raises the right error
+    if "target" in options:
+        return str(cfg.model.target).replace(":", ".")
+    if "path" in options:
+        return Path(str(cfg.model.path)).stem
+    return str(cfg.model.name if "name" in options else cfg.choices.model)
 
 
 def images_of(config: Mapping[str, Any]) -> dict[str, Any]:

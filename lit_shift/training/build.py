@@ -4,6 +4,7 @@ import logging
 import os
 import warnings
 from pathlib import Path
+from typing import TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -14,6 +15,7 @@ from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasti
 from torch import nn
 
 from lit_shift.data.module import ImageDataModule
+from lit_shift.data.sources import Source
 from lit_shift.pools.pool import made
 from lit_shift.runs.config import in_section, names_in
 from lit_shift.runs.run import Run, checkpoint_at
@@ -30,20 +32,44 @@ from lit_shift.training.wandb_logging import MODES
 from lit_shift.training.whole_steps import WholeSteps
 from lit_shift.utils.errors import InputError, as_typed, at_least, number, one_of, true_or_false
 
+Images = TypeVar("Images", bound=Source)
+
 OTHER_DATA = "Or take the bundled digits, data=digits, or images of your own, data=imagefolder data.root=FOLDER."
 
 
 def build_data(cfg: DictConfig) -> ImageDataModule:
-    """Instantiate, download and read the data set of ``cfg.data``."""
-    with in_section(cfg, "data"):
-        data: ImageDataModule = instantiate(cfg.data)
-    try:
-        data.prepare_data()
-    except InputError as error:
-        raise InputError(f"{error} {OTHER_DATA}") from error
+    """Build, download and read the data set of ``cfg.data``."""
+    data = prepared(build_data_module(cfg))
     with as_typed(names_in(cfg, "data")):
         data.setup()
     return data
+
+
+def build_data_module(cfg: DictConfig) -> ImageDataModule:
+    """Instantiate the data set of ``cfg.data``, or raise an InputError if it has no images to train on."""
+    source = build_source(cfg)
+    if not isinstance(source, ImageDataModule):
+        raise InputError(
+            f"data={cfg.choices.data} has no images to train on: measure a classifier on it by eval.py, with a "
+            "protocol such as protocol=embed."
+        )
+    return source
+
+
+def build_source(cfg: DictConfig) -> Source:
+    """Instantiate the images of ``cfg.data``."""
+    with in_section(cfg, "data"):
+        source: Source = instantiate(cfg.data)
+    return source
+
+
+def prepared(source: Images) -> Images:
+    """Download images, or raise an InputError that names others."""
+    try:
+        source.prepare_data()
+    except InputError as error:
+        raise InputError(f"{error} {OTHER_DATA}") from error
+    return source
 
 
 def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
@@ -88,12 +114,13 @@ def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
 
 
 def check_early(cfg: DictConfig) -> None:
-    """Raise the InputErrors of a training's network, optimizer and logger before its data are read, or its folder made.
+    """Raise the InputErrors of a training's config before its data are read, or its folder made.
 
     Reading the data may take long.
     """
     if at_least(0, "seed", cfg.seed) >= 2**32:  # NumPy's limit
         raise InputError(f"seed={cfg.seed} must be below 2^32.")
+    build_data_module(cfg)
     net = build_net(cfg, num_classes=2)
     with in_section(cfg, "optimizer"):
         if "lr" in cfg.optimizer:
@@ -118,7 +145,7 @@ def build_training(cfg: DictConfig, run: Run) -> pl.Trainer:
         checkpoint,
         StopOnSignal(run.checkpoint, "The same command without fresh=true" if cfg.fresh else "The same command"),
     ]
-    return build_trainer(cfg, callbacks, run.folder)
+    return build_trainer(cfg, callbacks, run.folder, validate=bool(cfg.data.val_size))
 
 
 def build_callbacks(cfg: DictConfig) -> list[pl.Callback]:
@@ -131,12 +158,15 @@ def build_callbacks(cfg: DictConfig) -> list[pl.Callback]:
     return callbacks
 
 
-def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | Path = os.devnull) -> pl.Trainer:
+def build_trainer(
+    cfg: DictConfig, callbacks: list[pl.Callback], folder: str | Path = os.devnull, validate: bool = False
+) -> pl.Trainer:
     """Build the Lightning trainer of ``cfg.trainer``.
 
     Args:
         folder: the run's folder; none for a measurement. It is never the working folder, because under SLURM Lightning
             loads any ``hpc_ckpt_<n>.ckpt`` that it finds there.
+        validate: True if training images are held out for validation.
 
     Raises:
         InputError: the settings do not work on this machine.
@@ -168,7 +198,7 @@ def build_trainer(cfg: DictConfig, callbacks: list[pl.Callback], folder: str | P
             plugins=[AtomicCheckpointIO(), *slurm],
             default_root_dir=folder,
             num_sanity_val_steps=0,
-            limit_val_batches=1.0 if cfg.data.val_size else 0,
+            limit_val_batches=1.0 if validate else 0,
             enable_model_summary=False,
             use_distributed_sampler=False,
         )

@@ -14,6 +14,11 @@ class InputError(ValueError):
     """Invalid input. The message is one sentence that says what to do. Commands print it without a traceback."""
 
 
+def install(extra: str) -> str:
+    """Return, as part of a sentence, the commands that install one of the package's optional extras."""
+    return f"install it with 'uv sync --extra {extra}' or \"pip install 'lit-shift[{extra}]'\""
+
+
 def unknown(kind: str, name: str, choices: Iterable[str]) -> InputError:
     """Return the error for a name that is not in ``choices``. It suggests the closest one and lists all."""
     choices = list(choices)

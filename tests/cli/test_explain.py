@@ -15,7 +15,10 @@ MISTAKES = [
         "pool=blurr",
         "Unknown pool 'blurr'. Did you mean 'blur'? Choices: aps, asap, avg, blur, blur-pascal7, blur-tri3,",
     ),
-    ("data=cifar", "Unknown data 'cifar'. Did you mean 'cifar10'? Choices: cifar10, cifar100, digits, imagefolder."),
+    (
+        "data=cifar",
+        "Unknown data 'cifar'. Did you mean 'cifar10'? Choices: cifar10, cifar100, digits, imagefolder, photographs.",
+    ),
     ("data=/some/folder", "Unknown data '/some/folder'. Did you mean 'imagefolder'?"),
     ("fliter=tri5", "Unknown config key 'fliter'. Did you mean 'filter'?"),
     ("trainer.max_epoch=3", "Unknown config key 'trainer.max_epoch'. Did you mean 'trainer.max_epochs'?"),
@@ -107,7 +110,7 @@ def test_help_lists_every_switch_with_its_choices(run):
     for filter in FILTERS:
         assert f"{filter} " in out.replace("\n", " ")
     for line in (
-        "data: cifar10, cifar100, digits, imagefolder",
+        "data: cifar10, cifar100, digits, imagefolder, photographs",
         f"pool: {', '.join(sorted(file.stem for file in (ROOT / 'conf' / 'pool').glob('*.yaml')))}",
         "vgg13, vgg13_slim",
         "logger: csv, wandb",

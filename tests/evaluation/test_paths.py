@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from lit_shift import boxes
 from lit_shift.bias import __main__ as bias
 from lit_shift.classifiers.class_names import read_names
-from lit_shift.classifiers.zoo import _file
+from lit_shift.classifiers.weights import weights_file
 from lit_shift.data import CIFAR10, ImageFolder
 from lit_shift.data.sources import Photographs
 from lit_shift.evaluation.folder import out_folder, with_weights
@@ -63,7 +63,7 @@ def test_every_path_is_given_alike(home):
     assert Frames("~/images/train/above", skip_bad=False).files[0].is_relative_to(home)
     assert given_folder("~/images", "data.root", "images") == home / "images"
     assert read_names("~/names.txt") == ["a", "b"]
-    assert _file("~/weights.pth", "net", []) == home / "weights.pth"
+    assert weights_file("~/weights.pth", "net", []) == home / "weights.pth"
     assert Run.of("~/lr=0.1/run/checkpoints/last.ckpt").folder == run.folder
     assert out_folder(OmegaConf.create({"out": "~/out"})) == home / "out"
     digest = with_weights(OmegaConf.create({"ckpt": "~/lr=0.1/run/checkpoints/last.ckpt", "weights_sha256": None}))
