@@ -1,5 +1,6 @@
 """A network in an ONNX file answers as the network of torch that it was exported from."""
 
+import hashlib
 import json
 import sys
 import warnings
@@ -8,12 +9,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
 
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.classifiers.onnx import OnnxNetwork, from_onnx
 from lit_shift.data.view import View
+from lit_shift.evaluation.folder import with_weights
 from lit_shift.functional import jaggedness
 from lit_shift.protocols import Circular
 from lit_shift.utils.errors import InputError
@@ -169,3 +172,15 @@ def test_the_command_measures_it_and_says_what_cannot_be_seen(net, tmp_path, run
     assert not any(key.startswith("network/") or "nonshiftability" in key for key in found)
     voted = run("eval.py", "model=onnx", f"model.path={file}", *options, *data[:2], *data[3:], "tta=2")
     assert voted.code == 0, voted.err
+
+
+def test_a_file_is_known_by_the_weights_beside_it_too(tmp_path):
+    """torch writes them to FILE.data, so that FILE is the same for other weights of the same network."""
+    cfg = OmegaConf.create({"ckpt": None, "model": {"path": str(tmp_path / "net.onnx")}, "weights_sha256": None})
+    (tmp_path / "net.onnx").write_bytes(b"graph")
+    digests = [with_weights(cfg).weights_sha256]
+    for weights in (b"one", b"other"):
+        (tmp_path / "net.onnx.data").write_bytes(weights)
+        digests.append(with_weights(cfg).weights_sha256)
+    assert digests[0] == hashlib.sha256(b"graph").hexdigest()
+    assert len(set(digests)) == 3

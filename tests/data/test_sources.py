@@ -5,7 +5,7 @@ from PIL import Image
 
 from lit_shift.data.image_files import contents, decode, files_in, size_of, some
 from lit_shift.data.loader import Images
-from lit_shift.data.sources import Collection, InMemory, Photographs
+from lit_shift.data.sources import UNKNOWN, Collection, InMemory, Photographs
 from lit_shift.utils.errors import InputError
 from lit_shift.utils.files import visible
 
@@ -246,6 +246,14 @@ def test_labels_of_other_classes():
     collection = Collection([0, 2, 1, 2], ["cat", "dog", "cow"])
     collection.relabel([281, 5, 345])
     assert collection.labels.tolist() == [281, 345, 5, 345]
+
+
+def test_images_without_a_label_stay_so():
+    collection = Collection([1, UNKNOWN, 0], ["cat", "dog"])
+    collection.relabel([281, 5])
+    assert collection.labels.tolist() == [5, UNKNOWN, 281]
+    assert [collection.labelled(place) for place in range(3)] == [True, False, True]
+    assert not Collection(None, []).labelled(0)
 
 
 def test_a_few_names_stand_for_many():

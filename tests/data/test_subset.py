@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lit_shift.data.sources import Collection
+from lit_shift.data.sources import UNKNOWN, Collection
 from lit_shift.data.subset import CollectionLoader, Collections
 from lit_shift.utils.errors import InputError
 
@@ -157,3 +157,15 @@ class TestSubset:
         assert [loader.collection for loader in loaders] == collections
         assert [loader.batch_size for loader in loaders] == [2, 3]
         assert [loader.total for loader in loaders] == [4, 3]
+
+
+def test_the_subset_by_label_is_drawn_from_images_with_one():
+    collection = Made(20)
+    collection.labels[::3] = UNKNOWN
+    for images in (None, 5):
+        data = Collections([collection], images, 0, [0, 1, 30], [4], skip_bad=False, by_label=True)
+        chosen = data.chosen(collection)
+        assert len(set(chosen)) == len(chosen) == (images or 13)
+        assert all(place % 3 for place in chosen)
+        assert data.asked(collection) == [1]
+    assert len(Collections([collection], None, 0, [], [4], skip_bad=False).chosen(collection)) == 20
