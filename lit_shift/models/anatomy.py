@@ -113,6 +113,8 @@ def _stride(module: nn.Module, x: Tensor, y: Tensor) -> int:
     """Factor by which a module without children subsamples a map; 1 if it leaves a single sample or is not a map."""
     if x.ndim != 4 or y.ndim != 4 or y.shape[2:].numel() == 1:
         return 1
+    if isinstance(module, Pool):
+        return 2
     if isinstance(module, STRIDED):
         stride = module.stride
         return stride if isinstance(stride, int) else max(stride)
