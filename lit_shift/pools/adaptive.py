@@ -79,7 +79,9 @@ class DDACPool(Pool):
         places = [(row, col) for row in range(self.size) for col in range(self.size)]
         maps = (around[:, :, row : row + height, col : col + width] for row, col in places)
         seen = [every(stride, each).unflatten(1, (self.groups, -1)) for each in maps]
-        return reduce(torch.add, (tap[:, :, None] * map for tap, map in zip(taps, seen, strict=True))).flatten(1, 2)
+        grouped = reduce(torch.add, (tap[:, :, None] * map for tap, map in zip(taps, seen, strict=True)))
+        # flatten would ask whether sides that an export leaves open are 1.
+        return grouped.squeeze(2) if grouped.shape[2] == 1 else grouped.flatten(1, 2)
 
     def filter_multiplications(self, channels: int, height: int, width: int) -> int:
         return channels * math.ceil(height / 2) * math.ceil(width / 2) * self.size**2
