@@ -24,13 +24,14 @@ def source(positions: Tensor, size: int, padding: Padding) -> Tensor:
     Returns:
         int, same shape, in ``[0, size)``; -1 where a zero is seen.
     """
+    sizes = torch.full_like(positions, size)  # ONNX has no remainder by a number that is not known yet
     if padding == "circular":
-        return positions % size
+        return positions % sizes
     if padding == "reflect":
-        period = max(2 * (size - 1), 1)
+        period = (2 * (sizes - 1)).clamp(min=1)
         folded = positions % period
-        return torch.where(folded < size, folded, period - folded)
-    return torch.where((positions >= 0) & (positions < size), positions, -1)
+        return torch.where(folded < sizes, folded, period - folded)
+    return torch.where((positions >= 0) & (positions < sizes), positions, -1)
 
 
 def pad(x: Tensor, before: int, after: int, padding: Padding) -> Tensor:
@@ -44,7 +45,7 @@ def pad(x: Tensor, before: int, after: int, padding: Padding) -> Tensor:
     """
     if padding == "zeros":
         return F.pad(x, (before, after, before, after))
-    if padding == "circular" and max(before, after) <= min(x.shape[-2:]) and not transformed(x):
+    if padding == "circular" and not transformed(x) and max(before, after) <= min(x.shape[-2:]):
         return _CircularPad.apply(x, before, after)
     rows, cols = (source(torch.arange(-before, size + after, device=x.device), size, padding) for size in x.shape[-2:])
     return x[:, :, rows[:, None], cols].contiguous(memory_format=_memory_format(x))
@@ -82,6 +83,8 @@ class _CircularPad(torch.autograd.Function):
 
 
 def _memory_format(x: Tensor) -> torch.memory_format:
+    if torch._C._are_functorch_transforms_active():  # vmap knows no other format
+        return torch.contiguous_format
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
         return torch.channels_last
     return torch.contiguous_format

@@ -19,6 +19,13 @@ def max_blur(x: Tensor, filter: str) -> Tensor:
     return F.conv2d(x, torch.outer(taps, taps).expand(x.shape[1], 1, -1, -1), stride=2, groups=x.shape[1])
 
 
+def second(pool: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
+    """What a pool's gradient, itself differentiated, sends back to the map and to the gradient that it was given."""
+    x, grad = x.detach().requires_grad_(), grad.detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(pool(x.sin()), x, grad, create_graph=True)
+    return torch.autograd.grad(gradient.square().sum(), (x, grad))
+
+
 def with_gradient(pool: Callable[[Tensor], Tensor], x: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """What a pool makes of a map, and of the gradient with respect to that."""
     x = x.detach().requires_grad_()

@@ -22,6 +22,7 @@ from lit_shift.data.view import View
 from lit_shift.measures import MEASURES, measure_of
 from lit_shift.models import VGG13
 from lit_shift.orbit import orbit_logits
+from lit_shift.pools import MaxPoolBlurDS
 from lit_shift.results import __main__ as results_command
 from lit_shift.runs.config import composed
 from lit_shift.shifts import roll
@@ -281,6 +282,28 @@ def test_every_measure_has_its_definition():
         assert all(row in page for row in rows)
         found |= {measure_of(re.sub("<.*>", "1", re.match(r"\| `(.*?)` \| \S", row)[1])).name for row in rows}
     assert found == set(MEASURES)
+
+
+def test_a_run_is_exported_as_the_page_says(tmp_path, monkeypatch, rng):
+    """And gives the answers that its network gives to normalised images."""
+    pytest.importorskip("onnxscript")
+    cfg: Any = OmegaConf.to_container(composed("train", ["pool=blur", "model.width=2"]))
+    cfg |= {"classes": [str(digit) for digit in range(10)], "image_size": [32, 32], "padding": "circular"}
+    (tmp_path / "runs" / "RUN" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "runs" / "RUN" / "config.yaml").write_text(yaml.safe_dump(cfg))
+    net, mean, std = VGG13(MaxPoolBlurDS, width=2).eval(), torch.full((3, 1, 1), 0.4), torch.full((3, 1, 1), 0.3)
+    state = {f"net.{name}": value for name, value in net.state_dict().items()} | {"mean": mean, "std": std}
+    torch.save({"state_dict": state}, tmp_path / "runs" / "RUN" / "checkpoints" / "last.ckpt")
+    monkeypatch.chdir(tmp_path)
+    ((_, code),) = blocks(DOCS / "export.md", "python")
+    names: dict[str, Any] = {}
+    exec(compile(code, "export.md", "exec"), names)
+    expected = net((names["images"] - mean) / std)
+    torch.testing.assert_close(torch.from_numpy(names["logits"]), expected, rtol=1e-4, atol=1e-5)
+    session = names["onnxruntime"].InferenceSession("run.onnx")
+    more = torch.rand(3, 3, 32, 32, generator=rng)
+    (logits,) = session.run(None, {"images": more.numpy()})
+    torch.testing.assert_close(torch.from_numpy(logits), net((more - mean) / std), rtol=1e-4, atol=1e-5)
 
 
 def test_readme_is_a_front_door():

@@ -17,6 +17,9 @@ def constant(make: Callable[..., Made]) -> Callable[..., Made]:
     The result is computed in a separate thread, because PyTorch's modes are thread-local: it comes out the same even
     when first needed while a network is traced or exported, or under ``inference_mode``, ``vmap``, autocast or another
     default device. ``torch.compile`` treats it as a constant; with a plain cache it would recompute it at every step.
+
+    If a size among the arguments is left open by ``torch.export`` or ``torch.compile``, the function becomes a part of
+    the program instead.
     """
 
     @cache
@@ -27,7 +30,10 @@ def constant(make: Callable[..., Made]) -> Callable[..., Made]:
     @torch.compiler.allow_in_graph
     @wraps(make)
     def taken(*arguments: Any) -> Made:
-        return _lifted(made(*arguments))
+        if any(isinstance(argument, torch.SymInt) for argument in arguments):
+            return make(*arguments)
+        # torch.jit.trace holds sizes in tensors, each of which would be another key.
+        return _lifted(made(*(int(each) if isinstance(each, Tensor) else each for each in arguments)))
 
     return taken
 

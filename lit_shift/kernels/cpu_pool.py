@@ -19,9 +19,9 @@ CONVOLVES = torch.backends.mkldnn.is_available()  # other backends' depthwise co
 
 def applies(x: Tensor) -> bool:
     """True if :func:`max_blur` is the fastest way to pool such maps."""
-    if not CONVOLVES or x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    if not CONVOLVES or x.device.type != "cpu" or torch.is_autocast_enabled("cpu") or transformed(x):
         return False
-    return x.dtype == torch.float32 and min(x.shape[2:]) >= SMALLEST and not transformed(x)
+    return x.dtype == torch.float32 and min(x.shape[2:]) >= SMALLEST
 
 
 def dense_applies(x: Tensor) -> bool:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lit_shift.kernels.constant import constant
+from lit_shift.kernels.transforms import exported
 
 
 class Basis(NamedTuple):
@@ -60,8 +61,11 @@ def is_faster(x: Tensor, weight: Tensor) -> bool:
     """True if :func:`convolve` is faster, as measured by ``benchmarks/convolution.py``: on a CPU, for small maps.
 
     Transforming a channel takes the same time however many there are, so 8x8 maps need many channels to make up for
-    it. In reduced precision the three products would lose the digits that their differences need.
+    it. In reduced precision the three products would lose the digits that their differences need. Exported programs
+    have a plain convolution, which other runtimes know and which takes any size.
     """
+    if exported():
+        return False
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64) or torch.is_autocast_enabled("cpu"):
         return False
     side = max(x.shape[2:])

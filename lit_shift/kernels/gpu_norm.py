@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_shift.kernels.gpu import DTYPES, runs_on
@@ -33,6 +34,7 @@ def norm_relu(norm: nn.BatchNorm2d, x: Tensor, border: int) -> Tensor:
         (N, C, H + 2 border, W + 2 border) in channels_last.
     """
     norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+    x = x.contiguous(memory_format=torch.channels_last)
     return _NormReLU.apply(
         x, norm.weight, norm.bias, (norm.running_mean, norm.running_var), norm.momentum, norm.eps, border
     )
@@ -52,9 +54,8 @@ class _NormReLU(torch.autograd.Function):
     ) -> Tensor:
         from lit_shift.kernels import triton_norm  # here, because Triton is not available on every platform
 
-        x = x.contiguous(memory_format=torch.channels_last)
         y, statistics, scale = triton_norm.forward(x, weight, bias, running, momentum, eps, border)
-        ctx.save_for_backward(x, statistics, scale, bias)
+        ctx.save_for_backward(x, statistics, scale, weight, bias)
         ctx.eps, ctx.border = eps, border
         return y
 
@@ -62,7 +63,19 @@ class _NormReLU(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         from lit_shift.kernels import triton_norm
 
+        x, statistics, scale, weight, bias = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradient is to be differentiated in turn
+            y = _in_steps(x, weight, bias, ctx.eps, ctx.border)
+            needed = ctx.needs_input_grad[:3]
+            inputs = [each for each, used in zip((x, weight, bias), needed, strict=True) if used]
+            found = iter(torch.autograd.grad(y, inputs, grad, create_graph=True))
+            return *(next(found) if used else None for used in needed), None, None, None, None
         grad = grad.contiguous(memory_format=torch.channels_last)
-        x, statistics, scale, bias = ctx.saved_tensors
         gradients = triton_norm.backward(x, grad, statistics, scale, bias, ctx.eps, ctx.border)
         return *gradients, None, None, None, None
+
+
+def _in_steps(x: Tensor, weight: Tensor, bias: Tensor, eps: float, border: int) -> Tensor:
+    """Do the same by operations of PyTorch, apart from the running statistics."""
+    y = F.batch_norm(x, None, None, weight, bias, training=True, eps=eps).relu()
+    return F.pad(y, (border,) * 4, mode="circular")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.library import custom_op
 
@@ -21,7 +22,7 @@ def applies(x: Tensor) -> bool:
 
 @custom_op("lit_shift::max_blur", mutates_args=())
 def max_blur(x: Tensor, taps: Sequence[float], border: int = 0) -> Tensor:
-    """Dense max, blur and every second sample on a torus, with sums in float32. Not twice differentiable.
+    """Dense max, blur and every second sample on a torus, with sums in float32.
 
     Args:
         x: (N, C, H, W) on a GPU, H and W even, with one of :data:`DTYPES`.
@@ -66,6 +67,37 @@ def _send_back(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
 
 
 max_blur.register_autograd(_send_back, setup_context=_keep)
+
+
+def _keep_backward(ctx: Any, inputs: tuple[Tensor, Tensor, Sequence[float], int], output: Tensor) -> None:
+    x, _, ctx.taps, ctx.border = inputs
+    ctx.save_for_backward(x)
+
+
+def _send_forth(ctx: Any, rate: Tensor) -> tuple[None, Tensor, None, None]:
+    """Do to a change of ``x`` what :func:`max_blur` does to ``x``; which samples are largest stays the same.
+
+    This is linear in the change, of operations that can be differentiated as often as one likes.
+    """
+    (x,) = ctx.saved_tensors
+    around = _around(x, 0, 1)
+    largest = F.max_pool2d(around, 2, stride=1, return_indices=True)[1]
+    changed = _around(rate, 0, 1).flatten(2).gather(2, largest.flatten(2)).view_as(x).float()
+    taps = torch.tensor(ctx.taps, device=x.device)
+    changed = _around(changed, (len(taps) - 1) // 2, len(taps) // 2)
+    for weight, stride in ((taps.view(1, 1, -1, 1), (2, 1)), (taps.view(1, 1, 1, -1), (1, 2))):
+        changed = F.conv2d(changed, weight.expand(x.shape[1], -1, -1, -1), None, stride, groups=x.shape[1])
+    return None, _around(changed, ctx.border, ctx.border).to(rate.dtype), None, None
+
+
+max_blur_backward.register_autograd(_send_forth, setup_context=_keep_backward)
+
+
+def _around(x: Tensor, before: int, after: int) -> Tensor:
+    """Repeat the other side's rows and columns at the borders, as often as needed."""
+    for axis in (2, 3):
+        x = x.index_select(axis, torch.arange(-before, x.shape[axis] + after, device=x.device) % x.shape[axis])
+    return x
 
 
 def _channels_last(x: Tensor) -> Tensor:

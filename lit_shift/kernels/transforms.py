@@ -1,4 +1,4 @@
-"""Transforms of PyTorch that need a formula of each operation, which those written by hand do not have."""
+"""Transforms and exports of PyTorch, which need known operations: those written by hand make way for them."""
 
 import torch
 from torch import Tensor
@@ -6,8 +6,15 @@ from torch.autograd.forward_ad import unpack_dual
 
 
 def transformed(x: Tensor) -> bool:
-    """True if ``x`` is differentiated in forward mode, or a transform of ``torch.func`` is active.
+    """True if ``x`` is differentiated in forward mode, a transform of ``torch.func`` is active, or :func:`exported`.
 
     A custom function with a formula for forward mode could not be compiled: ``torch.compile`` refuses them.
     """
-    return unpack_dual(x).tangent is not None or torch._C._are_functorch_transforms_active()
+    if exported() or torch._C._are_functorch_transforms_active():
+        return True
+    return unpack_dual(x).tangent is not None
+
+
+def exported() -> bool:
+    """True while ``torch.export``, ``torch.onnx.export`` or ``torch.jit.trace`` records a program."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()

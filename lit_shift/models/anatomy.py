@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lit_shift.models.layers import POOLS
 from lit_shift.models.trace import Trace
-from lit_shift.pools.pool import outside_pools
+from lit_shift.pools.pool import Pool, outside_pools
 
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)
@@ -114,6 +114,8 @@ def _stride(module: nn.Module, x: Tensor, y: Tensor) -> int:
     """Factor by which a module without children subsamples a map; 1 if it leaves a single sample or is not a map."""
     if x.ndim != 4 or y.ndim != 4 or y.shape[2:].numel() == 1:
         return 1
+    if isinstance(module, Pool):
+        return 2
     height, width = (round(before / after) for before, after in zip(x.shape[2:], y.shape[2:], strict=True))
     if isinstance(module, STRIDED) and max(height, width) > 1:  # else the layer is dense, whatever stride it declares
         stride = module.stride

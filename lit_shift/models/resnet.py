@@ -30,7 +30,7 @@ class ResNet18(nn.Module):
         padding: border handling of the convolutions.
         fourier: convolve small circular maps in the Fourier basis where that is faster, with the same result.
 
-    Shapes: (N, 3, H, W) -> (N, num_classes), H and W multiples of 8; ValueError otherwise.
+    Shapes: (N, 3, H, W) -> (N, num_classes). With circular padding, H and W are multiples of 8; ValueError otherwise.
 
     Source: He et al. 2016, with the first layer usual for CIFAR-10: 3x3, stride 1, no pool.
     """
@@ -45,6 +45,7 @@ class ResNet18(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, "width", width)
+        self.padding = padding
         layers: OrderedDict[str, nn.Module] = OrderedDict(stem=ConvNormReLU(3, width, padding, fourier))
         channels = width
         for stage, multiple in enumerate((1, 2, 4, 8), start=1):
@@ -60,9 +61,10 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
-        if h % 8 or w % 8 or not h * w:
+        if self.padding == "circular" and (h % 8 or w % 8 or not h * w):
             raise InputError(
-                f"ResNet18 halves the image three times, so its sides must be multiples of 8, not {h}x{w}."
+                f"ResNet18 halves the image three times, so its sides must be multiples of 8, not {h}x{w}, unless "
+                "padding=zeros or padding=reflect."
             )
         x = x.contiguous(memory_format=torch.channels_last)
         return self.classifier(self.features(x).mean((2, 3)))

@@ -27,7 +27,7 @@ class VGG13(nn.Module):
         padding: border handling of the convolutions.
         fourier: convolve small circular maps in the Fourier basis where that is faster, with the same result.
 
-    Shapes: (N, 3, H, W) -> (N, num_classes), H and W multiples of 32; ValueError otherwise.
+    Shapes: (N, 3, H, W) -> (N, num_classes). With circular padding, H and W are multiples of 32; ValueError otherwise.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class VGG13(nn.Module):
     ) -> None:
         super().__init__()
         at_least(1, "width", width)
+        self.padding = padding
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         channels = 3
         for block, multiple in enumerate((1, 2, 4, 8, 8), start=1):
@@ -57,8 +58,11 @@ class VGG13(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h, w = x.shape[-2:]
-        if h % 32 or w % 32 or not h * w:
-            raise InputError(f"VGG13 halves the image five times, so its sides must be multiples of 32, not {h}x{w}.")
+        if self.padding == "circular" and (h % 32 or w % 32 or not h * w):
+            raise InputError(
+                f"VGG13 halves the image five times, so its sides must be multiples of 32, not {h}x{w}, unless "
+                "padding=zeros or padding=reflect."
+            )
         x = x.contiguous(memory_format=torch.channels_last)
         return self.classify(self._by_borders(x) if self._has_borders(x) else self.features(x))
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_shift.filters import lowpass
+from lit_shift.kernels.transforms import exported
 from lit_shift.padding import Padding, pad
 from lit_shift.pools.pool import Pool
 from lit_shift.utils.errors import InputError, at_least
@@ -71,20 +72,30 @@ class DDACPool(Pool):
         self.norm = nn.BatchNorm2d(self.groups * size**2)
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
-        height, width = x.shape[2:]
         around = pad(x, self.size // 2, self.size // 2, self.padding)
         logits = self.norm(F.conv2d(around, self.conv.weight, stride=stride))
         taps = logits.unflatten(1, (self.groups, -1)).softmax(2).to(x.dtype).unbind(2)  # (N, groups, h, w) each
+        height, width = x.shape[2:]
         places = [(row, col) for row in range(self.size) for col in range(self.size)]
-        grouped = around.unflatten(1, (self.groups, -1))
-        seen = [grouped[..., row : row + height : stride, col : col + width : stride] for row, col in places]
-        return reduce(torch.add, (tap[:, :, None] * map for tap, map in zip(taps, seen, strict=True))).flatten(1, 2)
+        maps = (around[:, :, row : row + height, col : col + width] for row, col in places)
+        seen = [every(stride, each).unflatten(1, (self.groups, -1)) for each in maps]
+        grouped = reduce(torch.add, (tap[:, :, None] * map for tap, map in zip(taps, seen, strict=True)))
+        # flatten would ask whether sides that an export leaves open are 1.
+        return grouped.squeeze(2) if grouped.shape[2] == 1 else grouped.flatten(1, 2)
 
     def filter_multiplications(self, channels: int, height: int, width: int) -> int:
-        return channels * height * width // 4 * self.size**2
+        return channels * math.ceil(height / 2) * math.ceil(width / 2) * self.size**2
 
     def extra_repr(self) -> str:
         return f"size={self.size}, groups={self.groups}, padding={self.padding!r}"
+
+
+def every(stride: int, maps: Tensor) -> Tensor:
+    """Every ``stride``-th sample of maps (N, C, H, W), beginning with the first.
+
+    In an export that leaves the sides open, only a pool is known to have as many as a convolution of this stride.
+    """
+    return F.max_pool2d(maps, 1, stride) if exported() else maps[:, :, ::stride, ::stride]
 
 
 def groups_of(channels: int, most: int) -> int:

@@ -3,12 +3,14 @@
 A shift permutes the phases. A pool that always keeps the same content, wherever it lies, commutes with every shift.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_shift.padding import Padding, pad
-from lit_shift.pools.phases import split_phases
+from lit_shift.pools.phases import padded_phases
 from lit_shift.pools.pool import Pool, check_maps
 from lit_shift.utils.errors import at_least, number
 
@@ -28,18 +30,18 @@ class ChoosingPool(Pool):
 
     def choice(self, x: Tensor) -> Tensor:
         """Choose a phase for each of the maps that the pool is to be given."""
-        check_maps(x)
+        check_maps(x, self.padding)
         return self.choose(self.before(x))
 
     def follow(self) -> None:
         """Leave every choice to another pool, without parameters of its own for it."""
 
     def keep(self, maps: Tensor, choice: Tensor) -> Tensor:
-        """Keep the chosen phases of the dense maps: (N, C, H, W) -> (N, C, H/2, W/2)."""
-        phases = split_phases(self.blur(maps, stride=1))
+        """Keep the chosen phases of the dense maps: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))."""
+        phases = padded_phases(self.blur(maps, stride=1), self.padding)
         if choice.is_floating_point():
             return mixed(phases, choice[:, :, None])
-        return phases.index_select(0, 4 * torch.arange(len(choice), device=choice.device) + choice)
+        return phases.index_select(0, 4 * torch.arange(choice.shape[0], device=choice.device) + choice)
 
     def subsample(self, maps: Tensor) -> Tensor:
         return self.keep(maps, self.choose(maps))
@@ -48,7 +50,7 @@ class ChoosingPool(Pool):
         """Pool, with a choice that was made elsewhere if one is given."""
         if choice is None:
             return super().forward(x)
-        check_maps(x)
+        check_maps(x, self.padding)
         return self.keep(self.before(x), choice)
 
 
@@ -61,7 +63,7 @@ class APSPool(ChoosingPool):
     """
 
     def choose(self, maps: Tensor) -> Tensor:
-        return energies(maps).argmax(1)
+        return energies(maps, self.padding).argmax(1)
 
 
 class LPSPool(ChoosingPool):
@@ -100,10 +102,10 @@ class LPSPool(ChoosingPool):
         self.register_buffer("temperature", torch.tensor(float(hot)))  # saved, as a training may stop within an epoch
 
     def choose(self, maps: Tensor) -> Tensor:
-        scores = self.score(split_phases(maps)).mean(1).unflatten(0, (-1, 4))
+        scores = self.score(padded_phases(maps, self.padding)).mean(1).unflatten(0, (-1, 4))
         if not self.training:
             best = scores == scores.amax(1, keepdim=True)
-            return energies(maps).where(best, -1).argmax(1)
+            return energies(maps, self.padding).where(best, -1).argmax(1)
         noise = -torch.empty_like(scores).exponential_().log()
         return ((scores + noise) / self.temperature).softmax(1)
 
@@ -135,11 +137,11 @@ class TIPSPool(Pool):
         self.score = PhaseScore(channels, width, channels, padding)
 
     def subsample(self, maps: Tensor) -> Tensor:
-        phases = split_phases(maps)
+        phases = padded_phases(maps, self.padding)
         return mixed(phases, self.score(phases).unflatten(0, (-1, 4)).softmax(1))
 
     def filter_multiplications(self, channels: int, height: int, width: int) -> int:
-        return channels * height * width  # a weight for each sample of each phase
+        return 4 * channels * math.ceil(height / 2) * math.ceil(width / 2)  # a weight for each sample of each phase
 
     def extra_repr(self) -> str:
         return f"padding={self.padding!r}"
@@ -159,10 +161,10 @@ class PhaseScore(nn.Module):
         return self.conv2(pad(hidden, 1, 1, self.padding)).mean((2, 3))
 
 
-def energies(maps: Tensor) -> Tensor:
+def energies(maps: Tensor, padding: Padding) -> Tensor:
     """Squared l2 norm of each phase, in float32 or better: (N, C, H, W) -> (N, 4)."""
-    squares = maps.to(torch.promote_types(maps.dtype, torch.float32)).square().sum(1)  # before they are taken apart
-    return squares.unflatten(2, (-1, 2)).unflatten(1, (-1, 2)).sum((1, 3)).flatten(1)
+    squares = maps.to(torch.promote_types(maps.dtype, torch.float32)).square().sum(1, keepdim=True)
+    return padded_phases(squares, padding).sum((1, 2, 3)).unflatten(0, (-1, 4))
 
 
 def mixed(phases: Tensor, weights: Tensor) -> Tensor:

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from lit_shift.filters import lowpass
 from lit_shift.kernels import cpu_pool, gpu_pool
 from lit_shift.kernels.constant import constant
+from lit_shift.kernels.transforms import exported
 from lit_shift.padding import PADDINGS, Padding, pad, source
-from lit_shift.pools.phases import shifted_to_phases, split_phases
+from lit_shift.pools.phases import has_even_sides, shifted_to_phases, split_phases
 from lit_shift.utils.errors import InputError, one_of
 
 
 class Pool(nn.Module):
-    """A dense operation, then a blur, then every second sample: (N, C, H, W) -> (N, C, H/2, W/2).
+    """A dense operation, then a blur, then every second sample: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2)).
 
     The dense operation is a 2x2 max. A new pool overrides :meth:`dense`, or :meth:`blur`, or names its filter. One that
     subsamples in another way than by keeping every second sample overrides :meth:`subsample`. Filter taps are not
@@ -26,14 +27,15 @@ class Pool(nn.Module):
 
     Args:
         filter: one of :data:`lit_shift.filters.FILTERS`.
-        padding: border handling of both the dense operation and the blur.
+        padding: border handling of both the dense operation and the blur. ``circular`` needs even sides, as a torus of
+            an odd side has no half.
 
     Attributes:
         has_dense: False if :meth:`drop_max` has taken the dense operation away.
 
     Raises:
         ValueError: unknown filter or padding. In the forward pass: input that is not a floating-point batch
-            (N, C, H, W), or an odd height or width.
+            (N, C, H, W), or an odd height or width with circular padding.
     """
 
     def __init__(self, filter: str, padding: Padding = "circular") -> None:
@@ -52,7 +54,9 @@ class Pool(nn.Module):
         self.has_dense = type(self).dense is not Pool.dense
 
     def blur(self, x: Tensor, stride: int) -> Tensor:
-        """Low-pass filter and keep every ``stride``-th sample: (N, C, H, W) -> (N, C, H/stride, W/stride).
+        """Low-pass filter and keep every ``stride``-th sample, beginning with the first.
+
+        (N, C, H, W) -> (N, C, ceil(H/stride), ceil(W/stride))
 
         For each axis, filter, border and subsampling form one small matrix. On a CPU, two matrix products on
         channels_last maps are several times faster than padding and a depthwise convolution. (For large maps
@@ -63,11 +67,11 @@ class Pool(nn.Module):
         return by_axes(x, *(self.matrix(size, stride, x.dtype, x.device) for size in x.shape[2:]))
 
     def matrix(self, size: int, stride: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-        """Matrix that blurs and subsamples one axis: (size / stride, size)."""
+        """Matrix that blurs and subsamples one axis: (ceil(size / stride), size)."""
         return decimation_matrix(self.taps, size, stride, self.padding, dtype, device)
 
     def subsample(self, maps: Tensor) -> Tensor:
-        """Blur the dense maps and keep a quarter of the samples: (N, C, H, W) -> (N, C, H/2, W/2)."""
+        """Blur the dense maps and keep a quarter of the samples: (N, C, H, W) -> (N, C, ceil(H/2), ceil(W/2))."""
         return self.blur(maps, stride=2)
 
     def phases(self, maps: Tensor) -> Tensor:
@@ -87,7 +91,7 @@ class Pool(nn.Module):
         return self.dense(x) if self.has_dense else x
 
     def forward(self, x: Tensor) -> Tensor:
-        check_maps(x)
+        check_maps(x, self.padding)
         if self.has_dense and (fast := self.at_once(x)) is not None:
             return fast
         return self.subsample(self.before(x))
@@ -104,7 +108,7 @@ class Pool(nn.Module):
         if len(self.taps) == 1:
             return 0
         rows, cols = (self.matrix(size, 2, torch.float64, torch.device("cpu")) for size in (height, width))
-        return channels * (int(rows.count_nonzero()) * width + height // 2 * int(cols.count_nonzero()))
+        return channels * (int(rows.count_nonzero()) * width + len(rows) * int(cols.count_nonzero()))
 
     def extra_repr(self) -> str:
         return f"filter={self.filter!r}, padding={self.padding!r}"
@@ -117,8 +121,10 @@ class MaxPool(Pool):
         super().__init__("delta", padding)
 
     def at_once(self, x: Tensor) -> Tensor | None:
-        # The dense max, evaluated only where it is kept; a subclass may have changed it.
-        return F.max_pool2d(x, 2) if type(self) is MaxPool else None
+        if type(self) is not MaxPool:  # a subclass may have changed the dense max
+            return None
+        # The dense max, evaluated only where it is kept; on odd sides the last of these windows reaches beyond.
+        return F.max_pool2d(x if has_even_sides(x, self.padding) else pad(x, 0, 1, self.padding), 2)
 
 
 class MaxPoolBlurDS(Pool):
@@ -160,6 +166,8 @@ def outside_pools(net: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def by_axes(x: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
     """Multiply the rows of maps (N, C, H, W) by a matrix (h, H) and their columns by (w, W): (N, C, h, w)."""
+    if exported():  # the general product chooses a way by sizes, which an exported program may leave open
+        return F.linear(F.linear(x, cols).mT, rows).mT
     n, c, height, width = x.shape
     y = rows @ x.permute(0, 2, 3, 1).reshape(n, height, width * c)
     y = cols @ y.view(n * len(rows), width, c)
@@ -170,7 +178,7 @@ def bordered(pool: nn.Module, x: Tensor, border: int) -> Tensor:
     """Pool, and give the result a circular border of this width, 0 or 1, for the next convolution."""
     known = type(pool) in (MaxPool, MaxPoolBlurDS) and pool.padding == "circular" and pool.has_dense
     if border and known and min(x.shape[2:]) >= 4 and gpu_pool.applies(x):
-        check_maps(x)
+        check_maps(x, "circular")
         return gpu_pool.max_blur(x, pool.taps, border)
     pooled: Tensor = pool(x)
     return pad(pooled, border, border, "circular") if border else pooled
@@ -186,17 +194,20 @@ def dense_max(x: Tensor, padding: Padding) -> Tensor:
     return F.max_pool2d(pad(x, 0, 1, padding), 2, stride=1)
 
 
-def check_maps(x: Tensor) -> None:
-    """Raise a ValueError unless ``x`` is floating-point maps (N, C, H, W) with even height and width."""
+def check_maps(x: Tensor, padding: Padding) -> None:
+    """Raise a ValueError unless ``x`` is floating-point maps (N, C, H, W), with even sides if padding is circular."""
     if x.dim() != 4:
         raise InputError(f"A pool takes maps (N, C, H, W), but these have the shape {tuple(x.shape)}.")
     if not x.is_floating_point():
         raise InputError(f"A pool takes maps of floating-point numbers, not of {x.dtype}.")
     h, w = x.shape[2:]
-    if h % 2 or w % 2 or not h * w:
+    if not h * w:
+        raise InputError(f"A pool takes maps of one sample or more, not of {h}x{w}.")
+    if padding == "circular" and (h % 2 or w % 2):
         raise InputError(
-            f"Pooling halves a map, so its height and width must be even, not {h}x{w}. For n pools, those "
-            "of the image must be multiples of 2 to the power of n."
+            f"With padding=circular the sides of a pool's map must be even, not {h}x{w}, because what wraps around "
+            "commutes with shifts only then: give the image sides that are multiples of 2 to the power of its number "
+            "of pools, or take padding=zeros or padding=reflect in pools that have it."
         )
 
 
@@ -204,7 +215,7 @@ def check_maps(x: Tensor) -> None:
 def decimation_matrix(
     taps: tuple[float, ...], size: int, stride: int, padding: Padding, dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """Matrix that blurs and subsamples one axis: (size / stride, size).
+    """Matrix that blurs and subsamples one axis: (ceil(size / stride), size).
 
     An n-tap window reaches ``(n - 1) // 2`` before its sample and ``n // 2`` after. Taps beyond the border follow
     ``padding`` and wrap or mirror as often as they must: 7 taps on a map of size 2 are no special case.
@@ -213,7 +224,6 @@ def decimation_matrix(
     samples = torch.arange(0, size, stride)
     reach = torch.arange(len(taps)) - (len(taps) - 1) // 2
     seen = source(samples[:, None] + reach, size, padding)
-    # An extra column collects the taps that see zeros.
-    matrix = torch.zeros(len(samples), size + 1, dtype=torch.float64)
-    matrix.scatter_add_(1, seen % (size + 1), weights.expand(seen.shape).contiguous())
-    return matrix[:, :size].to(device, dtype)
+    # Taps that see zeros see none of the samples.
+    matrix = ((seen[:, :, None] == torch.arange(size)) * weights[:, None]).sum(1)
+    return matrix.to(device, dtype)

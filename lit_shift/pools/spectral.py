@@ -99,6 +99,6 @@ def spectral_matrix(size: int, stride: int, kept: str, dtype: torch.dtype, devic
     if kept == "window":
         gain *= 0.54 + 0.46 * torch.cos(2 * math.pi * frequencies.double() / size)
     samples = torch.arange(0, size, stride)[:, None, None] - torch.arange(size)[:, None]
-    turns = samples * frequencies % size  # exact, unlike the angle of a large multiple
+    turns = (samples * frequencies).remainder(torch.tensor(size))  # exact, unlike the angle of a large multiple
     angles = 2 * math.pi * turns.double() / size
     return torch.stack([(gain * part).sum(2) / size for part in (angles.cos(), angles.sin())]).to(device, dtype)

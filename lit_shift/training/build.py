@@ -9,13 +9,15 @@ from typing import TypeVar
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from torch import nn
 
+from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.module import ImageDataModule
 from lit_shift.data.sources import Source
+from lit_shift.data.view import View
 from lit_shift.pools.pool import made
 from lit_shift.runs.config import in_section, names_in
 from lit_shift.runs.run import Run, checkpoint_at
@@ -111,6 +113,24 @@ def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
     with in_section(cfg, "model"):
         net: nn.Module = instantiate(cfg.model, pool=pool, num_classes=num_classes)
     return net if "surgery" not in cfg else antialias(net, cfg.surgery)
+
+
+def load_run(run: str | Path) -> Classifier:
+    """Load the classifier that a run has trained: images (N, 3, H, W) with values in [0, 1] -> logits (N, K).
+
+    Args:
+        run: its folder, or a checkpoint in it.
+
+    Raises:
+        InputError: there is no such run, or it is not one of this version.
+    """
+    cfg = OmegaConf.create(Run.of(run).config())
+    height, width = cfg.image_size
+    # The checkpoint also has the normalisation.
+    net, view = build_net(cfg, len(cfg.classes)), View(height, width, resize=min(height, width))
+    classifier = Classifier(net, [0] * 3, [1] * 3, cfg.classes, view)
+    load_weights(classifier, checkpoint_at(run))
+    return classifier
 
 
 def check_early(cfg: DictConfig) -> None:

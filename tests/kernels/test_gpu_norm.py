@@ -58,6 +58,27 @@ def test_the_kernels_are_the_definition(shape, border, interpreted, rng):
     compare(shape, border, rng, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("border", [0, 1])
+@pytest.mark.parametrize(("memory_format", "frozen"), [(torch.contiguous_format, False), (torch.channels_last, True)])
+def test_a_gradient_is_differentiated_again(memory_format, frozen, border, interpreted, rng):
+    """As for a penalty on it, of which every parameter and the map itself get their share."""
+    x = torch.randn(2, 3, 4, 2, generator=rng).contiguous(memory_format=memory_format)
+    norm, exact = made(3, rng), nn.BatchNorm2d(3, eps=1e-3, momentum=0.3).double()
+    exact.load_state_dict(norm.state_dict())
+    for each in (norm, exact):
+        each.bias.requires_grad_(not frozen)
+
+    def penalised(function, norm, x):
+        x = x.detach().requires_grad_()
+        (gradient,) = torch.autograd.grad(function(norm, x, border).pow(3).sum(), x, create_graph=True)
+        return torch.autograd.grad(gradient.square().sum(), (x, norm.weight) if frozen else (x, norm.weight, norm.bias))
+
+    for found, expected in zip(
+        penalised(gpu_norm.norm_relu, norm, x), penalised(definition, exact, x.double()), strict=True
+    ):
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("strips", [1, 2, 3, 100])
 def test_strips_of_any_size_add_up(strips, interpreted, monkeypatch, rng):
     monkeypatch.setattr(interpreted["triton_norm"], "STRIPS", strips)

@@ -8,7 +8,7 @@ from lit_shift.kernels import gpu_pool
 from lit_shift.kernels.gpu import runs_on
 from lit_shift.models.vgg import VGG13
 from lit_shift.pools.pool import MaxPoolBlurDS
-from tests.definition import max_blur, with_gradient
+from tests.definition import max_blur, second, with_gradient
 
 pytest.importorskip("triton", reason="Triton is not made for this machine")
 
@@ -46,6 +46,20 @@ def test_the_border_repeats_the_other_side(filter, shape, interpreted, rng):
     expected, expected_gradient = with_gradient(definition, x.double(), grad)
     torch.testing.assert_close(result.double(), expected, rtol=0, atol=1e-6)
     torch.testing.assert_close(gradient.double(), expected_gradient, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("border", [0, 1])
+@pytest.mark.parametrize("filter", FILTERS)
+def test_second_derivative(filter, border, interpreted, rng):
+    x, taps = torch.randn(2, 2, 4, 6, generator=rng), MaxPoolBlurDS(filter).taps
+
+    def definition(x):
+        return F.pad(max_blur(x, filter), (border,) * 4, mode="circular")
+
+    grad = torch.randn(definition(x).shape, generator=rng)
+    found = second(lambda x: gpu_pool.max_blur(x, taps, border), x, grad)
+    for ours, theirs in zip(found, second(definition, x.double(), grad.double()), strict=True):
+        torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
 
 
 def test_of_equal_samples_the_first_has_the_gradient(interpreted, rng):
@@ -99,8 +113,9 @@ def test_pytorch_knows_the_operation(interpreted, rng):
     """Its schema, what its result looks like, its gradient, and that ``torch.compile`` can trace both."""
     x = torch.randn(2, 3, 2, 4, generator=rng, requires_grad=True)
     taps = MaxPoolBlurDS("rect2").taps
+    grad = torch.randn(2, 3, 1, 2, generator=rng, requires_grad=True)
     torch.library.opcheck(gpu_pool.max_blur, (x, taps))
-    torch.library.opcheck(gpu_pool.max_blur_backward, (x.detach(), torch.randn(2, 3, 1, 2, generator=rng), taps))
+    torch.library.opcheck(gpu_pool.max_blur_backward, (x.detach(), grad, taps))
 
 
 @pytest.mark.rough

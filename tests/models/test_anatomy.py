@@ -10,7 +10,17 @@ from torchvision import models
 
 from lit_shift.models.anatomy import anatomy, multiplications
 from lit_shift.models.vgg import VGG13
-from lit_shift.pools import APSPool, AvgPool, DDACPool, FLCPool, IdealPool, LearnedPool, MaxPool, MaxPoolBlurDS
+from lit_shift.pools import (
+    APSPool,
+    AvgPool,
+    DDACPool,
+    FLCPool,
+    IdealPool,
+    LearnedPool,
+    MaxPool,
+    MaxPoolBlurDS,
+    TIPSPool,
+)
 from lit_shift.results.terminal import tables
 from lit_shift.training.collect import scalars
 
@@ -133,6 +143,28 @@ def separable(taps, channels, side):
 def test_multiplications_are_counted_by_definition(pool, products):
     net = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), pool(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
     assert multiplications(net.eval(), torch.zeros(1, 3, 16, 16)) == 16 * 16 * 8 * 27 + products + 8 * 5
+
+
+@pytest.mark.parametrize("sides", [(9, 7), (1, 4), (1, 1), (33, 33)])
+def test_on_odd_sides_a_filter_counts_at_each_sample_that_is_kept(sides):
+    (height, rows), (width, cols) = ((side, range(0, side, 2)) for side in sides)
+
+    def seen(kept, side):
+        return sum(0 <= i + k < side for i in kept for k in (-1, 0, 1))  # zeros beyond the border cost nothing
+
+    image = torch.zeros(1, 3, *sides)
+    expected = 3 * (seen(rows, height) * width + len(rows) * seen(cols, width))
+    assert multiplications(nn.Sequential(MaxPoolBlurDS("tri3", "zeros")), image) == expected
+    taps = len(rows) * len(cols) * 9
+    pool = DDACPool(3, "zeros").eval()  # one group, each tap predicted from 27 samples, then used on 3 channels
+    assert multiplications(nn.Sequential(pool), image) == taps * 27 + 3 * taps
+    assert TIPSPool(3, "zeros").filter_multiplications(3, *sides) == 3 * 4 * len(rows) * len(cols)
+
+
+@pytest.mark.parametrize(("sides", "factor"), [((33, 33), 32), ((33, 1), 32), ((32, 32), 16), ((5, 3), 4)])
+def test_sides_that_are_rounded_up_are_halved_all_the_same(sides, factor):
+    net = VGG13(lambda: MaxPoolBlurDS(padding="zeros"), width=1, padding="zeros")
+    assert anatomy(net.eval(), torch.zeros(1, 3, *sides))["subsampling"] == factor
 
 
 def test_a_pool_that_is_used_again_counts_again():

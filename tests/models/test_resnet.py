@@ -1,5 +1,7 @@
 """ResNet-18 against one built of PyTorch's own layers."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,12 +14,12 @@ from tests.pools.of_the_field import trained
 
 
 def torchvisions(ours: ResNet18) -> nn.Module:
-    """torchvision's ResNet-18 with the same weights, a 3x3 stem, no first pool, and circular boundaries."""
+    """torchvision's ResNet-18 with the same weights and boundaries, a 3x3 stem and no first pool."""
     net = torchvision.models.resnet18(num_classes=10)
     net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
     for layer in net.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.padding_mode = "circular"
+            layer.padding_mode = ours.padding
             layer._reversed_padding_repeated_twice = [pad for pad in layer.padding for _ in range(2)]
     features = ours.features
     pairs = [(net.conv1, net.bn1, features.stem), (net.fc, None, ours.classifier)]
@@ -37,10 +39,11 @@ def torchvisions(ours: ResNet18) -> nn.Module:
     return net.double().eval()
 
 
-def test_with_max_pooling_it_is_the_strided_resnet(rng):
-    ours = trained(ResNet18(MaxPool))
+@pytest.mark.parametrize(("padding", "size"), [("circular", (32, 32)), ("zeros", (33, 21)), ("zeros", (2, 1))])
+def test_with_max_pooling_it_is_the_strided_resnet(padding, size, rng):
+    ours = trained(ResNet18(partial(MaxPool, padding=padding), padding=padding))
     assert sum(p.numel() for p in ours.parameters()) == sum(p.numel() for p in torchvisions(ours).parameters())
-    x = torch.randn(2, 3, 32, 32, dtype=torch.float64, generator=rng)
+    x = torch.randn(2, 3, *size, dtype=torch.float64, generator=rng)
     with torch.no_grad():
         torch.testing.assert_close(ours(x), torchvisions(ours)(x), rtol=0, atol=1e-10)
 
@@ -78,8 +81,10 @@ def test_a_shortcut_has_no_parameters_for_a_choice_that_it_does_not_make(rng):
 def test_other_paddings(padding, rng):
     net = ResNet18(MaxPool, width=2, padding=padding)
     assert net(torch.randn(1, 3, 16, 24, generator=rng)).shape == (1, 10)
-    with pytest.raises(ValueError, match="multiples of 8, not 20x16"):
+    with pytest.raises(ValueError, match="must be even, not 5x4, because"):
         net(torch.zeros(1, 3, 20, 16))
+    with pytest.raises(ValueError, match="multiples of 8, not 20x16, unless padding=zeros or padding=reflect"):
+        ResNet18(MaxPool, width=2)(torch.zeros(1, 3, 20, 16))
 
 
 def test_options_that_make_no_sense():

@@ -1,5 +1,6 @@
 from functools import partial
 from itertools import pairwise
+from math import ceil
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 from lit_shift.kernels import fourier_conv
 from lit_shift.models.vgg import VGG13
 from lit_shift.padding import PADDINGS
+from lit_shift.pools.choosing import LPSPool
 from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
 
@@ -64,6 +66,19 @@ def test_pools_share_checkpoints(rng):
 def test_sides_that_cannot_be_halved_five_times_are_refused(height, width):
     with pytest.raises(ValueError, match=f"multiples of 32, not {height}x{width}"):
         VGG13(MaxPool, width=1).eval()(torch.zeros(1, 3, height, width))
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize("pool", [MaxPool, AvgPool, MaxPoolBlurDS, LPSPool])
+def test_without_circular_boundaries_any_side_is_halved_and_rounded_up(pool, padding, rng):
+    model = VGG13(partial(pool, padding=padding), width=2, padding=padding).eval()
+    for height, width in ((33, 33), (1, 7), (28, 50)):
+        x = torch.randn(2, 3, height, width, generator=rng)
+        maps = model.features(x)
+        assert maps.shape[2:] == (ceil(height / 32), ceil(width / 32))
+        torch.testing.assert_close(model(x), model.classifier(maps.mean((2, 3))))
+    with pytest.raises(ValueError, match="sides of a pool's map must be even, not 33x33"):
+        VGG13(pool, width=2, padding=padding).eval()(torch.zeros(1, 3, 33, 33))
 
 
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS])

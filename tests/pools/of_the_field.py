@@ -1,10 +1,12 @@
 """Every pool of the package, with parameters that are not those of its start."""
 
+from collections.abc import Iterable
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from lit_shift.padding import PADDINGS, Padding
 from lit_shift.pools import (
     APSPool,
     ASAPPool,
@@ -60,6 +62,24 @@ def trained(net: nn.Module) -> nn.Module:
     return net.double().eval()
 
 
+def paddings_of(name: str) -> tuple[Padding, ...]:
+    """Names of the paddings that a pool takes."""
+    return PADDINGS[:1] if name in SPECTRAL else PADDINGS
+
+
+class Every(nn.Module):
+    """All pools that take a padding, or those named: what they make of the same maps (N, 4, H, W), by name."""
+
+    def __init__(self, padding: Padding, names: Iterable[str] = POOLS) -> None:
+        super().__init__()
+        names = [name for name in names if padding in paddings_of(name)]
+        self.pools = nn.ModuleDict({name: pool_of(name, 4, padding=padding).float() for name in names})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {name: pool(x) for name, pool in self.pools.items()}
+
+
 def pool_of(name: str, channels: int, **options: str) -> nn.Module:
-    """Make a trained pool by its name."""
+    """Make a trained pool by its name, the same each time."""
+    torch.manual_seed(1)
     return trained(made(partial(POOLS[name], **options), channels))

@@ -1,5 +1,8 @@
 """Pools that look at the phases, against literal loops from their formulas."""
 
+from math import ceil
+
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -56,6 +59,26 @@ def test_aps_takes_the_phase_of_the_largest_norm(filter, rng):
         taken.add(best)
         torch.testing.assert_close(result, phases_of(blurred(maps, filter))[best], rtol=0, atol=1e-12)
     assert len(taken) > 1
+
+
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+@pytest.mark.parametrize("size", [(7, 5), (4, 3), (1, 6), (1, 1), (4, 6)])
+def test_the_shorter_phases_of_odd_sides_end_beyond_the_border(size, padding, rng):
+    """The first phase is what a pool keeps that does not choose; every other is as large."""
+    pool, x = APSPool("tri3", padding), torch.randn(6, 2, *size, dtype=torch.float64, generator=rng)
+    maps, blurred = pool.dense(x), pool.blur(pool.dense(x), 1)
+    beyond = [(0, 0), (0, 0), (0, 1), (0, 1)]
+    mode = {"zeros": "constant", "reflect": "reflect"}[padding]
+    choices, kept = (
+        [phases_of(image) for image in torch.from_numpy(np.pad(each.numpy(), beyond, mode=mode))]
+        for each in (maps, blurred)
+    )
+    rows, cols = ceil(size[0] / 2), ceil(size[1] / 2)
+    for n, result in enumerate(pool(x)):
+        norms = [float(phase[:, :rows, :cols].square().sum()) for phase in choices[n]]
+        best = norms.index(max(norms))
+        torch.testing.assert_close(result, kept[n][best][:, :rows, :cols], rtol=0, atol=1e-12)
+    assert torch.equal(pool(x, torch.zeros(6, dtype=torch.int64)), blurred[:, :, ::2, ::2])
 
 
 def test_equal_norms_give_the_first_phase():

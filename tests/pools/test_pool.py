@@ -1,4 +1,5 @@
 from itertools import product
+from math import ceil
 
 import numpy as np
 import pytest
@@ -11,7 +12,8 @@ from lit_shift.pools.pool import AvgPool, MaxPool, MaxPoolBlurDS
 from lit_shift.shifts import roll
 
 NUMPY_MODES = {"circular": "wrap", "reflect": "reflect", "zeros": "constant"}
-SIZES = [2, 4, 8, 32, 34]
+SIZES = [(side, side) for side in (2, 4, 8, 32, 34)]
+ANY_SIZES = [(1, 1), (2, 2), (8, 8), (7, 7), (7, 32), (6, 1)]  # without circular boundaries
 
 
 def literal_pool(x: np.ndarray, filter: str, padding: str, dense: bool) -> np.ndarray:
@@ -27,15 +29,15 @@ def literal_pool(x: np.ndarray, filter: str, padding: str, dense: bool) -> np.nd
     taps = lowpass(filter).numpy()
     before, after = (len(taps) - 1) // 2, len(taps) // 2
     padded = np.pad(x, (before, after), mode=mode)
-    out = np.empty((height // 2, width // 2))
-    for i, j in product(range(height // 2), range(width // 2)):
+    out = np.empty((ceil(height / 2), ceil(width / 2)))
+    for i, j in np.ndindex(out.shape):
         window = padded[2 * i : 2 * i + len(taps), 2 * j : 2 * j + len(taps)]
         out[i, j] = sum(a * b * window[k, m] for k, a in enumerate(taps) for m, b in enumerate(taps))
     return out
 
 
 def assert_literal(pool, filter, padding, size, dense=True):
-    x = np.random.default_rng(size).standard_normal((size, size))
+    x = np.random.default_rng(size).standard_normal(size)
     result = pool(torch.from_numpy(x)[None, None])[0, 0].numpy()
     np.testing.assert_allclose(result, literal_pool(x, filter, padding, dense), rtol=0, atol=1e-12)
 
@@ -47,14 +49,20 @@ def test_blur_pool_is_the_double_loop(filter, size):
 
 
 @pytest.mark.parametrize("padding", ["zeros", "reflect"])
-@pytest.mark.parametrize("size", [2, 4, 8])
 @pytest.mark.parametrize("filter", FILTERS)
-def test_other_paddings_are_the_double_loop(filter, size, padding):
-    assert_literal(MaxPoolBlurDS(filter, padding), filter, padding, size)
+def test_other_paddings_are_the_double_loop_on_sides_of_any_length(filter, padding):
+    for size in ANY_SIZES:
+        assert_literal(MaxPoolBlurDS(filter, padding), filter, padding, size)
 
 
-@pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("padding", ["zeros", "reflect"])
+def test_the_default_filter_on_33_samples(padding):
+    assert_literal(MaxPoolBlurDS(padding=padding), "tri5", padding, (33, 33))
+
+
+@pytest.mark.parametrize(
+    ("size", "padding"), [*product(SIZES, PADDINGS), *product([*ANY_SIZES, (33, 33)], ["zeros", "reflect"])]
+)
 def test_max_and_avg_are_the_double_loop(size, padding):
     assert_literal(MaxPool(padding), "delta", padding, size)
     assert_literal(AvgPool(padding), "rect6", padding, size, dense=False)
@@ -93,7 +101,8 @@ def test_the_papers_one_dimensional_example():
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
 def test_pooling_is_blurring_densely_and_dropping_samples(pool, padding, rng):
-    x = torch.randn(2, 3, 8, 8, dtype=torch.float64, generator=rng)
+    side = 8 if padding == "circular" else 9
+    x = torch.randn(2, 3, side, 8, dtype=torch.float64, generator=rng)
     pool = pool(padding=padding)
     torch.testing.assert_close(pool(x), pool.blur(pool.dense(x), stride=1)[:, :, ::2, ::2], rtol=0, atol=1e-12)
 
@@ -121,8 +130,12 @@ def test_nothing_is_saved_in_checkpoints():
 
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
 @pytest.mark.parametrize(("height", "width"), [(3, 4), (4, 5), (1, 1), (31, 31)])
-def test_odd_maps_are_refused(pool, height, width):
-    with pytest.raises(ValueError, match=f"must be even, not {height}x{width}.* multiples of 2 to the power of n"):
+def test_a_torus_of_odd_sides_is_refused(pool, height, width):
+    with pytest.raises(
+        ValueError,
+        match=f"^With padding=circular .* must be even, not {height}x{width}, because .* commutes with shifts only "
+        "then: give .* multiples of 2 .*, or take padding=zeros or padding=reflect .*[.]$",
+    ):
         pool()(torch.zeros(1, 1, height, width))
 
 
@@ -144,8 +157,9 @@ def test_what_is_no_batch_of_maps_is_refused(pool, shape):
 
 @pytest.mark.parametrize("pool", [MaxPool, MaxPoolBlurDS, AvgPool])
 def test_an_empty_map_is_refused(pool):
-    with pytest.raises(ValueError, match="must be even, not 0x4"):
-        pool()(torch.zeros(1, 1, 0, 4))
+    for padding in PADDINGS:
+        with pytest.raises(ValueError, match=r"^A pool takes maps of one sample or more, not of 0x4[.]$"):
+            pool(padding=padding)(torch.zeros(1, 1, 0, 4))
 
 
 def test_bad_names_are_refused_when_the_pool_is_made():
