@@ -1,14 +1,15 @@
 """Jaggedness of remedied classifiers against what they cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from lit_shift.figures.style import ErrorBar, legend_below
+from lit_shift.figures.style import COLOURS, SYMBOLS, ErrorBar, legend_below
 
-MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*")
+APART = 0.1  # between marks of equal work, in octaves
 
 
 def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float]) -> Figure:
@@ -18,26 +19,33 @@ def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float]) ->
         jaggedness: by name, with its interval.
         passes: cost in forward passes of the network as it was, by name.
     """
-    figure = Figure(figsize=(7.5, 4.2), layout="constrained")
+    figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     ax = figure.subplots()
-    for number, (name, bar) in enumerate(jaggedness.items()):
+    for (name, bar), x, marker, colour in zip(
+        jaggedness.items(), _apart([passes[name] for name in jaggedness]), cycle(SYMBOLS), cycle(COLOURS), strict=False
+    ):
         below_above = np.array([[bar.mean - bar.low], [bar.high - bar.mean]])
-        ax.errorbar(
-            passes[name],
-            bar.mean,
-            below_above,
-            fmt=MARKERS[number // 10 % len(MARKERS)] if number >= 10 else MARKERS[number % len(MARKERS)],
-            color=f"C{number % 10}",
-            capsize=3,
-            label=name,
-        )
+        ax.errorbar(x, bar.mean, below_above, fmt=marker, color=colour, capsize=3, label=name)
     ax.set_xscale("log", base=2)
     ticks = 2.0 ** np.arange(0, np.ceil(np.log2(max(passes.values()))) + 1)
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(bottom=-0.03 * ax.get_ylim()[1])  # a mark at 0 can be seen
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set(xlabel="work of an answer, in forward passes", ylabel="one-pixel steps that change the answer")
+    ax.set(
+        xlabel="work of an answer, in forward passes (equal ones side by side)",
+        ylabel="one-pixel steps that change the answer",
+    )
     ax.grid(alpha=0.3)
     legend_below(figure, ax, columns=3)
     return figure
+
+
+def _apart(work: Sequence[float]) -> list[float]:
+    """Move places on a logarithmic axis that are nearly equal apart, in their order."""
+    octaves = np.log2(work)
+    moved = octaves.copy()
+    for place in octaves:
+        near = np.flatnonzero(np.abs(octaves - place) < APART)
+        moved[near] = octaves[near].mean() + APART * (np.arange(len(near)) - (len(near) - 1) / 2)
+    return list(2.0**moved)
