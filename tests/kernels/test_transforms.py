@@ -4,6 +4,7 @@ from functools import partial
 
 import pytest
 import torch
+from torch import nn
 from torch.autograd.forward_ad import dual_level, make_dual, unpack_dual
 
 from lit_shift.kernels import cpu_pool, gpu_norm, gpu_pool
@@ -16,6 +17,7 @@ POOLS = [MaxPool, MaxPoolBlurDS, partial(MaxPoolBlurDS, "rect6"), AvgPool]
 PADS = [partial(pad, before=2, after=1, padding=padding) for padding in PADDINGS]
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_what_counts_as_transformed(rng):
     x, seen = torch.randn(2, 3, generator=rng), []
 
@@ -30,8 +32,18 @@ def test_what_counts_as_transformed(rng):
     torch.func.jvp(function, (x,), (x,))
     torch.func.grad(function)(x)
     torch.func.vmap(function)(x)
+    torch.export.export(Function(function), (x,))
+    torch.jit.trace(function, x, check_trace=False)
     function(x)
-    assert seen == [False, False, True, True, True, True, False]
+    assert seen == [False, False, *[True] * 6, False]
+
+
+class Function(nn.Module):
+    """A module, as exports ask for."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.forward = function
 
 
 def by_duals(function, x, tangent):

@@ -84,6 +84,15 @@ def test_exported_with_open_sizes(padding, names, rng):
                 run(x)
 
 
+def test_exported_by_reading_its_code(rng):
+    """A strict export sees a pool's code rather than one pass of it."""
+    pool, sides = pool_of("blur", 4, padding="zeros").float(), {2: Dim("h", min=3), 3: Dim("w", min=3)}
+    program = torch.export.export(pool, (maps((8, 11), rng),), dynamic_shapes=({0: Dim("n")} | sides,), strict=True)
+    for size in ((7, 32), (33, 33)):
+        x = maps(size, rng, batch=3)
+        torch.testing.assert_close(program.module()(x), pool(x), rtol=0, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("padding", "names"), [("zeros", KINDS), *(pytest.param(each, POOLS, marks=pytest.mark.rough) for each in PADDINGS)]
 )
