@@ -114,11 +114,11 @@ def test_help_lists_every_switch_with_its_choices(run):
         f"pool: {', '.join(sorted(file.stem for file in (ROOT / 'conf' / 'pool').glob('*.yaml')))}",
         "vgg13, vgg13_slim",
         "logger: csv, wandb",
-        "experiment: aps, gpu, paper, quickstart",
+        "experiment: aps, finetune, gpu, paper, quickstart",
         "circular, zeros, reflect [circular]",
     ):
         assert line in out
-    for switch in ("filter", "aug", "padding", "seed", "runs", "fresh", "compile"):
+    for switch in ("filter", "aug", "padding", "seed", "runs", "init", "antialias", "fresh", "compile"):
         assert f"\n{switch} " in out
 
 
