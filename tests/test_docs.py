@@ -136,6 +136,8 @@ def parses(folder, monkeypatch):
                 train(rest)
             case ["uv", "run", "eval.py", *rest] | ["lit-shift", "eval", *rest]:
                 evaluate(rest)
+            case ["uv", "run", "lit-shift", "remedies", *rest]:
+                evaluate(rest, "remedies", "embed")
             case ["uv", "run", "python", "-m", "lit_shift.results", *rest] | ["lit-shift", "results", *rest]:
                 results(rest)
             case ["uv", "run", "python", "-m", "lit_shift.bias", *rest] | ["lit-shift", "bias", *rest]:
@@ -189,11 +191,11 @@ def train(words: list[str]) -> None:
         composed("train", [*own, *typed])
 
 
-def evaluate(words: list[str]) -> None:
-    """Compose what eval.py would measure."""
+def evaluate(words: list[str], config: str = "eval", usual: str | None = None) -> None:
+    """Compose what eval.py, or remedies, would measure."""
     for typed in runs_of(words):
-        add_measured(typed)
-        composed("eval", typed)
+        add_measured(typed, usual)
+        composed(config, typed)
 
 
 def benchmark(source: Path, words: list[str]) -> None:

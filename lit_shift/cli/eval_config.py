@@ -72,6 +72,7 @@ def _of_run(given: Mapping[str, Override]) -> dict[str, Any]:
         raise InputError("Give ckpt=... for a run, or model=... for a classifier from elsewhere, not both.")
     run = Run.of(str(given["ckpt"].value())).config()
     run["class_names"] = run.pop("classes")  # classes= of eval.py says how the images' classes are matched to these
+    run.pop("antialias", None)  # of the training, not of this measurement
     for key in given:
         if key.split(".")[0] in run.keys() - MAY_CHANGE:
             raise InputError(f"{key} is settled by the training; {', '.join(sorted(MAY_CHANGE))} can be changed.")
