@@ -46,7 +46,7 @@ class Measured:
         images, places = batch.pixels.to(first.mean) / 255, batch.places.tolist()
         with full_precision(images.device):
             whole = first(self.protocol.seen(images, first.view))
-            logits = [self._along(remedy, images, places) for remedy in self.remedies]
+            logits = self._along(images, places)
         good = answered(self.skip_bad, whole, *logits)
         known = batch.labels[good] >= 0
         labels = torch.where(known, batch.labels[good], whole[good].argmax(1))
@@ -64,16 +64,18 @@ class Measured:
             for measure, values in of_each.items():
                 self.values[remedy.name, measure].append(values)
 
-    def _along(self, remedy: Remedy, images: Tensor, places: Sequence[int]) -> Tensor:
-        """Compute logits (N, S, K) of the frames."""
-        frames = self.protocol.frames(images, places, remedy.classifier.view)
-        at_once, found = max(1, self.batch // len(images)), []
+    def _along(self, images: Tensor, places: Sequence[int]) -> list[Tensor]:
+        """Compute each remedy's logits (N, S, K) of the frames, which are made once."""
+        frames = self.protocol.frames(images, places, self.remedies[0].classifier.view)
+        at_once = max(1, self.batch // len(images))
+        found: list[list[Tensor]] = [[] for _ in self.remedies]
         while some := list(islice(frames, at_once)):
             # A vote in use has one set of shifts. Anew for each frame, they would change answers by themselves.
             keys = [(0, 0)] * (len(some) * len(images))
-            logits = remedy.classifier.answer(torch.cat(some), keys)
-            found.append(logits.unflatten(0, (len(some), len(images))))
-        return torch.cat(found).transpose(0, 1)
+            for remedy, logits in zip(self.remedies, found, strict=True):
+                answers = remedy.classifier.answer(torch.cat(some), keys)
+                logits.append(answers.unflatten(0, (len(some), len(images))))
+        return [torch.cat(logits).transpose(0, 1) for logits in found]
 
     def of(self, remedy: Remedy, measure: str) -> np.ndarray:
         """Values of the images, (N,); none for a rate whose correct class is not known."""
