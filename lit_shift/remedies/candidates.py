@@ -52,12 +52,12 @@ def candidates(
         classifier: the classifier as it is.
         votes: numbers of randomly shifted copies that vote.
         filters: low-pass filters of antialiasing.
-        order: of its steps, see :func:`lit_shift.antialias`.
+        order: of its steps, see :func:`lit_shift.surgery.antialiasing.antialias`.
         images: batches (N, 3, H, W) in [0, 1], without labels, on which batch norms are estimated anew.
         seed: of the votes.
 
     Raises:
-        InputError: from :func:`lit_shift.antialias`.
+        InputError: from :func:`lit_shift.surgery.antialiasing.antialias`.
     """
     yield Remedy(NOTHING, classifier, 1)
     for k in votes:
