@@ -28,7 +28,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Account of what :func:`lit_shift.surgery.antialiasing.antialias` did to each subsampling, in order of execution; printable.
+    """Account of what was done to each subsampling, in order of execution; printable.
 
     Attributes:
         rows: one for each subsampling.
