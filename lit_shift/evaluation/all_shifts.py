@@ -9,11 +9,11 @@ from omegaconf import DictConfig
 from lit_shift.data.loader import Images
 from lit_shift.data.module import ImageDataModule
 from lit_shift.data.view import whole
-from lit_shift.evaluation.build import antialiased, matched, view_of_run
+from lit_shift.evaluation.build import antialiased, matched
 from lit_shift.evaluation.folder import ready_folder
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.run import Run
-from lit_shift.training.build import build_callbacks, build_data, build_module, build_trainer
+from lit_shift.training.build import build_callbacks, build_data, build_module, build_trainer, view_of_run
 from lit_shift.training.checkpoint import load_weights
 from lit_shift.training.collect import collect
 from lit_shift.training.signals import KeepMeasured

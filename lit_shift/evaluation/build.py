@@ -14,14 +14,11 @@ from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.data.image_files import some
 from lit_shift.data.sources import UNKNOWN, Collection
 from lit_shift.data.subset import Collections
-from lit_shift.data.view import View
 from lit_shift.runs.config import in_section, names_in
 from lit_shift.surgery import antialias
-from lit_shift.training.build import build_net, build_source, prepared
-from lit_shift.training.checkpoint import load_weights
+from lit_shift.training.build import build_source, load_run, prepared
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError, as_typed, at_least, check_places, one_of, places
-from lit_shift.utils.files import given
 
 CORRECT_CLASSES = ("label", "top1")
 
@@ -79,10 +76,7 @@ def build_single(cfg: DictConfig) -> Classifier:
         with in_section(cfg, "model"):
             classifier: Classifier = instantiate(cfg.model)
     else:
-        net = build_net(cfg, len(cfg.class_names))
-        # The checkpoint also has the normalisation.
-        classifier = Classifier(net, [0] * 3, [1] * 3, cfg.class_names, view_of_run(cfg))
-        load_weights(classifier, given(cfg.ckpt))
+        classifier = load_run(cfg.ckpt)
     if cfg.antialias is not None:
         classifier.net = antialiased(cfg, classifier.net, classifier.view[:2])
     return classifier
@@ -96,12 +90,6 @@ def antialiased(cfg: DictConfig, net: nn.Module, size: Sequence[int]) -> nn.Modu
         )
     say(str(treated.surgery))
     return treated
-
-
-def view_of_run(cfg: DictConfig) -> View:
-    """View of a run: resize the shorter side to that of the training images, then crop the middle."""
-    height, width = cfg.image_size
-    return View(height, width, resize=min(height, width))
 
 
 def relabel(images: Collection, classifier: Classifier, way: str) -> None:

@@ -65,6 +65,8 @@ def measure(cfg: DictConfig) -> tuple[Measured, Advice]:
     with as_typed({"filter": "filters", "order": "antialias_order"}):
         unlabelled = list(_unlabelled(images, chosen, classifier, cfg.unlabelled, cfg.skip_bad))
         every = list(candidates(classifier, cfg.votes, cfg.filters, cfg.antialias_order, unlabelled, cfg.seed))
+    for remedy in every:
+        remedy.classifier.to(device)  # its normalisation; the network is there
     measured = Measured(every, protocol, batch, cfg.skip_bad)
     loader = CollectionLoader(images, chosen, (), 1, cfg.skip_bad)
     console = Console(stderr=True)

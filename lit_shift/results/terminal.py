@@ -8,6 +8,7 @@ from rich.console import Group
 from lit_shift import measures as declared
 from lit_shift.measures import ENDS, MEASURES, along_paths, interval_in, measure_of, standing
 from lit_shift.results.writer import Cell, Table, terminal
+from lit_shift.runs.findings import BY_LAYER
 
 COUNTS = {"n": "images", "skipped": "skipped", "steps": "frames"}
 LAYERS = (
@@ -39,7 +40,7 @@ def side_by_side(models: Mapping[str, Mapping[str, float]]) -> Group:
 
 
 def _is_of_the_whole(key: str) -> bool:
-    by_layer = {measure.name for measure in standing(declared.BY_LAYER)} | {"nonshiftability", "departures"}
+    by_layer = {measure.name for measure in standing(declared.BY_LAYER)} | {*BY_LAYER}
     return key.count("/") == 1 and not key.endswith(ENDS) and key.partition("/")[0] not in {*by_layer, "consistency"}
 
 

@@ -29,7 +29,7 @@ class Surgeon:
         self.leave = leave
         self.like = example
         self.paths = {module: path for path, module in net.named_modules()}
-        self.treated: dict[nn.Module, Row] = {}
+        self.treated: dict[nn.Module, str] = {}  # order of the steps
         self.to_rewrite: dict[nn.Module, dict[nn.Module, str]] = {}  # layers and names of their blurs, by caller
         self.to_blur: list[tuple[nn.Module, nn.Module]] = []
         self.to_step: list[tuple[nn.Module, Steps]] = []
@@ -42,20 +42,23 @@ class Surgeon:
         if reason := self._reason_to_leave(each):
             return Row(each.path, was, left=reason)
         module = each.pool or each.module
-        before = self.treated.get(module)
-        if before is not None:  # a second call, or another function of the same module
-            return Row(each.path, was, before.became, self._added(each, before.became))
+        if module not in self.treated:  # else a second call, or another function of the same module
+            self.treated[module] = self._plan(each)
+        order = self.treated[module]
+        steps = {DENSE_FIRST: "dense, {}, subsampled", BLUR_FIRST: "{} first, then the layer"}
+        return Row(each.path, was, steps[order].format(self.filter), self._added(each, order))
+
+    def _plan(self, each: Subsampling) -> str:
+        """Plan the antialiasing of a module that subsamples, and return the order of its steps."""
         if isinstance(each.pool, MaxPool):
-            became = self._replace_pool(each.pool)
-        elif each.kind == "convolution" and each.is_layer and self.order == DENSE_FIRST:
-            became = self._antialias_convolution(each)
-        else:
-            pointwise = each.kind == "convolution" and each.is_layer and _is_pointwise(each)
-            steps = Steps(self.filter, self._border(each), self.order, pointwise, self._wraps(each))
-            self.to_step.append((module, steps))
-            became = self._words(BLUR_FIRST if pointwise else self.order)
-        row = self.treated[module] = Row(each.path, was, became, self._added(each, became))
-        return row
+            return self._replace_pool(each.pool)
+        convolution = each.kind == "convolution" and each.is_layer
+        if convolution and self.order == DENSE_FIRST:
+            return self._antialias_convolution(each)
+        pointwise = convolution and _is_pointwise(each)
+        steps = Steps(self.filter, self._border(each), self.order, pointwise, self._wraps(each))
+        self.to_step.append((each.module, steps))
+        return BLUR_FIRST if pointwise else self.order
 
     def finish(self) -> None:
         """Change the network. Forward passes in which a blur has its place behind a function are rewritten first."""
@@ -118,10 +121,10 @@ class Surgeon:
         blurred: nn.Module = MaxPoolBlurDS(self.filter, border)
         if self.order == BLUR_FIRST:
             self.to_step.append((pool, Steps(self.filter, border, self.order)))
-            return self._words(self.order)
+            return self.order
         for path in [path for path, module in self.net.named_modules(remove_duplicate=False) if module is pool]:
             self.net.set_submodule(path, blurred)
-        return self._words(self.order)
+        return self.order
 
     def _antialias_convolution(self, each: Subsampling) -> str:
         """Make a convolution dense, and blur behind the activation that follows it."""
@@ -135,10 +138,10 @@ class Surgeon:
         ]
         if _is_pointwise(each) and all(linear for *_, linear in ends):
             self.to_step.append((layer, Steps(self.filter, border, self.order, pointwise=True)))
-            return self._words(BLUR_FIRST)
+            return BLUR_FIRST
         if all(end in calls(graph, owner, layer) for owner, graph, end, _ in ends):
             self.to_step.append((layer, Steps(self.filter, border, self.order, wrap=self._wraps(each))))
-            return self._words(self.order)
+            return self.order
         blurs = [BlurDS(self.filter, border) for _ in range(each.strides[0].bit_length() - 1)]
         blur: nn.Module = nn.Sequential(*blurs) if len(blurs) > 1 else blurs[0]
         if self.filter == "delta":
@@ -156,7 +159,7 @@ class Surgeon:
                 name = f"{self.paths[layer].removeprefix(self.paths[owner]).strip('.').replace('.', '_')}_blur"
                 owner.add_module(name, blur)
                 self.to_rewrite.setdefault(owner, {})[layer] = name
-        return self._words(self.order)
+        return self.order
 
     def _insert(self, graph: fx.Graph, owner: nn.Module, layer: nn.Module, name: str) -> None:
         """Insert a layer's blur into its caller's graph."""
@@ -168,16 +171,11 @@ class Surgeon:
             end.replace_all_uses_with(blur)
             blur.args = (end,)
 
-    def _words(self, order: str) -> str:
-        steps = {DENSE_FIRST: "dense, {}, subsampled", BLUR_FIRST: "{} first, then the layer"}
-        return steps[order].format(self.filter)
-
-    def _added(self, each: Subsampling, became: str) -> int:
+    def _added(self, each: Subsampling, order: str) -> int:
         """Number of multiplications that the steps add."""
         (_, channels, height, width), (_, made, h, w) = each.shape, each.made
-        dense_first = became == self._words(DENSE_FIRST)
-        steps = Steps(self.filter, "zeros", DENSE_FIRST if dense_first else BLUR_FIRST, _is_pointwise(each))
-        if not dense_first or self.filter == "delta":
+        steps = Steps(self.filter, "zeros", order, _is_pointwise(each))
+        if order == BLUR_FIRST or self.filter == "delta":
             return steps.multiplications(each.strides[0], channels, made, height, width)
         rows, cols = each.dense
         more = each.multiplications * (rows * cols - h * w) // (h * w)

@@ -125,12 +125,16 @@ def load_run(run: str | Path) -> Classifier:
         InputError: there is no such run, or it is not one of this version.
     """
     cfg = OmegaConf.create(Run.of(run).config())
-    height, width = cfg.image_size
     # The checkpoint also has the normalisation.
-    net, view = build_net(cfg, len(cfg.classes)), View(height, width, resize=min(height, width))
-    classifier = Classifier(net, [0] * 3, [1] * 3, cfg.classes, view)
+    classifier = Classifier(build_net(cfg, len(cfg.classes)), [0] * 3, [1] * 3, cfg.classes, view_of_run(cfg))
     load_weights(classifier, checkpoint_at(run))
     return classifier
+
+
+def view_of_run(cfg: DictConfig) -> View:
+    """View of a run: resize the shorter side to that of the training images, then crop the middle."""
+    height, width = cfg.image_size
+    return View(height, width, resize=min(height, width))
 
 
 def check_early(cfg: DictConfig) -> None:
