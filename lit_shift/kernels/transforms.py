@@ -17,4 +17,5 @@ def transformed(x: Tensor) -> bool:
 
 def exported() -> bool:
     """True while ``torch.export``, ``torch.onnx.export`` or ``torch.jit.trace`` records a program."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    # torch.compiler.is_exporting() returns this flag too, but torch.compile of PyTorch 2.11 takes it for always true.
+    return torch.compiler._is_exporting_flag or torch.jit.is_tracing()
