@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from torchvision.models import ResNet50_Weights
 
 from lit_shift.data.image_files import some
-from lit_shift.utils.errors import InputError, install, one_of
+from lit_shift.utils.console import say
+from lit_shift.utils.errors import InputError, as_typed, install, one_of
 from lit_shift.utils.files import given, read_text
 
 IMAGENET: list[str] = ResNet50_Weights.DEFAULT.meta["categories"]
@@ -98,6 +99,17 @@ def match_classes(folders: Sequence[str], classes: Sequence[str], way: str = "by
         f"{_strangers(folders, named)}, and {len(folders)} folders cannot be matched to {len(classes)} classes by "
         f"order: {NAME_THEM}."
     )
+
+
+def matched(names: Sequence[str], classes: Sequence[str], way: str) -> list[int]:
+    """Like :func:`match_classes`, but print the matches if names differ."""
+    with as_typed({"way": "classes", "names": "model.classes"}):
+        outputs = match_classes(names, classes, way)
+    pairs = [(classes[output], name) for name, output in zip(names, outputs, strict=True)]
+    if any(ours.casefold() != theirs.casefold() for ours, theirs in pairs):
+        listed = some(f"{ours} = {theirs}" for ours, theirs in pairs)
+        say(f"The classes have other names than the network's; they are matched: {listed}.")
+    return outputs
 
 
 def _named(folder: str, classes: Sequence[str]) -> int | None:

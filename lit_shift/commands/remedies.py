@@ -11,6 +11,7 @@ from lit_shift.cli.explain import plain_errors
 from lit_shift.cli.outcomes import Outcomes
 from lit_shift.runs.config import CONF, group, settle
 from lit_shift.runs.run import Run
+from lit_shift.utils.command import split
 from lit_shift.utils.console import say, show
 from lit_shift.utils.files import given
 
@@ -47,6 +48,8 @@ def compare(cfg: DictConfig, command: str) -> None:
     measured, advice = remedied.measure(with_weights(cfg))
     show(terminal([remedied.table(measured)]))
     say(advice.sentence)
+    if use := remedied.command_for(advice.remedy, split(sys.argv[1:])[1]):
+        say(f"The command: {use}")
     remedied.write(measured, advice, cfg, out, command)
     if cfg.save is not None:
         save(measured.remedies, cfg.remedy or advice.remedy.name, given(cfg.save, "save"))

@@ -101,6 +101,20 @@ class ImageDataModule(LightningDataModule, Source):
         self.std = (weights @ levels.square() - mean.square()).clamp(min=1e-12).sqrt().float()
         self._ready = True
 
+    def relabel(self, outputs: Sequence[int], classes: Sequence[str]) -> None:
+        """Label the images by a trained network's outputs, which take the names of the present classes.
+
+        Args:
+            outputs: the network's output for each of the present classes.
+            classes: names of all outputs.
+        """
+        names = dict(zip(outputs, self.classes, strict=True))
+        output = torch.tensor(outputs)
+        self.train, self.test = (images._replace(labels=output[images.labels]) for images in (self.train, self.test))
+        if self.val:
+            self.val = self.val._replace(labels=output[self.val.labels])
+        self.classes = [names.get(place, name) for place, name in enumerate(classes)]
+
     def _split(self) -> tuple[Images, Images]:
         labels = self.train.labels
         if not len(self.classes) <= self.val_size <= len(labels) - len(self.classes):

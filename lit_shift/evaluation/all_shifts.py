@@ -6,10 +6,11 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig
 
+from lit_shift.classifiers.class_names import matched
 from lit_shift.data.loader import Images
 from lit_shift.data.module import ImageDataModule
 from lit_shift.data.view import whole
-from lit_shift.evaluation.build import antialiased, matched
+from lit_shift.evaluation.build import antialiased
 from lit_shift.evaluation.folder import ready_folder
 from lit_shift.runs.findings import Findings
 from lit_shift.runs.run import Run
@@ -45,7 +46,7 @@ def see_as_trained(cfg: DictConfig, data: ImageDataModule) -> None:
         InputError: the number of classes or the classes differ, or the images cannot be brought to that size.
     """
     known = list(cfg.class_names)
-    if len(known) != len(data.classes):
+    if len(known) < len(data.classes):
         raise InputError(f"The run knows {len(known)} classes, but data={cfg.choices.data} has {len(data.classes)}.")
     labels = torch.tensor(matched(data.classes, known, cfg.classes))[data.test.labels]
     pixels, view = data.test.pixels, view_of_run(cfg)

@@ -8,10 +8,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
-from lit_shift.classifiers.class_names import match_classes
+from lit_shift.classifiers.class_names import matched
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.classifiers.vote import TestTimeAugmentation
-from lit_shift.data.image_files import some
 from lit_shift.data.sources import UNKNOWN, Collection
 from lit_shift.data.subset import Collections
 from lit_shift.runs.config import in_section, names_in
@@ -107,14 +106,3 @@ def relabel(images: Collection, classifier: Classifier, way: str) -> None:
     if without:
         say(f"{without} of {len(images)} images have no label and are left out; with class_of=top1 all are measured.")
     images.relabel(matched(images.classes, classifier.classes, way))
-
-
-def matched(names: Sequence[str], classes: Sequence[str], way: str) -> list[int]:
-    """Like :func:`~lit_shift.classifiers.class_names.match_classes`, but print the matches if names differ."""
-    with as_typed({"way": "classes", "names": "model.classes"}):
-        outputs = match_classes(names, classes, way)
-    pairs = [(classes[output], name) for name, output in zip(names, outputs, strict=True)]
-    if any(ours.casefold() != theirs.casefold() for ours, theirs in pairs):
-        listed = some(f"{ours} = {theirs}" for ours, theirs in pairs)
-        say(f"The classes have other names than the network's; they are matched: {listed}.")
-    return outputs

@@ -1,6 +1,7 @@
 """Measurement of a classifier's remedies: one table, one picture, one sentence."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
+from lit_shift.classifiers.class_names import matched
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.image_files import unreadable
 from lit_shift.data.sources import Collection
 from lit_shift.data.subset import CollectionLoader, Collections
 from lit_shift.data.view import too_small, whole
 from lit_shift.evaluation.along_paths import build_protocols
-from lit_shift.evaluation.build import build_images, build_single, matched
+from lit_shift.evaluation.build import build_images, build_single
 from lit_shift.evaluation.feasible import named, try_network, unusable
 from lit_shift.figures.remedies import remedies as drawn
 from lit_shift.figures.style import ErrorBar
@@ -30,9 +32,11 @@ from lit_shift.remedies.measure import MEASURES as COLUMNS
 from lit_shift.remedies.measure import Measured
 from lit_shift.results.writer import Table
 from lit_shift.runs.config import names_in
+from lit_shift.training.build import load_run
+from lit_shift.utils.command import typed
 from lit_shift.utils.console import say
 from lit_shift.utils.errors import InputError, as_typed, at_least, at_least_or_all
-from lit_shift.utils.files import make_folder
+from lit_shift.utils.files import given, make_folder
 
 
 def measure(cfg: DictConfig) -> tuple[Measured, Advice]:
@@ -64,7 +68,8 @@ def measure(cfg: DictConfig) -> tuple[Measured, Advice]:
     classifier.to(device)
     with as_typed({"filter": "filters", "order": "antialias_order"}):
         unlabelled = list(_unlabelled(images, chosen, classifier, cfg.unlabelled, cfg.skip_bad))
-        every = list(candidates(classifier, cfg.votes, cfg.filters, cfg.antialias_order, unlabelled, cfg.seed))
+        tuned = None if cfg.tuned is None else load_run(given(cfg.tuned, "tuned"))
+        every = list(candidates(classifier, cfg.votes, cfg.filters, cfg.antialias_order, unlabelled, cfg.seed, tuned))
     for remedy in every:
         remedy.classifier.to(device)  # its normalisation; the network is there
     measured = Measured(every, protocol, batch, cfg.skip_bad)
@@ -130,6 +135,22 @@ def table(measured: Measured) -> Table:
 def _cell(measured: Measured, remedy: Remedy, name: str) -> str:
     interval = measured.interval(remedy, name)
     return "" if interval is None else MEASURES["accuracy"].with_interval(*interval)
+
+
+def command_for(remedy: Remedy, words: Sequence[str]) -> str | None:
+    """Command that applies a remedy, or None if there is none.
+
+    Args:
+        words: ``name=value``, of the command that has measured it.
+    """
+    usual = [word for word in words if word.partition("=")[0] not in ("save", "remedy")]
+    if remedy.is_network:
+        return f"{shlex.join(['lit-shift', 'remedies', *usual])} {typed('remedy', remedy.name)} save=network.onnx"
+    if not remedy.switches:
+        return None
+    own = ("votes", "filters", "unlabelled", "tuned", "out")
+    shared = [word for word in usual if word.partition("=")[0] not in own]
+    return f"{shlex.join(['lit-shift', 'eval', *shared])} {remedy.switches}"
 
 
 def write(measured: Measured, found: Advice, cfg: DictConfig, out: Path, command: str) -> None:

@@ -25,7 +25,7 @@ def advice(measured: Measured) -> Advice:
     as_it_is, *others = measured.remedies
     before = _mean(measured, as_it_is, "jaggedness")
     rate = "accuracy" if measured.interval(as_it_is, "accuracy") else "agreement"
-    least = _mean(measured, as_it_is, rate) - KEPT if rate == "accuracy" else 0.9 * (1 - before)
+    least = max(0, _mean(measured, as_it_is, rate) - KEPT) if rate == "accuracy" else 0.9 * (1 - before)
     kept = [remedy for remedy in others if _mean(measured, remedy, rate) >= least]
     better = [remedy for remedy in kept if _mean(measured, remedy, "jaggedness") < before]
     if not better:

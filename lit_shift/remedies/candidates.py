@@ -1,4 +1,4 @@
-"""Each remedy as a classifier: what it is called, what it costs, and the command that applies it."""
+"""Each remedy as a classifier: what it is called, what it costs, and the switches that apply it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.models.anatomy import multiplications
 from lit_shift.surgery import antialias
 from lit_shift.surgery.norms import has_norms, with_norms_of
+from lit_shift.utils.errors import InputError
 
 NOTHING = "nothing"
 
@@ -24,7 +25,7 @@ class Remedy:
         name: in tables and figures.
         classifier: the classifier, remedied.
         passes: cost of an answer, in forward passes of the network as it was, counted in multiplications.
-        switches: what ``lit-shift eval`` is given to measure it, empty if it has no switch.
+        switches: of ``lit-shift eval``, which apply it; empty if there are none.
     """
 
     name: str
@@ -45,6 +46,7 @@ def candidates(
     order: str,
     images: Sequence[Tensor],
     seed: int,
+    tuned: Classifier | None = None,
 ) -> Iterator[Remedy]:
     """Yield the remedies, the first of which is none.
 
@@ -55,9 +57,10 @@ def candidates(
         order: of its steps, see :func:`lit_shift.surgery.antialiasing.antialias`.
         images: batches (N, 3, H, W) in [0, 1], without labels, on which batch norms are estimated anew.
         seed: of the votes.
+        tuned: the classifier after fine-tuning, with the same classes.
 
     Raises:
-        InputError: from :func:`lit_shift.surgery.antialiasing.antialias`.
+        InputError: from :func:`lit_shift.surgery.antialiasing.antialias`, or ``tuned`` has other classes.
     """
     yield Remedy(NOTHING, classifier, 1)
     for k in votes:
@@ -69,11 +72,14 @@ def candidates(
     for filter in filters:
         net = antialias(classifier.net, filter, order, example=example)
         passes = multiplications(net, example) / before
-        switches = f"antialias={filter}" + (f" antialias_order={order}" if order != "dense_first" else "")
-        yield Remedy(f"antialias {filter}", with_net(classifier, net), passes, switches)
+        yield Remedy(f"antialias {filter}", with_net(classifier, net), passes)
         if images and has_norms(net):
             anew = with_norms_of(net, (classifier.normalised(batch) for batch in images))
             yield Remedy(f"antialias {filter}, norms anew", with_net(classifier, anew), passes)
+    if tuned is not None:
+        if [*map(str.casefold, tuned.classes)] != [*map(str.casefold, classifier.classes)]:
+            raise InputError("The tuned run has other classes than the network: their answers cannot be compared.")
+        yield Remedy("fine-tuned", tuned, multiplications(tuned.net, example) / before)
 
 
 def with_net(classifier: Classifier, net: nn.Module) -> Classifier:

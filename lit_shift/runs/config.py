@@ -22,6 +22,7 @@ PACKAGE = Path(__file__).parents[1]
 # In an installed package, or beside it in the repository.
 CONF = next(folder for folder in (PACKAGE / "conf", PACKAGE.with_name("conf")) if folder.is_dir())
 
+OWN = "own"  # in place of a pool's name: a network trained elsewhere has its own
 FROM_PYTHON = "lit_shift.classifiers.zoo.from_python"
 # Options that do not change a run's results beyond rounding.
 NOT_IDENTITY = (
@@ -81,7 +82,7 @@ def settle(cfg: DictConfig) -> DictConfig:
                 check_names(Path(source.path))
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
-    name, is_trained = cfg.choices.model, cfg.model._target_.startswith("lit_shift.classifiers.")
+    name, is_trained = cfg.choices.model, is_from_elsewhere(cfg)
     if "pool" in cfg and cfg.model._target_ == FROM_PYTHON:  # to be trained: made with the pool, as it is said there
         name, is_trained = cfg.model.target, False
         usual, typed = (
@@ -96,8 +97,15 @@ def settle(cfg: DictConfig) -> DictConfig:
         own = {key: value for key, value in typed.items() if key not in usual}
         cfg.model = {"_target_": "lit_shift.models.python.from_function", "target": name, **own}
         cfg.choices.model = name
-    if "pool" in cfg and is_trained:
-        raise InputError(f"model={name} is a trained classifier: measure it by eval.py.")
+    if "pool" in cfg and is_trained:  # to be trained further
+        if "weights" not in cfg.model:
+            raise InputError(f"model={name} cannot be trained further: measure it by eval.py.")
+        if cfg.choices.pool not in ("max", OWN):  # the former is the default
+            raise InputError(f"model={name} has pools of its own: antialias=FILTER changes them, not pool=.")
+        cfg.pool = {}
+        cfg.choices.pool, cfg.choices.model = OWN, _name(cfg)
+        if OmegaConf.is_missing(cfg, "init"):  # experiment=finetune asks for weights, which the model has
+            cfg.init = None
     if "pool" not in cfg and cfg.model._target_.startswith("lit_shift.models."):
         raise InputError(f"model={name} is to be trained first: give ckpt=RUN.")
     if "pool" in cfg:  # blur-tri3 is short for pool=blur filter=tri3
@@ -129,6 +137,11 @@ def settle(cfg: DictConfig) -> DictConfig:
             content["surgery"] = one_of(FILTERS, "antialias", surgery)
     resolved: Any = OmegaConf.create(content)
     return resolved
+
+
+def is_from_elsewhere(cfg: DictConfig) -> bool:
+    """True if ``cfg.model`` is a trained classifier from elsewhere."""
+    return bool(cfg.model._target_.startswith("lit_shift.classifiers."))
 
 
 def chosen_protocols(cfg: DictConfig) -> list[str]:
@@ -202,7 +215,8 @@ def _label(cfg: DictConfig) -> str:
         weights = str(cfg.model.weights) if "weights" in cfg.model else ""
         return f"{name}-{Path(weights).stem}" if weights == "random" or Path(weights).suffix else name
     surgery = f"antialias-{cfg.surgery}" if "surgery" in cfg else None
-    parts = [cfg.choices.pool, cfg.pool.get("filter"), surgery, "aug" if cfg.aug else "noaug"]
+    pool = cfg.choices.model if is_from_elsewhere(cfg) else cfg.choices.pool
+    parts = [pool, cfg.pool.get("filter"), surgery, "aug" if cfg.aug else "noaug"]
     return "-".join(part for part in parts if part)
 
 

@@ -14,12 +14,13 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from torch import nn
 
+from lit_shift.classifiers.class_names import matched
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.module import ImageDataModule
 from lit_shift.data.sources import Source
 from lit_shift.data.view import View
 from lit_shift.pools.pool import made
-from lit_shift.runs.config import in_section, names_in
+from lit_shift.runs.config import in_section, is_from_elsewhere, names_in
 from lit_shift.runs.run import Run, checkpoint_at
 from lit_shift.surgery import antialias
 from lit_shift.training.checkpoint import AtomicCheckpointIO, BackgroundCheckpointIO, load_weights
@@ -75,16 +76,24 @@ def prepared(source: Images) -> Images:
 
 
 def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
-    """Build the classifier of ``cfg`` for the data, initialised from its seed.
+    """Build the classifier of ``cfg`` for the data, initialised from its seed, or trained elsewhere.
+
+    A network trained elsewhere keeps its normalisation and its outputs, by which the data are labelled.
 
     Raises:
-        InputError: the network cannot process images of that size.
+        InputError: the network cannot process images of that size, or it has other classes.
     """
     pl.seed_everything(cfg.seed, verbose=False)
-    net = build_net(cfg, len(data.classes))
+    mean, std = data.mean, data.std
+    if is_from_elsewhere(cfg):
+        classifier = build_from_elsewhere(cfg)
+        data.relabel(matched(data.classes, classifier.classes, "by_order"), classifier.classes)
+        net, mean, std = classifier.net, classifier.mean.flatten(), classifier.std.flatten()
+    else:
+        net = build_net(cfg, len(data.classes))
     with as_typed(names_in(cfg, "schedule")):
         optimizer = instantiate(cfg.optimizer)
-        module = LitClassifier(net, data.mean, data.std, optimizer, **cfg.schedule, compile=cfg.compile)
+        module = LitClassifier(net, mean, std, optimizer, **cfg.schedule, compile=cfg.compile)
     with in_section(cfg, "model"), torch.no_grad():
         module.eval()(data.test.pixels[:1])
     return module.train()
@@ -107,12 +116,29 @@ def start_from(module: LitClassifier, init: str) -> None:
 
 def build_net(cfg: DictConfig, num_classes: int) -> nn.Module:
     """Build the network of ``cfg.model`` with the pool of ``cfg.pool``, antialiased if ``cfg.surgery`` says so."""
+    if is_from_elsewhere(cfg):
+        return build_from_elsewhere(cfg).net
     with in_section(cfg, "pool"):
         pool = instantiate(cfg.pool)
         made(pool, channels=8)
     with in_section(cfg, "model"):
         net: nn.Module = instantiate(cfg.model, pool=pool, num_classes=num_classes)
     return net if "surgery" not in cfg else antialias(net, cfg.surgery)
+
+
+def build_from_elsewhere(cfg: DictConfig) -> Classifier:
+    """Build the classifier of ``cfg.model``, antialiased if ``cfg.surgery`` says so.
+
+    In the config of a run, which knows its classes, the weights are random: those of the run are to be loaded.
+    """
+    model, names = cfg.model, cfg.get("class_names", cfg.get("classes"))
+    if names is not None:
+        model = OmegaConf.merge(model, {"weights": "random", "classes": list(names)})
+    with in_section(cfg, "model"):
+        classifier: Classifier = instantiate(model)
+    if "surgery" in cfg:
+        classifier.net = antialias(classifier.net, cfg.surgery, example=torch.zeros(1, 3, *classifier.view[:2]))
+    return classifier
 
 
 def load_run(run: str | Path) -> Classifier:

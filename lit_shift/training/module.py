@@ -103,6 +103,8 @@ class LitClassifier(LightningModule):
         if isinstance(batch, Chunk):
             return self.train_chunk(batch)
         logits, images = self.train_forward(batch.pixels), len(batch.labels)
+        if not isinstance(logits, Tensor):  # such as torchvision's Inception, with auxiliary heads
+            raise InputError(f"In training, the network returns a {type(logits).__name__}, not logits (N, K).")
         loss = F.cross_entropy(logits, batch.labels)
         right = (logits.detach().argmax(1) == batch.labels).sum()
         self.count(loss.detach().double() * images, right, images)
