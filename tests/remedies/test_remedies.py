@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.loader import Batch
@@ -109,20 +110,48 @@ def test_advice(classifier, rows, chosen):
 
 
 @pytest.mark.parametrize("ending", [".pt2", ".onnx"])
-def test_a_saved_network_answers_alike(classifier, tmp_path, ending):
+def test_a_saved_network_answers_alike(classifier, tmp_path, ending, capsys):
     found = remedies(classifier)
     file = tmp_path / "new" / f"network{ending}"
     save(found, "antialias tri3", file)
+    assert ", for images of 32x32 pixels" in capsys.readouterr().err
     x = torch.randn(3, 3, 32, 32)
     with torch.no_grad():
         expected = found[3].classifier.net(x)
-    if ending == ".pt2":
-        answers = torch.export.load(file).module()(x)
-    else:
-        onnxruntime = pytest.importorskip("onnxruntime")
-        session = onnxruntime.InferenceSession(file)
-        answers = torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
-    torch.testing.assert_close(answers, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(answers(file, x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", [".pt2", ".onnx"])
+def test_a_saved_network_takes_images_of_any_size_if_the_network_does(tmp_path, ending, capsys):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5))
+
+    class Passes(nn.Module):
+        """A network that takes whatever it is given, as some do."""
+
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, *images):
+            return self.net(*images)
+
+    classifier = Classifier(Passes(), [0.5] * 3, [0.3] * 3, list("abcde"), View(32, 32))
+    found = remedies(classifier)
+    file = tmp_path / f"network{ending}"
+    save(found, "antialias tri3", file)
+    assert "pixels" not in capsys.readouterr().err
+    x = torch.randn(1, 3, 17, 40)
+    with torch.no_grad():
+        expected = found[3].classifier.net(x)
+    torch.testing.assert_close(answers(file, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def answers(file, x):
+    if file.suffix == ".pt2":
+        return torch.export.load(file).module()(x)
+    session = pytest.importorskip("onnxruntime").InferenceSession(file)
+    return torch.from_numpy(session.run(None, {session.get_inputs()[0].name: x.numpy()})[0])
 
 
 def test_what_cannot_be_saved(classifier, tmp_path):
