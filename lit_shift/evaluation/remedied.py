@@ -169,5 +169,6 @@ def write(measured: Measured, found: Advice, cfg: DictConfig, out: Path, command
     (out / "remedies.json").write_text(json.dumps(content, indent=2))
     bars = {remedy.name: measured.interval(remedy, "jaggedness") for remedy in measured.remedies}
     passes = {remedy.name: remedy.passes for remedy in measured.remedies}
-    drawn({name: ErrorBar(*bar) for name, bar in bars.items() if bar}, passes).savefig(out / "remedies.png", dpi=150)
+    figure = drawn({name: ErrorBar(*bar) for name, bar in bars.items() if bar}, passes, found.keeping)
+    figure.savefig(out / "remedies.png", dpi=150)
     say(f"written: remedies.csv, remedies.json and remedies.png in {out}")

@@ -1,6 +1,6 @@
 """Jaggedness of remedied classifiers against what they cost."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
@@ -12,12 +12,15 @@ from lit_shift.figures.style import COLOURS, SYMBOLS, ErrorBar, legend_below
 APART = 0.1  # between marks of equal work, in octaves
 
 
-def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float]) -> Figure:
+def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float], keeping: Collection[str]) -> Figure:
     """Fraction of one-pixel steps at which the answer changes, against the cost of an answer, for each remedy.
+
+    Remedies that change too many answers have hollow marks.
 
     Args:
         jaggedness: by name, with its interval.
         passes: cost in forward passes of the network as it was, by name.
+        keeping: names of the remedies that keep the answers of the network as it was.
     """
     figure = Figure(figsize=(7.5, 4.6), layout="constrained")
     ax = figure.subplots()
@@ -25,7 +28,8 @@ def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float]) ->
         jaggedness.items(), _apart([passes[name] for name in jaggedness]), cycle(SYMBOLS), cycle(COLOURS), strict=False
     ):
         below_above = np.array([[bar.mean - bar.low], [bar.high - bar.mean]])
-        ax.errorbar(x, bar.mean, below_above, fmt=marker, color=colour, capsize=3, label=name)
+        face = colour if name in keeping else "white"
+        ax.errorbar(x, bar.mean, below_above, fmt=marker, color=colour, markerfacecolor=face, capsize=3, label=name)
     ax.set_xscale("log", base=2)
     ticks = 2.0 ** np.arange(0, np.ceil(np.log2(max(passes.values()))) + 1)
     ax.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -36,6 +40,8 @@ def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float]) ->
         xlabel="work of an answer, in forward passes (equal ones side by side)",
         ylabel="one-pixel steps that change the answer",
     )
+    if len(keeping) < len(jaggedness):
+        ax.set_title("Hollow: loses the answers of the network as it is", fontsize="medium")
     ax.grid(alpha=0.3)
     legend_below(figure, ax, columns=3)
     return figure

@@ -9,10 +9,11 @@ KEPT = 0.02  # of accuracy, or of agreement beyond what the network as it is cha
 
 
 class Advice(NamedTuple):
-    """A remedy and why."""
+    """A remedy, why, and the names of all that keep the answers."""
 
     remedy: Remedy
     sentence: str
+    keeping: tuple[str, ...]
 
 
 def advice(measured: Measured) -> Advice:
@@ -27,12 +28,14 @@ def advice(measured: Measured) -> Advice:
     rate = "accuracy" if measured.interval(as_it_is, "accuracy") else "agreement"
     least = max(0, _mean(measured, as_it_is, rate) - KEPT) if rate == "accuracy" else 0.9 * (1 - before)
     kept = [remedy for remedy in others if _mean(measured, remedy, rate) >= least]
+    keeping = tuple(remedy.name for remedy in (as_it_is, *kept))
     better = [remedy for remedy in kept if _mean(measured, remedy, "jaggedness") < before]
     if not better:
         return Advice(
             as_it_is,
             f"None of the remedies makes it less jagged and keeps its {rate} (at least {least:.1%}): fine-tune it "
             "antialiased, by lit-shift train experiment=finetune.",
+            keeping,
         )
     best = min(better, key=lambda remedy: _mean(measured, remedy, "jaggedness"))
     interval = measured.interval(best, "jaggedness")
@@ -46,6 +49,7 @@ def advice(measured: Measured) -> Advice:
         f"{_mean(measured, chosen, rate):.1%} {rate}"
         + (f" instead of {_mean(measured, as_it_is, rate):.1%}" if rate == "accuracy" else "")
         + f", for {chosen.passes:.3g} times the work.",
+        keeping,
     )
 
 
