@@ -14,8 +14,8 @@ class CanonicalCrop(Classifier):
     """A classifier of the window, as large as its input, at whose centre a fixed, smooth score peaks.
 
     The score is local contrast: the squared difference of brightness from its mean over a neighbourhood, averaged over
-    Gaussian windows of an eighth of the image's side. What the image lacks in the window has the mean colour. If an
-    object moves over a plain ground, the window moves along, and the network sees the same at every step.
+    Gaussian windows of an eighth of the image's side. Beyond the image, the window has the mean colour. If an object
+    moves over a ground of that colour, far from borders, the network sees the same at every step.
 
     Args:
         classifier: classifies the window.

@@ -36,7 +36,7 @@ def compare(cfg: DictConfig, command: str) -> None:
     """Measure the remedies of the classifier given by a settled config, print and write them."""
     from lit_shift.evaluation import remedied
     from lit_shift.evaluation.folder import with_weights
-    from lit_shift.remedies.saving import save
+    from lit_shift.remedies.saving import check_ending, save
     from lit_shift.results.writer import terminal
 
     if cfg.out not in (None, ""):
@@ -45,6 +45,8 @@ def compare(cfg: DictConfig, command: str) -> None:
         out = (
             Run.of(cfg.ckpt).folder / "remedies" if cfg.ckpt else Path("remedies") / f"{cfg.choices.data}-{group(cfg)}"
         )
+    if cfg.save is not None:
+        check_ending(given(cfg.save, "save"))
     measured, advice = remedied.measure(with_weights(cfg))
     show(terminal([remedied.table(measured)]))
     say(advice.sentence)

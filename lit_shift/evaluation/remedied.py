@@ -16,11 +16,11 @@ from torch import Tensor
 from lit_shift.classifiers.class_names import matched
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.image_files import unreadable
-from lit_shift.data.sources import Collection
+from lit_shift.data.sources import UNKNOWN, Collection
 from lit_shift.data.subset import CollectionLoader, Collections
 from lit_shift.data.view import too_small, whole
 from lit_shift.evaluation.along_paths import build_protocols
-from lit_shift.evaluation.build import build_images, build_single
+from lit_shift.evaluation.build import build_images, build_single, by_labels
 from lit_shift.evaluation.feasible import named, try_network, unusable
 from lit_shift.figures.remedies import remedies as drawn
 from lit_shift.figures.style import ErrorBar
@@ -32,6 +32,7 @@ from lit_shift.remedies.measure import MEASURES as COLUMNS
 from lit_shift.remedies.measure import Measured
 from lit_shift.results.writer import Table
 from lit_shift.runs.config import names_in
+from lit_shift.shifts import seeded
 from lit_shift.training.build import load_run
 from lit_shift.utils.command import typed
 from lit_shift.utils.console import say
@@ -59,17 +60,19 @@ def measure(cfg: DictConfig) -> tuple[Measured, Advice]:
         try_network(classifier, protocol)
         protocol.meet([images.name(place) for place in range(len(images))])
     if images.labels is not None:
-        images.relabel(matched(images.classes, classifier.classes, cfg.classes))
+        outputs = matched(images.classes, classifier.classes, cfg.classes) if by_labels(cfg) else ()
+        images.relabel(outputs or [UNKNOWN] * len(images.classes))
     data = Collections([images], number, seed, (), [1], cfg.skip_bad)
     with as_typed(names_in(cfg, "protocol")):
         unfit = unusable(name, protocol, data, images, classifier.view)
     chosen = [place for place in data.chosen(images) if place not in unfit]
     device = torch.device("cpu" if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available() else "cuda")
     classifier.to(device)
-    with as_typed({"filter": "filters", "order": "antialias_order"}):
-        unlabelled = list(_unlabelled(images, chosen, classifier, cfg.unlabelled, cfg.skip_bad))
+    with as_typed({"filter": "filters", "order": "antialias_order", "padding": "antialias_padding"}):
+        unlabelled = list(_unlabelled(images, chosen, classifier, cfg))
         tuned = None if cfg.tuned is None else load_run(given(cfg.tuned, "tuned"))
-        every = list(candidates(classifier, cfg.votes, cfg.filters, cfg.antialias_order, unlabelled, cfg.seed, tuned))
+        how = (cfg.antialias_order, cfg.antialias_padding)
+        every = list(candidates(classifier, cfg.votes, cfg.filters, *how, unlabelled, cfg.seed, tuned))
     for remedy in every:
         remedy.classifier.to(device)  # its normalisation; the network is there
     measured = Measured(every, protocol, batch, cfg.skip_bad)
@@ -92,20 +95,19 @@ def _one_path(cfg: DictConfig) -> tuple[str, Protocol]:
     return next(iter(protocols.items()))
 
 
-def _unlabelled(
-    images: Collection, chosen: Sequence[int], classifier: Classifier, most: int, skip_bad: bool
-) -> Iterator[Tensor]:
-    """Yield batches of images at the network's input: those that are not measured, or all if these are too few."""
-    at_least(0, "unlabelled", most)
+def _unlabelled(images: Collection, chosen: Sequence[int], classifier: Classifier, cfg: DictConfig) -> Iterator[Tensor]:
+    """Yield random batches of images at the network's input: not those that are measured, unless the others are few."""
+    most = at_least(0, "unlabelled", cfg.unlabelled)
     others = sorted({*range(len(images))} - {*chosen})
     if len(others) < min(most, len(chosen)):
         others = list(range(len(images)))
         if most:
             say(f"Batch norms are estimated anew on {min(most, len(others))} images, of which some are also measured.")
     batch: list[Tensor] = []
-    for place in others[:most]:
+    drawn = torch.randperm(len(others), generator=seeded(cfg.seed))[:most]  # folders are in the order of classes
+    for place in (others[draw] for draw in drawn.tolist()):
         pixels = images.pixels(place)
-        if pixels is None and not skip_bad:
+        if pixels is None and not cfg.skip_bad:
             raise unreadable(images.name(place))
         if pixels is None or too_small(pixels.shape[1], pixels.shape[2], classifier.view):
             continue
@@ -149,6 +151,8 @@ def command_for(remedy: Remedy, words: Sequence[str]) -> str | None:
     if not remedy.switches:
         return None
     own = ("votes", "filters", "unlabelled", "tuned", "out")
+    if not any(word.startswith("protocol=") for word in usual):
+        usual.append("protocol=embed")
     shared = [word for word in usual if word.partition("=")[0] not in own]
     return f"{shlex.join(['lit-shift', 'eval', *shared])} {remedy.switches}"
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from lit_shift.remedies.candidates import Remedy
 from lit_shift.remedies.measure import Measured
 
-KEPT = 0.02  # of accuracy, or of agreement beyond what the network as it is changes of itself
+KEPT = 0.02  # accuracy that a remedy may lose
 
 
 class Advice(NamedTuple):
@@ -19,13 +19,13 @@ class Advice(NamedTuple):
 def advice(measured: Measured) -> Advice:
     """Choose the least jagged of the remedies that keep the answers; the cheapest of those that nearly equal it.
 
-    A remedy keeps the answers if its accuracy is at most two points below that of the network as it is; without labels,
-    if it agrees with it on nine frames in ten of those on which that network agrees with itself one step on. A remedy
-    nearly equals another if its jaggedness is within that one's interval.
+    A remedy keeps the answers if its accuracy is at most two points below that of the network as it is; if most images
+    have no labels, if its agreement is at least 0.9 times the fraction of steps at which that network keeps its answer.
+    A remedy nearly equals another if its jaggedness is at most the upper end of the other's interval.
     """
     as_it_is, *others = measured.remedies
     before = _mean(measured, as_it_is, "jaggedness")
-    rate = "accuracy" if measured.interval(as_it_is, "accuracy") else "agreement"
+    rate = measured.rate
     least = max(0, _mean(measured, as_it_is, rate) - KEPT) if rate == "accuracy" else 0.9 * (1 - before)
     kept = [remedy for remedy in others if _mean(measured, remedy, rate) >= least]
     keeping = tuple(remedy.name for remedy in (as_it_is, *kept))

@@ -10,6 +10,7 @@ from lit_shift.classifiers.canonical import CanonicalCrop
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.classifiers.vote import TestTimeAugmentation
 from lit_shift.models.anatomy import multiplications
+from lit_shift.padding import Padding
 from lit_shift.surgery import antialias
 from lit_shift.surgery.norms import has_norms, with_norms_of
 from lit_shift.utils.errors import InputError
@@ -44,6 +45,7 @@ def candidates(
     votes: Sequence[int],
     filters: Sequence[str],
     order: str,
+    padding: Padding | None,
     images: Sequence[Tensor],
     seed: int,
     tuned: Classifier | None = None,
@@ -55,6 +57,7 @@ def candidates(
         votes: numbers of randomly shifted copies that vote.
         filters: low-pass filters of antialiasing.
         order: of its steps, see :func:`lit_shift.surgery.antialiasing.antialias`.
+        padding: of its blurs, see there.
         images: batches (N, 3, H, W) in [0, 1], without labels, on which batch norms are estimated anew.
         seed: of the votes.
         tuned: the classifier after fine-tuning, with the same classes.
@@ -70,7 +73,7 @@ def candidates(
     example = torch.zeros(1, 3, *classifier.view[:2])
     before = multiplications(classifier.net, example)
     for filter in filters:
-        net = antialias(classifier.net, filter, order, example=example)
+        net = antialias(classifier.net, filter, order, padding, example=example)
         passes = multiplications(net, example) / before
         yield Remedy(f"antialias {filter}", with_net(classifier, net), passes)
         if images and has_norms(net):

@@ -82,6 +82,13 @@ class Measured:
         found = self.values[remedy.name, measure]
         return torch.cat(found).cpu().numpy() if found else np.empty(0)
 
+    @property
+    def rate(self) -> str:
+        """Measure that tells whether answers are kept: accuracy, if at least half of the images have labels."""
+        as_it_is = self.remedies[0]
+        labelled, images = len(self.of(as_it_is, "accuracy")), len(self.of(as_it_is, "agreement"))
+        return "accuracy" if 2 * labelled >= images else "agreement"
+
     def interval(self, remedy: Remedy, measure: str) -> tuple[float, float, float] | None:
         """Mean over images and the ends of its 95% interval, or None if there is no value."""
         values = self.of(remedy, measure)

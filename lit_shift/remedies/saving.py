@@ -15,6 +15,12 @@ from lit_shift.utils.files import make_folder
 WAYS = (".pt2", ".onnx")
 
 
+def check_ending(file: Path) -> None:
+    """Raise an InputError if the ending names no way of saving."""
+    if file.suffix not in WAYS:
+        raise InputError(f"save={file} must end in {' or '.join(WAYS)}.")
+
+
 def save(remedies: Sequence[Remedy], name: str, file: Path) -> None:
     """Write a remedied network, which takes normalised images as before, and check the file against it.
 
@@ -26,7 +32,7 @@ def save(remedies: Sequence[Remedy], name: str, file: Path) -> None:
         file: ending in ``.pt2``, for torch.export, or ``.onnx``.
 
     Raises:
-        InputError: unknown remedy, one that is no network, another ending, a network that cannot be exported, or a file
+        InputError: unknown remedy, one that is no network, a network that cannot be exported, or a file
             whose answers differ.
     """
     named = {remedy.name: remedy for remedy in remedies}
@@ -36,8 +42,6 @@ def save(remedies: Sequence[Remedy], name: str, file: Path) -> None:
     if not remedy.is_network:
         networks = ", ".join(each.name for each in remedies if each.is_network)
         raise InputError(f"{name} is no network that could be saved: say remedy=NAME, one of {networks}.")
-    if file.suffix not in WAYS:
-        raise InputError(f"save={file} must end in {' or '.join(WAYS)}.")
     make_folder(file.parent, "save")
     net, view = remedy.classifier.net.cpu().eval(), remedy.classifier.view
     # Of the second size no pool can make half, so that a network of circular boundaries refuses it.

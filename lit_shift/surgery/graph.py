@@ -49,7 +49,7 @@ def behind(node: fx.Node, owner: nn.Module, channels: int, like: Tensor) -> tupl
     """Return the last of the pointwise functions behind a convolution, and whether all of them are linear.
 
     These are norms, activations, dropout: whatever has no convolution and, in evaluation, computes each sample of a map
-    from that sample alone. Two maps that are added end them.
+    from that sample alone. They end at a sum of maps, or at a map used twice.
 
     Args:
         node: the convolution.

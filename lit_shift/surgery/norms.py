@@ -20,7 +20,7 @@ def with_norms_of(net: nn.Module, batches: Iterable[Tensor]) -> nn.Module:
     """Return a copy of a network, in eval mode, whose batch norms have the statistics of these images.
 
     In each pass the norms use the batch's own mean and variance, as in training; all else is in eval mode. The
-    statistics are the mean over batches, each with the weight of its images.
+    statistics are means over batches, weighted by their numbers of images.
 
     Args:
         net: the network.

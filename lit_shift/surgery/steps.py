@@ -41,7 +41,7 @@ class BlurDS(Pool):
 
 
 class Steps(TorchFunctionMode):
-    """While active, each strided convolution or pool is done in steps, and so is slicing by a step of 2.
+    """Mode in which strided convolutions, strided pools and slicing by a power of 2 are done in steps.
 
     Args:
         filter: of :data:`lit_shift.filters.FILTERS`.

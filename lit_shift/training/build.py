@@ -76,7 +76,7 @@ def prepared(source: Images) -> Images:
 
 
 def build_module(cfg: DictConfig, data: ImageDataModule) -> LitClassifier:
-    """Build the classifier of ``cfg`` for the data, initialised from its seed, or trained elsewhere.
+    """Build the classifier of ``cfg`` for the data: with weights from the seed, or from a training elsewhere.
 
     A network trained elsewhere keeps its normalisation and its outputs, by which the data are labelled.
 

@@ -11,6 +11,7 @@ from torch import nn
 from lit_shift.classifiers.classifier import Classifier
 from lit_shift.data.loader import Batch
 from lit_shift.data.view import View
+from lit_shift.evaluation.remedied import command_for
 from lit_shift.models import VGG13
 from lit_shift.pools import MaxPool
 from lit_shift.protocols.roll import Circular
@@ -31,7 +32,7 @@ def classifier() -> Classifier:
 
 
 def remedies(classifier, images=()):
-    return list(candidates(classifier, [3], ["tri3"], "dense_first", images, seed=0))
+    return list(candidates(classifier, [3], ["tri3"], "dense_first", None, images, seed=0))
 
 
 def test_candidates(classifier):
@@ -80,6 +81,7 @@ class Given:
     def __init__(self, classifier, **rows):
         self.remedies = [Remedy(name, classifier, passes) for name, (passes, *_) in rows.items()]
         self.rows = rows
+        self.rate = "agreement" if rows[NOTHING][3] is None else "accuracy"
 
     def interval(self, remedy, measure):
         _, jaggedness, agreement, accuracy = self.rows[remedy.name]
@@ -107,6 +109,26 @@ def test_advice(classifier, rows, chosen):
         assert f"{rows[chosen][0]:.3g} times the work" in found.sentence
     else:
         assert "fine-tune" in found.sentence
+
+
+def test_the_command_that_applies_a_remedy(classifier):
+    nothing, vote, _, antialiased, _ = remedies(classifier, [torch.rand(8, 3, 32, 32)])
+    words = ["model=resnet50", "data.root=my images", "votes=[3]", "protocol.size=64", "save=net.pt2"]
+    assert command_for(nothing, words) is None
+    assert command_for(vote, words) == (
+        "lit-shift eval model=resnet50 'data.root=my images' protocol.size=64 protocol=embed tta=3 tta_by=crop"
+    )
+    assert command_for(antialiased, words) == (
+        "lit-shift remedies model=resnet50 'data.root=my images' 'votes=[3]' protocol.size=64 "
+        "'remedy=antialias tri3' save=network.onnx"
+    )
+
+
+def test_labels_decide_if_half_of_the_images_have_one(classifier):
+    for labels, rate in (([2, 0, -1, -1], "accuracy"), ([2, -1, -1, -1], "agreement")):
+        measured = Measured(remedies(classifier)[:1], Circular("diagonal", draws=2, seed=0), batch=8, skip_bad=False)
+        measured.update(Batch(torch.zeros(4, 3, 32, 32, dtype=torch.uint8), torch.tensor(labels), torch.arange(4)))
+        assert measured.rate == rate
 
 
 @pytest.mark.parametrize("ending", [".pt2", ".onnx"])
@@ -159,7 +181,6 @@ def test_what_cannot_be_saved(classifier, tmp_path):
     for name, file, words in (
         ("antialias tri5", "net.pt2", "Unknown remedy 'antialias tri5'"),
         ("vote over 3 crops", "net.pt2", "is no network that could be saved: say remedy=NAME, one of antialias tri3"),
-        ("antialias tri3", "net.pth", r"must end in \.pt2 or \.onnx"),
     ):
         with pytest.raises(InputError, match=words):
             save(found, name, tmp_path / "new" / file)
@@ -193,6 +214,8 @@ def test_the_command(run, run_of_max, tmp_path):
         (("filters=[tri4]",), "Unknown filters 'tri4'"),
         (("votes=[1]",), "votes=1 must be a whole number, 2 or more"),
         (("antialias_order=first",), "Unknown antialias_order 'first'"),
+        (("antialias_padding=wrap",), "Unknown antialias_padding 'wrap'"),
+        (("save=net.pth",), "save=net.pth must end in .pt2 or .onnx"),
     ],
 )
 def test_bad_input(run, run_of_max, arguments, words):
