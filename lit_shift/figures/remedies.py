@@ -6,6 +6,7 @@ from itertools import cycle
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
+from scipy.optimize import isotonic_regression
 
 from lit_shift.figures.style import COLOURS, SYMBOLS, ErrorBar, legend_below
 
@@ -48,10 +49,10 @@ def remedies(jaggedness: Mapping[str, ErrorBar], passes: Mapping[str, float], ke
 
 
 def _apart(work: Sequence[float]) -> list[float]:
-    """Move places on a logarithmic axis that are nearly equal apart, in their order."""
+    """Move places on a logarithmic axis apart, as little as possible in the sense of least squares, in their order."""
     octaves = np.log2(work)
-    moved = octaves.copy()
-    for place in octaves:
-        near = np.flatnonzero(np.abs(octaves - place) < APART)
-        moved[near] = octaves[near].mean() + APART * (np.arange(len(near)) - (len(near) - 1) / 2)
-    return list(2.0**moved)
+    order = np.argsort(octaves, kind="stable")
+    steps = APART * np.arange(len(work))
+    moved = np.empty(len(work))
+    moved[order] = isotonic_regression(octaves[order] - steps).x + steps
+    return [float(place) for place in 2**moved]
