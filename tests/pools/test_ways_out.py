@@ -148,6 +148,7 @@ def test_a_trace_is_saved_and_is_of_one_height_and_width(tmp_path, rng):
         loaded(maps((8, 10), rng))
 
 
+@pytest.mark.rough
 @pytest.mark.parametrize(
     ("name", "padding"),
     [*((name, "circular") for name in POOLS if name != "ddac5"), *((name, "zeros") for name in ("max", "blur", "aps"))],

@@ -13,6 +13,7 @@ from lit_shift.training.build import load_run
 from tests.conftest import TINY, Command
 
 MODEL = ("model=torchvision", "model.name=shufflenet_v2_x0_5")
+pytestmark = pytest.mark.xdist_group("from_elsewhere")  # one training for all
 SWITCHES = [switch for switch in TINY if not switch.startswith("model.")]
 
 
@@ -67,7 +68,7 @@ def test_its_run_is_measured_without_the_file_of_weights(tuned, weights, run):
 
 def test_its_run_is_one_of_the_remedies(tuned, images, weights, run, tmp_path):
     switches = [*MODEL, f"model.weights={weights}", "model.classes=[above,below]", f"data.root={images}"]
-    switches += ["data.size=288", "protocol.images=1", "protocol.size=16", "votes=[]", "filters=[]", "unlabelled=0"]
+    switches += ["data.size=288", "protocol.images=1", "protocol.size=216", "votes=[]", "filters=[]", "unlabelled=0"]
     finished = run("lit_shift/commands/remedies.py", *switches, f"tuned={tuned}", "trainer.accelerator=cpu")
     assert finished.code == 0, finished.err
     (found,) = tmp_path.glob("remedies/*/remedies.json")
