@@ -25,7 +25,7 @@ def main() -> None:
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="eval")
 def measure_once(cfg: DictConfig) -> None:
-    """Measure the classifier given by a config; if it is to be antialiased, as it is and then antialiased."""
+    """Measure the classifier given by a config; if it is to be antialiased, with and without that."""
     from lit_shift.results import terminal
 
     with outcomes.one_run() as job:
@@ -38,7 +38,8 @@ def measure_once(cfg: DictConfig) -> None:
             raise InputError("antialias=... measures twice, into a folder each beside the other: leave out=... out.")
         as_it_is = cfg.copy()
         as_it_is.antialias = None
-        before, after = evaluate(as_it_is, job.command), evaluate(cfg, job.command)
+        # Antialiased first, because that is what may be refused.
+        after, before = evaluate(cfg, job.command), evaluate(as_it_is, job.command)
         show(terminal.side_by_side({"as it is": before, f"antialias={cfg.antialias}": after}))
 
 

@@ -68,9 +68,10 @@ def measure(cfg: DictConfig) -> tuple[Measured, Advice]:
     chosen = [place for place in data.chosen(images) if place not in unfit]
     device = torch.device("cpu" if cfg.trainer.accelerator == "cpu" or not torch.cuda.is_available() else "cuda")
     classifier.to(device)
+    with as_typed({"ckpt": "tuned"}):
+        tuned = None if cfg.tuned is None else load_run(given(cfg.tuned, "tuned"))
     with as_typed({"filter": "filters", "order": "antialias_order", "padding": "antialias_padding"}):
         unlabelled = list(_unlabelled(images, chosen, classifier, cfg))
-        tuned = None if cfg.tuned is None else load_run(given(cfg.tuned, "tuned"))
         how = (cfg.antialias_order, cfg.antialias_padding)
         every = list(candidates(classifier, cfg.votes, cfg.filters, *how, unlabelled, cfg.seed, tuned))
     for remedy in every:

@@ -80,6 +80,12 @@ def settle(cfg: DictConfig) -> DictConfig:
         for source in HydraConfig.get().runtime.config_sources:
             if source.provider == "command-line":  # --config-dir
                 check_names(Path(source.path))
+        experiment = HydraConfig.get().runtime.choices.get("experiment")
+        if experiment == "finetune" and cfg.init is None and not is_from_elsewhere(cfg):
+            raise InputError(
+                "experiment=finetune starts from trained weights: say init=RUN, or model=NAME for a network trained "
+                "elsewhere."
+            )
     if "sweep" in cfg:
         raise InputError("The sweep's YAML in conf/sweep/ must begin with the line '# @package _global_'.")
     name, is_trained = cfg.choices.model, is_from_elsewhere(cfg)
@@ -104,8 +110,6 @@ def settle(cfg: DictConfig) -> DictConfig:
             raise InputError(f"model={name} has pools of its own: antialias=FILTER changes them, not pool=.")
         cfg.pool = {}
         cfg.choices.pool, cfg.choices.model = OWN, _name(cfg)
-        if OmegaConf.is_missing(cfg, "init"):  # experiment=finetune asks for weights, which the model has
-            cfg.init = None
     if "pool" not in cfg and cfg.model._target_.startswith("lit_shift.models."):
         raise InputError(f"model={name} is to be trained first: give ckpt=RUN.")
     if "pool" in cfg:  # blur-tri3 is short for pool=blur filter=tri3

@@ -215,6 +215,7 @@ def test_the_command(run, run_of_max, tmp_path):
         (("votes=[1]",), "votes=1 must be a whole number, 2 or more"),
         (("antialias_order=first",), "Unknown antialias_order 'first'"),
         (("antialias_padding=wrap",), "Unknown antialias_padding 'wrap'"),
+        (("tuned=nothere",), "There is no checkpoint 'nothere': type tuned=RUN"),
         (("save=net.pth",), "save=net.pth must end in .pt2 or .onnx"),
     ],
 )
@@ -225,6 +226,16 @@ def test_bad_input(run, run_of_max, arguments, words):
     assert finished.code == 2
     assert words in finished.err
     assert finished.err.count("error:") == 1
+
+
+def test_what_is_wrong_is_said_before_anything_is_measured(run, run_of_max):
+    finished = run("eval.py", f"ckpt={run_of_max}", "protocol=circular", "antialias=tri4")
+    assert finished.code == 2
+    assert "Unknown antialias 'tri4'" in finished.err
+    assert "written" not in finished.err
+    finished = run("train.py", "experiment=finetune", "antialias=tri3")
+    assert finished.code == 2
+    assert "say init=RUN, or model=NAME for a network trained elsewhere" in finished.err
 
 
 def test_a_run_before_and_after(run, run_of_max):
