@@ -7,9 +7,15 @@ import torch
 import torchvision
 from omegaconf import OmegaConf
 
+from lit_shift.classifiers.classifier import Classifier, View
 from lit_shift.data.module import Dataset, ImageDataModule, to_images
+from lit_shift.models import VGG13
+from lit_shift.pools import MaxPool
+from lit_shift.remedies.candidates import candidates
+from lit_shift.runs.config import composed
 from lit_shift.surgery import antialias
-from lit_shift.training.build import load_run
+from lit_shift.training.build import build_module, load_run
+from lit_shift.utils.errors import InputError
 from tests.conftest import TINY, Command
 
 MODEL = ("model=torchvision", "model.name=shufflenet_v2_x0_5")
@@ -108,3 +114,24 @@ def test_labels_become_the_networks_outputs():
     after = [images.labels.tolist() for images in (data.train, data.val, data.test)]
     assert after == [[[3, 0, 2][label] for label in labels] for labels in before]
     assert data.classes == ["b", "x", "c", "a", "y"]
+
+
+def test_outputs_of_one_name_stay_apart_when_a_run_is_measured(weights):
+    """ImageNet has two classes named crane; a measured run's data are labelled by its outputs already."""
+    file = weights.with_name("three.pth")
+    torch.save(torchvision.models.shufflenet_v2_x0_5(num_classes=3).state_dict(), file)
+    cfg = composed("train", ["data=digits", *MODEL, f"model.weights={file}", "+class_names=[crane,crane,ant]"])
+    data = Three(2, 2, aug=False, flip=False, padding="circular", val_size=0, seed=0)
+    data.setup()
+    data.classes = ["crane", "crane", "ant"]
+    build_module(cfg, data)
+    assert data.test.labels.tolist() == [0, 1, 2, 0, 1, 2]
+
+
+def test_a_tuned_run_of_other_outputs_is_refused():
+    first, tuned = (
+        Classifier(VGG13(MaxPool, width=2, num_classes=k), [0.5] * 3, [0.3] * 3, list("abcde")[:k], View(32, 32))
+        for k in (5, 4)
+    )
+    with pytest.raises(InputError, match="has 4 classes, the network 5"):
+        list(candidates(first, [], [], "dense_first", None, (), 0, tuned))
